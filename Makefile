@@ -1,0 +1,47 @@
+# auth_session: builds, installs, tests and shows the extension.
+#
+#   make                 the extension (and the bridge, where its headers are)
+#   make install         into the PostgreSQL that PG_CONFIG names
+#   make demo            the five flows on a throw-away cluster
+#   make test            every test on throw-away clusters
+#   make bench           the figures of the README
+
+EXTENSION = auth_session
+# The control file owns the version.
+EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" auth_session.control)
+
+MODULE_big = auth_session
+# By floor, from the doors down to the ground.
+OBJS = \
+	src/auth_session.o
+
+# Number the fragments of the script; never number the tests.
+SQL_FRAGMENTS = $(sort $(wildcard sql/[0-9][0-9]_*.sql))
+SQL_SCRIPT = sql/$(EXTENSION)--$(EXTVERSION).sql
+DATA_built = $(SQL_SCRIPT)
+DATA = $(filter-out $(SQL_SCRIPT),$(wildcard sql/$(EXTENSION)--*.sql))
+
+PKG_CONFIG ?= pkg-config
+PG_CPPFLAGS = $(shell $(PKG_CONFIG) --cflags libsodium libcrypto) \
+	-DPGDLLEXPORT='__attribute__((visibility("default")))' \
+	-DAS_VERSION='"$(EXTVERSION)"'
+PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -fvisibility=hidden
+SHLIB_LINK = $(shell $(PKG_CONFIG) --libs libsodium libcrypto)
+
+EXTRA_CLEAN = $(SQL_SCRIPT) results regression.diffs regression.out \
+	test/results tmp_check output_iso log
+
+# The system's own choice: pg_config on the PATH, else Debian's default.
+PG_CONFIG ?= $(shell command -v pg_config || ls /usr/lib/postgresql/*/bin/pg_config 2>/dev/null | tail -1)
+ifneq ($(PG_CONFIG),)
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+endif
+ifneq ($(wildcard $(PGXS)),)
+include $(PGXS)
+endif
+
+# PGXS makes no object depend on a header.
+$(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h)
+
+$(SQL_SCRIPT): $(SQL_FRAGMENTS) auth_session.control
+	cat $(SQL_FRAGMENTS) >$@

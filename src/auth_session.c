@@ -1,0 +1,2 @@
+#include "ground.h"
+PG_MODULE_MAGIC;

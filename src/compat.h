@@ -1,0 +1,29 @@
+/*
+ * compat.h: what differs between PostgreSQL 15 and 18, in one place.
+ *
+ * No function is defined here; a version that lacks a name gets it as an
+ * alias, so that the rest of the source reads as if written for the newest.
+ */
+#ifndef AS_COMPAT_H
+#define AS_COMPAT_H
+
+#include "postgres.h"
+
+#include "storage/proc.h"
+
+#if PG_VERSION_NUM < 150000
+#error "auth_session needs PostgreSQL 15 or later"
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+/* The local transaction id moved into a virtual transaction id in 17. */
+#if PG_VERSION_NUM >= 170000
+#define AS_MY_LXID (MyProc->vxid.lxid)
+#else
+#define AS_MY_LXID (MyProc->lxid)
+#endif
+
+#endif /* AS_COMPAT_H */

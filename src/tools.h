@@ -1,0 +1,248 @@
+/*
+ * tools.h: the tool floor. Bytes in, bytes out.
+ *
+ * Nothing here knows a table, a setting or a caller; nothing raises and
+ * nothing allocates from PostgreSQL. A tool answers with a value that says
+ * what went wrong and leaves it to its caller to say so. Secrets that a tool
+ * held are zeroed before it returns.
+ */
+#ifndef AS_TOOLS_H
+#define AS_TOOLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Laid out as the server's pg_uuid_t. */
+typedef struct AsUuid
+{
+	uint8_t bytes[16];
+} AsUuid;
+
+/* ---- random_id.c: identifiers that nobody can guess ---- */
+
+/* A random UUID (RFC 9562 section 5.4, version 4). */
+extern AsUuid as_uuid_random(void);
+
+/*
+ * A time-ordered UUID (RFC 9562 section 5.7, version 7) of unix_ms, the
+ * milliseconds since 1970: new rows land at the end of their index.
+ */
+extern AsUuid as_uuid_ordered(uint64_t unix_ms);
+
+/* Writes the 36 characters of the canonical form and a NUL. */
+#define AS_UUID_CHARS 36
+extern void as_uuid_print(const AsUuid *uuid, char out[AS_UUID_CHARS + 1]);
+
+/*
+ * Reads the canonical form only: 36 characters, hyphens in place, either
+ * case. False for anything else.
+ */
+extern bool as_uuid_parse(const char *text, size_t length, AsUuid *out);
+
+/* ---- mac.c: keyed digests under the server's MAC key ---- */
+
+#define AS_MAC_KEY_BYTES 32
+#define AS_DIGEST_BYTES	 32
+
+/* A key for one purpose, derived from the server's MAC key. */
+typedef struct AsMacKey
+{
+	uint8_t bytes[AS_MAC_KEY_BYTES];
+} AsMacKey;
+
+/* SHA-256 of a secret, the only form in which one is stored. */
+typedef struct AsDigest
+{
+	uint8_t bytes[AS_DIGEST_BYTES];
+} AsDigest;
+
+/* What a derived key is for; its number goes into the derivation. */
+typedef enum AsMacPurpose
+{
+	AS_MAC_REFRESH_TAG = 1,		  /* the tag of a refresh token */
+	AS_MAC_REFRESH_SUCCESSOR = 2, /* the secret of the next refresh token */
+	AS_MAC_CODE = 3,			  /* the short one-time code */
+	AS_MAC_LINK = 4				  /* the tag of a link token */
+} AsMacPurpose;
+
+/* Derives the key of a purpose from the server's MAC key (libsodium KDF). */
+extern void as_mac_key_derive(const uint8_t master[AS_MAC_KEY_BYTES],
+							  AsMacPurpose purpose, AsMacKey *out);
+
+/* HMAC-SHA-256 (RFC 2104) of data under key. */
+extern void as_mac(const AsMacKey *key, const void *data, size_t length,
+				   uint8_t out[AS_DIGEST_BYTES]);
+
+extern void as_digest(const void *data, size_t length, AsDigest *out);
+extern bool as_digest_equal(const AsDigest *a, const AsDigest *b);
+
+/* ---- password_hash.c: Argon2id in PHC strings (libsodium) ---- */
+
+/* A password as it will be hashed: normalised, length in bytes. */
+typedef struct AsPassword
+{
+	const char *bytes;
+	size_t length;
+} AsPassword;
+
+/* A PHC string, NUL-terminated: $argon2id$v=19$m=..,t=..,p=..$salt$hash */
+#define AS_PASSWORD_HASH_CHARS 128
+typedef struct AsPasswordHash
+{
+	char phc[AS_PASSWORD_HASH_CHARS];
+} AsPasswordHash;
+
+typedef struct AsHashCost
+{
+	uint32_t memory_kib;
+	uint32_t iterations;
+} AsHashCost;
+
+/* False only when the memory for the computation can't be had. */
+extern bool as_password_hash_make(const AsPassword *password, AsHashCost cost,
+								  AsPasswordHash *out);
+
+/*
+ * Whether the password is the one of the hash. A hash that is not
+ * acceptable is never computed: false at once.
+ */
+extern bool as_password_hash_matches(const AsPasswordHash *hash,
+									 const AsPassword *password);
+
+/*
+ * Whether a stored hash is a well-formed Argon2id string whose cost this
+ * server is ready to pay: memory of at most 1 GiB, at most 64 passes. A
+ * poisoned row can so not eat the machine.
+ */
+extern bool as_password_hash_acceptable(const AsPasswordHash *hash);
+
+/* Whether the hash is weaker than the cost now asked for. */
+extern bool as_password_hash_is_weaker(const AsPasswordHash *hash,
+									   AsHashCost cost);
+
+/* ---- refresh_token.c: the opaque token of a session ---- */
+
+#define AS_REFRESH_SECRET_BYTES 32
+/* "asr1_" + base64url of 84 bytes, without padding. */
+#define AS_REFRESH_TOKEN_CHARS	(5 + 112)
+
+typedef struct AsRefreshToken
+{
+	AsUuid user_id;
+	AsUuid session_id;
+	uint32_t generation;
+	uint8_t secret[AS_REFRESH_SECRET_BYTES];
+} AsRefreshToken;
+
+/* The first token of a session: generation 1 and a fresh random secret. */
+extern void as_refresh_token_first(const AsUuid *user_id,
+								   const AsUuid *session_id,
+								   AsRefreshToken *out);
+
+/*
+ * The token that follows a presented one. Its secret is derived from the
+ * presented secret, so the same token always has the same successor.
+ */
+extern void as_refresh_token_next(const AsRefreshToken *presented,
+								  const AsMacKey *successor_key,
+								  AsRefreshToken *out);
+
+/* Writes the token and a NUL. */
+extern void as_refresh_token_print(const AsRefreshToken *token,
+								   const AsMacKey *tag_key,
+								   char out[AS_REFRESH_TOKEN_CHARS + 1]);
+
+/*
+ * Reads a token whose tag is right. False for everything else: nothing that
+ * this server did not make comes out of here.
+ */
+extern bool as_refresh_token_parse(const char *text, size_t length,
+								   const AsMacKey *tag_key,
+								   AsRefreshToken *out);
+
+/* The digest by which the session knows its current token. */
+extern void as_refresh_token_digest(const AsRefreshToken *token,
+									AsDigest *out);
+
+/* ---- one_time_code.c: the short code and the link token of a code row ---- */
+
+#define AS_CODE_MAX_DIGITS 10
+/* "asl1_" + base64url of 64 bytes, without padding. */
+#define AS_LINK_TOKEN_CHARS (5 + 86)
+
+/*
+ * The short code: digits (6 to 10) decimal digits and a NUL, derived from
+ * the random id of the code row, leading zeros kept.
+ */
+extern void as_one_time_code_derive(const AsUuid *code_id,
+									const AsMacKey *code_key, int digits,
+									char out[AS_CODE_MAX_DIGITS + 1]);
+
+/* Whether a typed code is the one of the row; constant time. */
+extern bool as_one_time_code_matches(const AsUuid *code_id,
+									 const AsMacKey *code_key, int digits,
+									 const char *typed, size_t length);
+
+/* The link token carries the user and the code row, under a MAC. */
+extern void as_link_token_print(const AsUuid *user_id, const AsUuid *code_id,
+								const AsMacKey *link_key,
+								char out[AS_LINK_TOKEN_CHARS + 1]);
+extern bool as_link_token_parse(const char *text, size_t length,
+								const AsMacKey *link_key, AsUuid *user_id,
+								AsUuid *code_id);
+
+/* ---- json_reader.c: members of a JSON object, by the server's parser ---- */
+
+typedef enum AsJsonType
+{
+	AS_JSON_STRING,
+	AS_JSON_NUMBER,
+	AS_JSON_TRUE,
+	AS_JSON_FALSE,
+	AS_JSON_NULL,
+	AS_JSON_ARRAY,
+	AS_JSON_OBJECT
+} AsJsonType;
+
+/*
+ * One member of the outermost object. For a string, text is the unescaped
+ * value (UTF-8, NUL-terminated, no embedded NUL); for a number its literal;
+ * for an array or object its source text. The memory is the reader's and
+ * ends with the call.
+ */
+typedef struct AsJsonMember
+{
+	const char *name;
+	AsJsonType type;
+	const char *text;
+	size_t length;
+} AsJsonMember;
+
+/* Called per member, in order; returning false stops and fails the read. */
+typedef bool (*AsJsonVisit)(const AsJsonMember *member, void *into);
+
+/*
+ * Reads an object of at most max_length bytes and 32 levels; a name that
+ * occurs twice in the outermost object fails when unique_names. False when
+ * the text is anything but one well-formed JSON object, or a visit said no.
+ * Never raises.
+ */
+extern bool as_json_read_object(const char *text, size_t length,
+								size_t max_length, bool unique_names,
+								AsJsonVisit visit, void *into);
+
+/* Calls visit per element (name NULL) of an array; otherwise as above. */
+extern bool as_json_read_array(const char *text, size_t length,
+							   size_t max_length, AsJsonVisit visit,
+							   void *into);
+
+/* ---- normalize.c: the canonical form of what people type ---- */
+
+/* The longest email (RFC 5321 4.5.3.1.3: 254) and phone (E.164: 15 digits). */
+#define AS_EMAIL_MAX_BYTES 254
+#define AS_PHONE_MAX_CHARS 16
+
+/* ---- jwt.c, jwk.c: see jose.h ---- */
+
+#endif /* AS_TOOLS_H */
