@@ -13,7 +13,9 @@ EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" auth_session.c
 MODULE_big = auth_session
 # By floor, from the doors down to the ground.
 OBJS = \
-	src/auth_session.o
+	src/auth_session.o \
+	src/store.o \
+	src/failure.o
 
 # Number the fragments of the script; never number the tests.
 SQL_FRAGMENTS = $(sort $(wildcard sql/[0-9][0-9]_*.sql))

@@ -16,7 +16,7 @@
 #include "tools.h"
 
 /* The role that owns everything, and where the tables are. */
-#define AS_OWNER_ROLE	  "auth_session_owner"
+#define AS_OWNER_ROLE     "auth_session_owner"
 #define AS_PRIVATE_SCHEMA "auth_private"
 
 /* ---- auth_session.c: load and settings ---- */
@@ -136,7 +136,7 @@ extern const char *as_failure_code(AsFailure failure);
  * the failure's own. Never put user input or a secret into it.
  */
 extern void as_fail(AsFailure failure, const char *hint)
-	pg_attribute_noreturn();
+    pg_attribute_noreturn();
 
 /* Raises AS_THROTTLED; the hint is the seconds to wait, a bare integer. */
 extern void as_fail_throttled(int seconds) pg_attribute_noreturn();
@@ -158,9 +158,9 @@ typedef struct AsStatement
 	SPIPlanPtr plan;
 } AsStatement;
 
-#define AS_STATEMENT(text)                                                     \
-	{                                                                          \
-		.sql = (text), .plan = NULL                                            \
+#define AS_STATEMENT(text)          \
+	{                               \
+		.sql = (text), .plan = NULL \
 	}
 
 typedef enum AsAccess
@@ -220,7 +220,7 @@ extern char *as_row_text(const AsRow *row, int column);
 extern Jsonb *as_row_jsonb(const AsRow *row, int column);
 /* Copies a bytea of exactly length bytes; false for any other, and NULL. */
 extern bool as_row_bytes(const AsRow *row, int column, void *out,
-						 size_t length);
+                         size_t length);
 /* A bytea of any length in the caller's memory; NULL for SQL NULL. */
 extern uint8 *as_row_bytea(const AsRow *row, int column, size_t *length);
 /* 0, false and AS_NO_TIME for SQL NULL. */
@@ -240,7 +240,7 @@ typedef void (*AsRowReader)(const AsRow *row, void *into);
  * returns the number of rows it found, or changed. reader may be NULL.
  */
 extern uint64 as_store_run(AsStatement *statement, AsAccess access,
-						   const AsArgs *args, AsRowReader reader, void *into);
+                           const AsArgs *args, AsRowReader reader, void *into);
 
 /*
  * Takes an exclusive lock on a value that need not have a row yet, until the

@@ -39,6 +39,6 @@ extern char *as_signing_key_sign(const char *claims, size_t length);
  * input.
  */
 extern AsFailure as_signing_key_verify(const char *token, size_t length,
-									   char **payload, size_t *payload_length);
+                                       char **payload, size_t *payload_length);
 
 #endif /* AS_NOUNS_H */

@@ -19,13 +19,13 @@ extern void as_recorder_init(void);
 typedef enum AsLimit
 {
 	AS_LIMIT_SIGNIN_ACCOUNT_ADDRESS = 1, /* failures, per account + address */
-	AS_LIMIT_SIGNIN_ACCOUNT,			 /* failures, per account, from all */
-	AS_LIMIT_SIGNIN_ADDRESS,			 /* failures, per client address */
-	AS_LIMIT_SIGNUP_ADDRESS,			 /* sign-ups, per client address */
-	AS_LIMIT_MESSAGE_IDENTIFIER,		 /* messages asked for an identifier */
-	AS_LIMIT_RESEND,					 /* one message per cooldown */
-	AS_LIMIT_CODE,						 /* wrong tries on one code */
-	AS_LIMIT_CODE_ACCOUNT				 /* wrong tries on one account */
+	AS_LIMIT_SIGNIN_ACCOUNT,             /* failures, per account, from all */
+	AS_LIMIT_SIGNIN_ADDRESS,             /* failures, per client address */
+	AS_LIMIT_SIGNUP_ADDRESS,             /* sign-ups, per client address */
+	AS_LIMIT_MESSAGE_IDENTIFIER,         /* messages asked for an identifier */
+	AS_LIMIT_RESEND,                     /* one message per cooldown */
+	AS_LIMIT_CODE,                       /* wrong tries on one code */
+	AS_LIMIT_CODE_ACCOUNT                /* wrong tries on one account */
 } AsLimit;
 
 /* What a take counted, so that a success can take back its own. */
@@ -45,15 +45,15 @@ typedef struct AsThrottleTicket
  * passes. ticket may be NULL.
  */
 extern bool as_throttle_take(AsLimit limit, const void *key, size_t key_length,
-							 int allowed, int window_s,
-							 AsThrottleTicket *ticket, int *retry_after_s);
+                             int allowed, int window_s,
+                             AsThrottleTicket *ticket, int *retry_after_s);
 
 /* Takes back what the ticket counted, once. */
 extern void as_throttle_return(AsThrottleTicket *ticket);
 
 /* Forgets a key's attempts in the running window, as nearly as is safe. */
-extern void as_throttle_clear(AsLimit limit, const void *key,
-							  size_t key_length, int window_s);
+extern void as_throttle_clear(AsLimit limit, const void *key, size_t key_length,
+                              int window_s);
 
 /* ---- hash_gate.c: how many Argon2 computations run at once ---- */
 
@@ -69,14 +69,14 @@ extern void as_hash_gate_leave(void);
 
 typedef enum AsRecordKind
 {
-	AS_RECORD_EVENT = 1,	/* an audit row of a failure */
-	AS_RECORD_REUSE,		/* end the session of a reused refresh token */
+	AS_RECORD_EVENT = 1,    /* an audit row of a failure */
+	AS_RECORD_REUSE,        /* end the session of a reused refresh token */
 	AS_RECORD_CODE_ATTEMPT, /* a wrong try on a one-time code */
-	AS_RECORD_WAKE			/* NOTIFY the bridge after the caller's commit */
+	AS_RECORD_WAKE          /* NOTIFY the bridge after the caller's commit */
 } AsRecordKind;
 
 #define AS_USER_AGENT_BYTES 256
-#define AS_ADDRESS_CHARS	45
+#define AS_ADDRESS_CHARS    45
 
 /* What happened: one row of the audit log. */
 typedef enum AsAction
@@ -133,15 +133,15 @@ typedef struct AsRecord
 {
 	AsRecordKind kind;
 	Oid database;
-	AsEvent event;	/* always filled; the only content of AS_RECORD_EVENT */
+	AsEvent event;  /* always filled; the only content of AS_RECORD_EVENT */
 	AsUuid code_id; /* AS_RECORD_CODE_ATTEMPT */
 } AsRecord;
 
 typedef enum AsRecordOutcome
 {
 	AS_RECORD_COMMITTED, /* the worker committed it */
-	AS_RECORD_QUEUED,	 /* not within the wait, but it will be */
-	AS_RECORD_FULL		 /* the queue is full: deny */
+	AS_RECORD_QUEUED,    /* not within the wait, but it will be */
+	AS_RECORD_FULL       /* the queue is full: deny */
 } AsRecordOutcome;
 
 /*

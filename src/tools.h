@@ -43,7 +43,7 @@ extern bool as_uuid_parse(const char *text, size_t length, AsUuid *out);
 /* ---- mac.c: keyed digests under the server's MAC key ---- */
 
 #define AS_MAC_KEY_BYTES 32
-#define AS_DIGEST_BYTES	 32
+#define AS_DIGEST_BYTES  32
 
 /* A key for one purpose, derived from the server's MAC key. */
 typedef struct AsMacKey
@@ -60,19 +60,19 @@ typedef struct AsDigest
 /* What a derived key is for; its number goes into the derivation. */
 typedef enum AsMacPurpose
 {
-	AS_MAC_REFRESH_TAG = 1,		  /* the tag of a refresh token */
+	AS_MAC_REFRESH_TAG = 1,       /* the tag of a refresh token */
 	AS_MAC_REFRESH_SUCCESSOR = 2, /* the secret of the next refresh token */
-	AS_MAC_CODE = 3,			  /* the short one-time code */
-	AS_MAC_LINK = 4				  /* the tag of a link token */
+	AS_MAC_CODE = 3,              /* the short one-time code */
+	AS_MAC_LINK = 4               /* the tag of a link token */
 } AsMacPurpose;
 
 /* Derives the key of a purpose from the server's MAC key (libsodium KDF). */
 extern void as_mac_key_derive(const uint8_t master[AS_MAC_KEY_BYTES],
-							  AsMacPurpose purpose, AsMacKey *out);
+                              AsMacPurpose purpose, AsMacKey *out);
 
 /* HMAC-SHA-256 (RFC 2104) of data under key. */
 extern void as_mac(const AsMacKey *key, const void *data, size_t length,
-				   uint8_t out[AS_DIGEST_BYTES]);
+                   uint8_t out[AS_DIGEST_BYTES]);
 
 extern void as_digest(const void *data, size_t length, AsDigest *out);
 extern bool as_digest_equal(const AsDigest *a, const AsDigest *b);
@@ -101,14 +101,14 @@ typedef struct AsHashCost
 
 /* False only when the memory for the computation can't be had. */
 extern bool as_password_hash_make(const AsPassword *password, AsHashCost cost,
-								  AsPasswordHash *out);
+                                  AsPasswordHash *out);
 
 /*
  * Whether the password is the one of the hash. A hash that is not
  * acceptable is never computed: false at once.
  */
 extern bool as_password_hash_matches(const AsPasswordHash *hash,
-									 const AsPassword *password);
+                                     const AsPassword *password);
 
 /*
  * Whether a stored hash is a well-formed Argon2id string whose cost this
@@ -119,13 +119,13 @@ extern bool as_password_hash_acceptable(const AsPasswordHash *hash);
 
 /* Whether the hash is weaker than the cost now asked for. */
 extern bool as_password_hash_is_weaker(const AsPasswordHash *hash,
-									   AsHashCost cost);
+                                       AsHashCost cost);
 
 /* ---- refresh_token.c: the opaque token of a session ---- */
 
 #define AS_REFRESH_SECRET_BYTES 32
 /* "asr1_" + base64url of 84 bytes, without padding. */
-#define AS_REFRESH_TOKEN_CHARS	(5 + 112)
+#define AS_REFRESH_TOKEN_CHARS (5 + 112)
 
 typedef struct AsRefreshToken
 {
@@ -137,33 +137,32 @@ typedef struct AsRefreshToken
 
 /* The first token of a session: generation 1 and a fresh random secret. */
 extern void as_refresh_token_first(const AsUuid *user_id,
-								   const AsUuid *session_id,
-								   AsRefreshToken *out);
+                                   const AsUuid *session_id,
+                                   AsRefreshToken *out);
 
 /*
  * The token that follows a presented one. Its secret is derived from the
  * presented secret, so the same token always has the same successor.
  */
 extern void as_refresh_token_next(const AsRefreshToken *presented,
-								  const AsMacKey *successor_key,
-								  AsRefreshToken *out);
+                                  const AsMacKey *successor_key,
+                                  AsRefreshToken *out);
 
 /* Writes the token and a NUL. */
 extern void as_refresh_token_print(const AsRefreshToken *token,
-								   const AsMacKey *tag_key,
-								   char out[AS_REFRESH_TOKEN_CHARS + 1]);
+                                   const AsMacKey *tag_key,
+                                   char out[AS_REFRESH_TOKEN_CHARS + 1]);
 
 /*
  * Reads a token whose tag is right. False for everything else: nothing that
  * this server did not make comes out of here.
  */
 extern bool as_refresh_token_parse(const char *text, size_t length,
-								   const AsMacKey *tag_key,
-								   AsRefreshToken *out);
+                                   const AsMacKey *tag_key,
+                                   AsRefreshToken *out);
 
 /* The digest by which the session knows its current token. */
-extern void as_refresh_token_digest(const AsRefreshToken *token,
-									AsDigest *out);
+extern void as_refresh_token_digest(const AsRefreshToken *token, AsDigest *out);
 
 /* ---- one_time_code.c: the short code and the link token of a code row ---- */
 
@@ -176,21 +175,21 @@ extern void as_refresh_token_digest(const AsRefreshToken *token,
  * the random id of the code row, leading zeros kept.
  */
 extern void as_one_time_code_derive(const AsUuid *code_id,
-									const AsMacKey *code_key, int digits,
-									char out[AS_CODE_MAX_DIGITS + 1]);
+                                    const AsMacKey *code_key, int digits,
+                                    char out[AS_CODE_MAX_DIGITS + 1]);
 
 /* Whether a typed code is the one of the row; constant time. */
 extern bool as_one_time_code_matches(const AsUuid *code_id,
-									 const AsMacKey *code_key, int digits,
-									 const char *typed, size_t length);
+                                     const AsMacKey *code_key, int digits,
+                                     const char *typed, size_t length);
 
 /* The link token carries the user and the code row, under a MAC. */
 extern void as_link_token_print(const AsUuid *user_id, const AsUuid *code_id,
-								const AsMacKey *link_key,
-								char out[AS_LINK_TOKEN_CHARS + 1]);
+                                const AsMacKey *link_key,
+                                char out[AS_LINK_TOKEN_CHARS + 1]);
 extern bool as_link_token_parse(const char *text, size_t length,
-								const AsMacKey *link_key, AsUuid *user_id,
-								AsUuid *code_id);
+                                const AsMacKey *link_key, AsUuid *user_id,
+                                AsUuid *code_id);
 
 /* ---- json_reader.c: members of a JSON object, by the server's parser ---- */
 
@@ -229,13 +228,13 @@ typedef bool (*AsJsonVisit)(const AsJsonMember *member, void *into);
  * Never raises.
  */
 extern bool as_json_read_object(const char *text, size_t length,
-								size_t max_length, bool unique_names,
-								AsJsonVisit visit, void *into);
+                                size_t max_length, bool unique_names,
+                                AsJsonVisit visit, void *into);
 
 /* Calls visit per element (name NULL) of an array; otherwise as above. */
 extern bool as_json_read_array(const char *text, size_t length,
-							   size_t max_length, AsJsonVisit visit,
-							   void *into);
+                               size_t max_length, AsJsonVisit visit,
+                               void *into);
 
 /* ---- normalize.c: the canonical form of what people type ---- */
 
