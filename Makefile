@@ -47,3 +47,5 @@ $(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h)
 
 $(SQL_SCRIPT): $(SQL_FRAGMENTS) auth_session.control
 	cat $(SQL_FRAGMENTS) >$@
+
+include test/test.mk
