@@ -13,6 +13,12 @@ EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" auth_session.c
 MODULE_big = auth_session
 # By floor, from the doors down to the ground.
 OBJS = \
+	src/normalize.o \
+	src/one_time_code.o \
+	src/refresh_token.o \
+	src/password_hash.o \
+	src/mac.o \
+	src/random_id.o \
 	src/auth_session.o \
 	src/store.o \
 	src/failure.o

@@ -129,20 +129,23 @@ static uint64
 execute(AsStatement *statement, AsAccess access, const AsArgs *args,
         AsRowReader reader, void *into)
 {
+	static const AsArgs no_args = {0};
 	MemoryContext callers = CurrentMemoryContext;
 	MemoryContext spi;
 	uint64 found;
 	int result;
 
+	if (args == NULL)
+		args = &no_args;
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	if (statement->plan == NULL)
 		prepare(statement, args);
 
-	result =
-	    SPI_execute_snapshot(statement->plan, unconstify(Datum *, &args->values[0]),
-	                         args->nulls, snapshot_for(access), InvalidSnapshot,
-	                         access == AS_READ, access == AS_WRITE, 0);
+	result = SPI_execute_snapshot(
+	    statement->plan, unconstify(Datum *, &args->values[0]), args->nulls,
+	    snapshot_for(access), InvalidSnapshot, access == AS_READ,
+	    access == AS_WRITE, 0);
 	if (result < 0)
 		elog(ERROR, "could not run \"%s\": %s", statement->sql,
 		     SPI_result_code_string(result));
@@ -168,12 +171,9 @@ uint64
 as_store_run(AsStatement *statement, AsAccess access, const AsArgs *args,
              AsRowReader reader, void *into)
 {
-	static const AsArgs no_args = {0};
 	Frame frame;
 	uint64 found = 0;
 
-	if (args == NULL)
-		args = &no_args;
 	frame_enter(&frame, access);
 	PG_TRY();
 	{

@@ -238,9 +238,38 @@ extern bool as_json_read_array(const char *text, size_t length,
 
 /* ---- normalize.c: the canonical form of what people type ---- */
 
-/* The longest email (RFC 5321 4.5.3.1.3: 254) and phone (E.164: 15 digits). */
-#define AS_EMAIL_MAX_BYTES 254
-#define AS_PHONE_MAX_CHARS 16
+/*
+ * The one tool that allocates (palloc): the server's normalisation does.
+ * Texts are UTF-8, not NUL-terminated.
+ */
+
+/* The longest password, email (RFC 5321 4.5.3.1.3) and phone (E.164). */
+#define AS_PASSWORD_MAX_BYTES 1024
+#define AS_EMAIL_MAX_BYTES    254
+#define AS_PHONE_MAX_CHARS    16
+
+/*
+ * The password in NFC, and how many characters (code points) that is. False
+ * for what isn't UTF-8. as_password_free zeroes and frees it.
+ */
+extern bool as_password_normalize(const char *utf8, size_t length,
+                                  AsPassword *out, size_t *characters);
+extern void as_password_free(AsPassword *password);
+
+/*
+ * The form by which emails are compared; NULL for what isn't a mailbox. The
+ * answer for an answer is itself.
+ */
+extern char *as_email_normalize(const char *utf8, size_t length);
+
+/* An E.164 number, + and 7 to 15 digits; NULL for anything else. */
+extern char *as_phone_normalize(const char *text, size_t length);
+
+/*
+ * A text from outside that is only ever shown: cut to most bytes, without
+ * control and invisible characters, "" where it isn't UTF-8.
+ */
+extern char *as_display_text(const char *utf8, size_t length, size_t most);
 
 /* ---- jwt.c, jwk.c: see jose.h ---- */
 
