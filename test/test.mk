@@ -7,6 +7,8 @@
 #   make test-isolation            test/isolation (pg_isolation_regress)
 #   make test-tap                  test/t (prove)
 #   make test-tap TESTS='crash standby'    files by name, of one part or of all
+#   make demo                      the five flows with psql (test/demo)
+#   make bench                     the figures of the README (test/bench/run)
 #   make stage                     a private copy of the server with the extension
 
 # With CI set, a warning is an error.
@@ -35,3 +37,13 @@ test:
 $(addprefix test-,$(TEST_PARTS)): test-%:
 	@test/lib/packages install test
 	@MAKE='$(MAKE)' test/lib/run $*
+
+.PHONY: demo bench
+
+demo:
+	@test/lib/packages install demo
+	@MAKE='$(MAKE)' test/demo
+
+bench:
+	@test/lib/packages install bench
+	@MAKE='$(MAKE)' test/bench/run
