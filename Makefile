@@ -13,6 +13,10 @@ EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" auth_session.c
 MODULE_big = auth_session
 # By floor, from the doors down to the ground.
 OBJS = \
+	src/recorder.o \
+	src/hash_gate.o \
+	src/throttle.o \
+	src/shared_area.o \
 	src/normalize.o \
 	src/one_time_code.o \
 	src/refresh_token.o \

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "storage/proc.h"
+#include "utils/wait_event.h"
 
 #if PG_VERSION_NUM < 150000
 #error "auth_session needs PostgreSQL 15 or later"
@@ -24,6 +25,13 @@
 #define AS_MY_LXID (MyProc->vxid.lxid)
 #else
 #define AS_MY_LXID (MyProc->lxid)
+#endif
+
+/* Extensions can name what they wait for since 17. */
+#if PG_VERSION_NUM >= 170000
+#define AS_WAIT_EVENT(name) WaitEventExtensionNew(name)
+#else
+#define AS_WAIT_EVENT(name) PG_WAIT_EXTENSION
 #endif
 
 #endif /* AS_COMPAT_H */

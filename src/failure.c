@@ -85,6 +85,12 @@ as_failure_code(AsFailure failure)
 	return failure == AS_OK ? "ok" : failures[failure].code;
 }
 
+int
+as_failure_sqlstate(AsFailure failure)
+{
+	return failures[failure].sqlstate;
+}
+
 void
 as_fail(AsFailure failure, const char *hint)
 {

@@ -131,6 +131,9 @@ typedef enum AsFailure
 /* The machine-readable code, e.g. "invalid_credentials". */
 extern const char *as_failure_code(AsFailure failure);
 
+/* The SQLSTATE of any failure but AS_OK, as in ErrorData. */
+extern int as_failure_sqlstate(AsFailure failure);
+
 /*
  * Raises a failure; never returns. hint is a constant sentence, or NULL for
  * the failure's own. Never put user input or a secret into it.

@@ -9,10 +9,28 @@
 
 #include "ground.h"
 
-/* Asks for shared memory and starts the worker; from _PG_init, preloaded. */
+/* Each asks for its shared memory; from _PG_init, preloaded. */
 extern void as_throttle_init(void);
 extern void as_hash_gate_init(void);
+/* Also has the postmaster start the worker. */
 extern void as_recorder_init(void);
+
+/* ---- shared_area.c: one named piece of shared memory ---- */
+
+typedef struct AsSharedArea
+{
+	const char *name;
+	Size size;
+	const char *lock_tranche; /* of one LWLock, or NULL */
+	/* Called once per server start, and where a process attaches anew. */
+	void (*attach)(void *memory, bool is_new);
+} AsSharedArea;
+
+/* Asks for an area, which must be static; from _PG_init, preloaded. */
+extern void as_shared_area_add(const AsSharedArea *area);
+
+/* Milliseconds by a clock that nobody can set, the same in all processes. */
+extern int64 as_clock_ms(void);
 
 /* ---- throttle.c: attempts counted before the work ---- */
 
@@ -28,32 +46,41 @@ typedef enum AsLimit
 	AS_LIMIT_CODE_ACCOUNT                /* wrong tries on one account */
 } AsLimit;
 
+#define AS_LIMIT_COUNT AS_LIMIT_CODE_ACCOUNT
+
 /* What a take counted, so that a success can take back its own. */
 typedef struct AsThrottleTicket
 {
 	AsLimit limit;
 	uint64 hash;
-	uint32 window;
+	uint64 end_ms; /* of the window it was counted in */
 	bool counted;
 } AsThrottleTicket;
 
 /*
- * Counts one attempt of key (bytes; per database) and answers whether it is
- * within allowed attempts per window_s seconds. Atomic: of any number of
- * parallel calls at most allowed get true. allowed 0 is no limit. On false
- * nothing stays counted and *retry_after_s has the seconds until the window
- * passes. ticket may be NULL.
+ * Counts one attempt of key (bytes of any length; per database) and answers
+ * whether it is within allowed attempts per window_s seconds (at least 1).
+ * Atomic: of any number of parallel calls at most allowed get true. allowed
+ * 0 is no limit. On false nothing stays counted and *retry_after_s has the
+ * seconds until the window passes. ticket may be NULL.
+ *
+ * For AS_LIMIT_RESEND window_s is a cooldown: one attempt (allowed 1), then
+ * none until window_s seconds after it.
  */
 extern bool as_throttle_take(AsLimit limit, const void *key, size_t key_length,
                              int allowed, int window_s,
                              AsThrottleTicket *ticket, int *retry_after_s);
 
-/* Takes back what the ticket counted, once. */
+/* Takes back what the ticket counted, once, while its window runs. */
 extern void as_throttle_return(AsThrottleTicket *ticket);
 
-/* Forgets a key's attempts in the running window, as nearly as is safe. */
-extern void as_throttle_clear(AsLimit limit, const void *key, size_t key_length,
-                              int window_s);
+/*
+ * Forgets a key's attempts in the running window. Where all cells of the key
+ * are shared with other keys (see throttle.c for the odds), some of theirs
+ * are forgotten with them. A ticket taken before must not be returned after.
+ */
+extern void as_throttle_clear(AsLimit limit, const void *key,
+                              size_t key_length);
 
 /* ---- hash_gate.c: how many Argon2 computations run at once ---- */
 
@@ -65,14 +92,23 @@ extern void as_throttle_clear(AsLimit limit, const void *key, size_t key_length,
 extern bool as_hash_gate_enter(int max_running, int max_waiting, int wait_ms);
 extern void as_hash_gate_leave(void);
 
+/* For operators: how it stands, and the most that ran since the start. */
+typedef struct AsHashGateStats
+{
+	int running;
+	int waiting;
+	int most_running;
+} AsHashGateStats;
+
+extern void as_hash_gate_stats(AsHashGateStats *out);
+
 /* ---- recorder.c: what must become durable though the caller fails ---- */
 
 typedef enum AsRecordKind
 {
-	AS_RECORD_EVENT = 1,    /* an audit row of a failure */
-	AS_RECORD_REUSE,        /* end the session of a reused refresh token */
-	AS_RECORD_CODE_ATTEMPT, /* a wrong try on a one-time code */
-	AS_RECORD_WAKE          /* NOTIFY the bridge after the caller's commit */
+	AS_RECORD_EVENT = 1,   /* an audit row of a failure */
+	AS_RECORD_REUSE,       /* end the session of a reused refresh token */
+	AS_RECORD_CODE_ATTEMPT /* a wrong try on a one-time code */
 } AsRecordKind;
 
 #define AS_USER_AGENT_BYTES 256
@@ -141,19 +177,85 @@ typedef enum AsRecordOutcome
 {
 	AS_RECORD_COMMITTED, /* the worker committed it */
 	AS_RECORD_QUEUED,    /* not within the wait, but it will be */
-	AS_RECORD_FULL       /* the queue is full: deny */
+	AS_RECORD_FULL,      /* the queue is full: deny, with AS_BUSY */
+	AS_RECORD_IMPOSSIBLE /* a standby, where nothing can be recorded */
 } AsRecordOutcome;
 
 /*
  * Hands a record to the worker and waits up to wait_ms milliseconds for its
- * commit (0: doesn't wait). Fills record->database.
+ * commit (0: doesn't wait), interruptibly; a cancelled caller leaves the
+ * record queued. Fills record->database. Whatever the outcome, the caller
+ * goes on to raise its failure; only AS_RECORD_FULL turns it into AS_BUSY.
+ *
+ * Hold no lock here that the record's own rows need: the worker could only
+ * wait for it, and this for the worker, until wait_ms is over.
  */
 extern AsRecordOutcome as_recorder_submit(AsRecord *record, int wait_ms);
 
 /*
  * After this transaction's commit the worker sends one coalesced, empty
- * NOTIFY auth_session_outbox in this database. Nothing on rollback.
+ * NOTIFY auth_session_outbox in this database. Nothing on rollback; a
+ * savepoint rolled back in a transaction that commits wakes for nothing.
  */
 extern void as_recorder_wake_bridge(void);
+
+/* ---- recorder.c, the worker's side ---- */
+
+/* What the postmaster calls (worker.c), and what it is called in views. */
+#define AS_WORKER_MAIN "auth_session_worker_main"
+#define AS_WORKER_NAME "auth_session recorder"
+
+/* A record in the worker's hands. */
+typedef struct AsTaken
+{
+	int slot;
+	int tries; /* failed ones before */
+	AsRecord record;
+} AsTaken;
+
+/* This process is the one to wake when a database has work and no worker. */
+extern void as_recorder_dispatch_begin(void);
+
+/*
+ * The database that has waited longest for a worker, or InvalidOid when none
+ * waits; then *wait_ms is how long none will (-1: until woken). It counts as
+ * being served from now on, until as_recorder_serve_end, or until
+ * as_recorder_serve_cancel when no worker could be had for it. Also throws
+ * away the records of databases that could not be connected to several
+ * times, and says so in the log.
+ */
+extern Oid as_recorder_dispatch_next(long *wait_ms);
+extern void as_recorder_serve_cancel(Oid database);
+
+/* How many databases are being served, or about to be. */
+extern int as_recorder_served_count(void);
+
+/* Whether some database has been waiting for a worker, longer than ms. */
+extern bool as_recorder_others_wait(int ms);
+
+/*
+ * This process serves a database from now on; false when another does. What
+ * it had in hand when it exits, in whatever way but a crash, is queued again.
+ */
+extern bool as_recorder_serve_begin(Oid database);
+/* The connection stands. */
+extern void as_recorder_serve_connected(void);
+/* Ends it, unless there is work and only_idle: then false. */
+extern bool as_recorder_serve_end(bool only_idle);
+
+/*
+ * Takes up to most records that are due, oldest first, and returns how many.
+ * When none is due, *wait_ms is how long until one will be (-1: until woken).
+ */
+extern int as_recorder_take(AsTaken *taken, int most, long *wait_ms);
+/* It is committed, or can never be: forgets it and wakes its submitter. */
+extern void as_recorder_settle(const AsTaken *taken);
+/* Queues it again, to be taken after delay_ms, with tries as they are now. */
+extern void as_recorder_put_back(const AsTaken *taken, int delay_ms);
+
+/* Whether the bridge of the served database is to be woken; once. */
+extern bool as_recorder_take_wake(void);
+/* It could not be woken: to be tried again. */
+extern void as_recorder_put_back_wake(void);
 
 #endif /* AS_SHARED_H */
