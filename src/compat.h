@@ -20,6 +20,11 @@
 #include "varatt.h"
 #endif
 
+/* 18 spells it before the declaration, and dropped the one that follows it. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn __attribute__((noreturn))
+#endif
+
 /* The local transaction id moved into a virtual transaction id in 17. */
 #if PG_VERSION_NUM >= 170000
 #define AS_MY_LXID (MyProc->vxid.lxid)

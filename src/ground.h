@@ -142,7 +142,7 @@ extern void as_fail(AsFailure failure, const char *hint)
     pg_attribute_noreturn();
 
 /* Raises AS_THROTTLED; the hint is the seconds to wait, a bare integer. */
-extern void as_fail_throttled(int seconds) pg_attribute_noreturn();
+pg_noreturn extern void as_fail_throttled(int seconds);
 
 /*
  * Raises unless the library was preloaded: says what to set. Every function
