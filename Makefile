@@ -13,10 +13,22 @@ EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" auth_session.c
 MODULE_big = auth_session
 # By floor, from the doors down to the ground.
 OBJS = \
+	src/keys.o \
+	src/signing_key.o \
+	src/key_ring.o \
+	src/key_life.o \
+	src/sealed.o \
 	src/recorder.o \
 	src/hash_gate.o \
 	src/throttle.o \
 	src/shared_area.o \
+	src/claims.o \
+	src/jwt.o \
+	src/jwk.o \
+	src/key.o \
+	src/key_seal.o \
+	src/base64url.o \
+	src/json_reader.o \
 	src/normalize.o \
 	src/one_time_code.o \
 	src/refresh_token.o \

@@ -271,6 +271,56 @@ extern char *as_phone_normalize(const char *text, size_t length);
  */
 extern char *as_display_text(const char *utf8, size_t length, size_t most);
 
-/* ---- jwt.c, jwk.c: see jose.h ---- */
+/* ---- key_seal.c: secrets at rest ---- */
+
+#define AS_MASTER_KEY_BYTES 32
+
+typedef struct AsMasterKey
+{
+	uint8_t bytes[AS_MASTER_KEY_BYTES];
+} AsMasterKey;
+
+typedef enum AsMasterKeyOutcome
+{
+	AS_MASTER_KEY_OK,
+	AS_MASTER_KEY_MISSING, /* no regular file that can be read */
+	AS_MASTER_KEY_MODE,	   /* another's file, or open to others */
+	AS_MASTER_KEY_SIZE	   /* not 32 bytes, or all zero */
+} AsMasterKeyOutcome;
+
+/* Reads a master key file. */
+extern AsMasterKeyOutcome as_master_key_read(const char *path,
+                                             AsMasterKey *out);
+
+typedef enum AsSealOutcome
+{
+	AS_SEAL_OPENED,
+	AS_SEAL_NO_MASTER_KEY,    /* sealed, and there is no master key */
+	AS_SEAL_OTHER_MASTER_KEY, /* sealed under another one */
+	AS_SEAL_DAMAGED           /* not what as_key_seal made for this label */
+} AsSealOutcome;
+
+#define AS_SEAL_OVERHEAD 57
+
+/*
+ * Writes the stored form of a secret into out, which has length +
+ * AS_SEAL_OVERHEAD bytes; answers how many were written. label names the row
+ * and is needed to open it. Without a master key (NULL) the form is open.
+ */
+extern size_t as_key_seal(const AsMasterKey *master, const char *label,
+                          const void *secret, size_t length, uint8_t *out);
+
+/*
+ * Opens a stored form into out of room bytes. What isn't sealed opens
+ * without a master key.
+ */
+extern AsSealOutcome as_key_open(const AsMasterKey *master, const char *label,
+                                 const uint8_t *stored, size_t stored_length,
+                                 void *out, size_t room, size_t *length);
+
+/* Whether a stored form is sealed. */
+extern bool as_key_is_sealed(const uint8_t *stored, size_t length);
+
+/* ---- jwt.c, jwk.c and the rest of JOSE: see jose.h ---- */
 
 #endif /* AS_TOOLS_H */

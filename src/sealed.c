@@ -1,0 +1,105 @@
+/*
+ * sealed.c: what is stored under the master key.
+ *
+ * The master key is read from its file when a secret is stored or opened,
+ * which is when a backend loads its keys and not on every request, and is
+ * zeroed at once. A file that can't be used denies: nothing is ever stored
+ * open because sealing failed. The log says what is wrong with the file; the
+ * caller hears only that there is something to mend.
+ */
+#include "nouns.h"
+
+#include <sodium.h>
+
+static bool read_master_key(AsMasterKey *out);
+
+uint8 *
+as_sealed_make(const char *label, const void *secret, size_t length,
+               size_t *stored_length)
+{
+	uint8 *stored = palloc(length + AS_SEAL_OVERHEAD);
+	AsMasterKey master;
+
+	if (auth_session_master_key_file[0] == '\0')
+	{
+		*stored_length = as_key_seal(NULL, label, secret, length, stored);
+		return stored;
+	}
+	if (!read_master_key(&master))
+		as_sealed_fail(AS_SEAL_NO_MASTER_KEY);
+	*stored_length = as_key_seal(&master, label, secret, length, stored);
+	sodium_memzero(&master, sizeof(master));
+	return stored;
+}
+
+AsSealOutcome
+as_sealed_open(const char *label, const uint8 *stored, size_t stored_length,
+               void *out, size_t room, size_t *length)
+{
+	AsMasterKey master;
+	bool has_master = false;
+	AsSealOutcome outcome;
+
+	if (as_key_is_sealed(stored, stored_length) &&
+	    auth_session_master_key_file[0] != '\0')
+		has_master = read_master_key(&master);
+	outcome = as_key_open(has_master ? &master : NULL, label, stored,
+	                      stored_length, out, room, length);
+	if (has_master)
+		sodium_memzero(&master, sizeof(master));
+	if (outcome == AS_SEAL_OTHER_MASTER_KEY)
+		ereport(LOG_SERVER_ONLY,
+		        (errmsg("key \"%s\" is sealed under another master key", label),
+		         errhint("Set auth_session.master_key_file to the file it "
+		                 "was sealed under.")));
+	else if (outcome == AS_SEAL_NO_MASTER_KEY)
+		ereport(
+		    LOG_SERVER_ONLY,
+		    (errmsg("key \"%s\" is sealed and there is no master key", label),
+		     errhint("Set auth_session.master_key_file.")));
+	else if (outcome == AS_SEAL_DAMAGED)
+		ereport(LOG_SERVER_ONLY, (errmsg("key \"%s\" is damaged", label)));
+	return outcome;
+}
+
+void
+as_sealed_fail(AsSealOutcome outcome)
+{
+	ereport(ERROR,
+	        (errcode(ERRCODE_CONFIG_FILE_ERROR),
+	         errmsg("a key of the authentication service can't be used"),
+	         errdetail_log("%s", outcome == AS_SEAL_OTHER_MASTER_KEY
+	                                 ? "It is sealed under another master key."
+	                             : outcome == AS_SEAL_DAMAGED
+	                                 ? "It is damaged."
+	                                 : "The master key is missing or refused."),
+	         errhint("The operator finds the reason in the server log.")));
+	pg_unreachable();
+}
+
+/* Reads the file that the setting names; the log has why it can't. */
+static bool
+read_master_key(AsMasterKey *out)
+{
+	const char *why = NULL;
+
+	switch (as_master_key_read(auth_session_master_key_file, out))
+	{
+		case AS_MASTER_KEY_OK:
+			return true;
+		case AS_MASTER_KEY_MISSING:
+			why = "It is no regular file that the server can read.";
+			break;
+		case AS_MASTER_KEY_MODE:
+			why = "It must belong to the server's user and be of mode 0600.";
+			break;
+		case AS_MASTER_KEY_SIZE:
+			why = "It must have exactly 32 bytes that aren't all zero.";
+			break;
+	}
+	ereport(LOG_SERVER_ONLY, (errcode(ERRCODE_CONFIG_FILE_ERROR),
+	                          errmsg("the master key file \"%s\" is refused",
+	                                 auth_session_master_key_file),
+	                          errdetail("%s", why)));
+	return false;
+}
