@@ -138,8 +138,7 @@ extern int as_failure_sqlstate(AsFailure failure);
  * Raises a failure; never returns. hint is a constant sentence, or NULL for
  * the failure's own. Never put user input or a secret into it.
  */
-extern void as_fail(AsFailure failure, const char *hint)
-    pg_attribute_noreturn();
+pg_noreturn extern void as_fail(AsFailure failure, const char *hint);
 
 /* Raises AS_THROTTLED; the hint is the seconds to wait, a bare integer. */
 pg_noreturn extern void as_fail_throttled(int seconds);
