@@ -41,7 +41,7 @@ extern AsSealOutcome as_sealed_open(const char *label, const uint8 *stored,
                                     size_t room, size_t *length);
 
 /* Raises what an operator has to mend, in words that tell a client nothing. */
-extern void as_sealed_fail(AsSealOutcome outcome) pg_attribute_noreturn();
+pg_noreturn extern void as_sealed_fail(AsSealOutcome outcome);
 
 /* ---- signing_key.c: the keys that sign access tokens ---- */
 
