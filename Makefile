@@ -35,7 +35,11 @@ OBJS = \
 	src/password_hash.o \
 	src/mac.o \
 	src/random_id.o \
+	src/redact_name.o \
+	src/redact_token.o \
+	src/redact_literal.o \
 	src/auth_session.o \
+	src/redact.o \
 	src/store.o \
 	src/failure.o
 

@@ -333,4 +333,5 @@ _PG_init(void)
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	as_is_preloaded = true;
+	as_redact_init();
 }

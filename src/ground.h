@@ -263,4 +263,16 @@ extern Oid as_store_relation(const char *table);
 /* The owner's Oid; raises where the role is missing. */
 extern Oid as_store_owner(void);
 
+/* ---- redact.c: no secret in the log or the statistics ---- */
+
+/* Installs the hooks; from _PG_init, preloaded. */
+extern void as_redact_init(void);
+
+/*
+ * From here on every line that the client's statement logs is masked, and
+ * its text where others can read it. First thing in each function that takes
+ * or returns a secret; costs nothing after the first time in a statement.
+ */
+extern void as_redact_statement(void);
+
 #endif /* AS_GROUND_H */

@@ -321,6 +321,54 @@ extern AsSealOutcome as_key_open(const AsMasterKey *master, const char *label,
 /* Whether a stored form is sealed. */
 extern bool as_key_is_sealed(const uint8_t *stored, size_t length);
 
+/* ---- redact_*.c: what must not be read out of a text ---- */
+
+typedef enum AsTextVerdict
+{
+	AS_TEXT_PLAIN, /* nothing to hide */
+	AS_TEXT_TOKEN, /* shows a token, by its shape */
+	AS_TEXT_NAMES  /* names a function that takes or returns a secret */
+} AsTextVerdict;
+
+/* The names that count besides the functions of auth and auth_admin. */
+typedef struct AsTextNames
+{
+	/* Comma-separated, schema-qualified or not; NULL or "" for none. */
+	const char *wrappers;
+	/* The text behind a name that EXECUTE uses, or NULL; may be NULL. */
+	const char *(*prepared)(const char *name);
+} AsTextNames;
+
+/*
+ * Whether a text (any bytes, not NUL-terminated) names such a function, in
+ * any case, quoting or spacing, inside literals and comments too; or else
+ * shows a token. Linear in length.
+ */
+extern AsTextVerdict as_text_inspect(const char *text, size_t length,
+									 const AsTextNames *names);
+
+/* The position of the first such name; length when there is none. */
+extern size_t as_text_name_position(const char *text, size_t length,
+									const AsTextNames *names);
+
+/* Whether a text shows a token that is not masked. */
+extern bool as_text_has_token(const char *text, size_t length);
+
+/*
+ * Each masks in place, adds no NUL and returns the new length, never more
+ * than before. With same_length nothing moves.
+ */
+
+/* Literals, comments and long numbers of SQL that begins at text. */
+extern size_t as_text_mask_literals(char *text, size_t length,
+									bool same_length);
+/* Tokens, by shape, in any text. */
+extern size_t as_text_mask_tokens(char *text, size_t length, bool same_length);
+/* From the first literal's quote to the last, and long numbers. */
+extern size_t as_text_mask_prose(char *text, size_t length);
+/* From the first double quote to the last. */
+extern size_t as_text_mask_values(char *text, size_t length);
+
 /* ---- jwt.c, jwk.c and the rest of JOSE: see jose.h ---- */
 
 #endif /* AS_TOOLS_H */

@@ -1,0 +1,351 @@
+/*
+ * redact_name.c: whether a text names a function whose arguments or result
+ * are secret.
+ *
+ * The log asks at any moment of a process's life, so the answer needs no
+ * catalog, no memory and no error. Names are looked for everywhere, inside
+ * literals and comments too, since the body of a DO block and a dynamic
+ * statement are literals: a name found too many costs a readable log line,
+ * one too few costs a password.
+ *
+ * One pass, linear in the text's length: what may stand between a name and
+ * its parenthesis is looked at for GAP_MAX bytes, and only after a word that
+ * could be one.
+ */
+#include "redact_text.h"
+
+#define GAP_MAX           256
+#define PREPARED_NAME_MAX 63
+
+/*
+ * The functions of auth and auth_admin that take or return a password, a
+ * code, a token or a key. The others (auth.uid() in every policy) must not
+ * be here: a statement that names one of these loses its literals.
+ */
+static const char *const secret_functions[] = {
+    "signup",          "confirm",
+    "signin",          "renew",
+    "logout",          "verify",
+    "authenticate",    "delete_account",
+    "change_password", "reset_password",
+    "change_email",    "change_phone",
+    "jwt_sign",        "jwt_verify",
+    "enroll_totp",     "confirm_totp",
+    "disable_totp",    "signin_totp",
+    "recovery_codes",  "create_user",
+    "import_user",     "set_password",
+    "impersonate",     "import_signing_key",
+    "jwt_secret",      "claim_notifications",
+};
+
+#define SECRET_FUNCTIONS \
+	(sizeof(secret_functions) / sizeof(secret_functions[0]))
+
+static bool
+same_name(const char *name, const char *word, size_t length)
+{
+	return strncasecmp(name, word, length) == 0 && name[length] == '\0';
+}
+
+/* A word of the text, and how it stands there. */
+typedef struct Word
+{
+	const char *start;
+	size_t length;
+	const char *schema; /* NULL when not qualified */
+	size_t schema_length;
+	bool called; /* an opening parenthesis follows */
+} Word;
+
+/* A line break or tab as JSON and E'' write it. */
+static bool
+is_escaped_space(const char *p, const char *end)
+{
+	return *p == '\\' && p + 1 < end &&
+	       (p[1] == 'n' || p[1] == 'r' || p[1] == 't');
+}
+
+/*
+ * The end of what may stand between two parts of a name, or a name and its
+ * parenthesis: white space, comments, and quotes, escaped or not. NULL when
+ * it is longer than anybody writes.
+ */
+static const char *
+skip_gap(const char *p, const char *end)
+{
+	const char *limit = end - p > GAP_MAX ? p + GAP_MAX : end;
+
+	while (p < limit)
+	{
+		if (is_escaped_space(p, limit))
+			p += 2;
+		else if (as_text_is_space(*p) || *p == '"' || *p == '\\')
+			p++;
+		else if (*p == '-' && p + 1 < limit && p[1] == '-')
+		{
+			while (p < limit && *p != '\n' && *p != '\r')
+				p++;
+		}
+		else if (*p == '/' && p + 1 < limit && p[1] == '*')
+		{
+			int depth = 0;
+
+			do
+			{
+				if (p[0] == '/' && p + 1 < limit && p[1] == '*')
+				{
+					depth++;
+					p += 2;
+				}
+				else if (p[0] == '*' && p + 1 < limit && p[1] == '/')
+				{
+					depth--;
+					p += 2;
+				}
+				else
+					p++;
+			} while (depth > 0 && p < limit);
+		}
+		else
+			return p;
+	}
+	return p < end ? NULL : end;
+}
+
+/*
+ * Whether one entry of a list, "name" or "schema.name" in any case and
+ * quoting, names the word. A name that one of the two does not qualify
+ * matches in any schema.
+ */
+static bool
+entry_matches(const char *entry, const char *end, const Word *word)
+{
+	const char *p = entry;
+	const char *name = NULL;
+	size_t length = 0;
+	const char *schema = NULL;
+	size_t schema_length = 0;
+
+	for (;;)
+	{
+		const char *gap = p;
+
+		while (p < end && !as_text_is_word(*p))
+			p++;
+		if (p == end)
+			break;
+		schema = memchr(gap, '.', (size_t) (p - gap)) != NULL ? name : NULL;
+		schema_length = length;
+		name = p;
+		p = as_text_skip(p, end, as_text_is_word);
+		length = (size_t) (p - name);
+	}
+	return name != NULL && length == word->length &&
+	       strncasecmp(name, word->start, length) == 0 &&
+	       (schema == NULL || word->schema == NULL ||
+	        (schema_length == word->schema_length &&
+	         strncasecmp(schema, word->schema, schema_length) == 0));
+}
+
+static bool
+is_listed(const char *list, const Word *word)
+{
+	const char *entry = list;
+
+	while (*entry != '\0')
+	{
+		size_t length = strcspn(entry, ",");
+
+		if (length >= word->length &&
+		    entry_matches(entry, entry + length, word))
+			return true;
+		entry += length;
+		entry += *entry == ',';
+	}
+	return false;
+}
+
+static bool
+is_own(const Word *word)
+{
+	bool in_auth = word->schema != NULL &&
+	               ((word->schema_length == 4 &&
+	                 strncasecmp(word->schema, "auth", 4) == 0) ||
+	                (word->schema_length == 10 &&
+	                 strncasecmp(word->schema, "auth_admin", 10) == 0));
+	size_t i;
+
+	/* Found by search_path only where it is called. */
+	if (!in_auth && (word->schema != NULL || !word->called))
+		return false;
+	for (i = 0; i < SECRET_FUNCTIONS; i++)
+		if (same_name(secret_functions[i], word->start, word->length))
+			return true;
+	return false;
+}
+
+/* Whether what EXECUTE names, from p on, was prepared with a secret's name. */
+static bool
+executes_secret(const char *p, const char *end, const AsTextNames *names)
+{
+	char name[PREPARED_NAME_MAX + 1];
+	size_t length = 0;
+	bool quoted = false;
+	const char *text;
+
+	p = as_text_skip(p, end, as_text_is_space);
+	if (p < end && *p == '"')
+	{
+		quoted = true;
+		p++;
+	}
+	for (; p < end && length < PREPARED_NAME_MAX; p++)
+	{
+		if (quoted ? *p == '"' : !as_text_is_word(*p) && *p != '$')
+			break;
+		name[length++] = quoted ? *p : as_text_lower(*p);
+	}
+	name[length] = '\0';
+	if (length == 0)
+		return false;
+
+	text = names->prepared(name);
+	if (text != NULL)
+	{
+		AsTextNames of_text = {.wrappers = names->wrappers, .prepared = NULL};
+
+		return as_text_inspect(text, strlen(text), &of_text) != AS_TEXT_PLAIN;
+	}
+	return false;
+}
+
+/*
+ * For each first letter, the lengths of the words that begin so and are
+ * worth a closer look: schemas, functions, EXECUTE, and the U of a U&""
+ * name. Bits 0 to 31, made at the first look.
+ */
+static uint32_t lengths_by_letter[26];
+
+static void
+note_word(const char *word)
+{
+	lengths_by_letter[word[0] - 'a'] |= UINT32_C(1) << strlen(word);
+}
+
+static bool
+is_interesting(const char *word, size_t length)
+{
+	int letter = as_text_lower(word[0]) - 'a';
+
+	if (lengths_by_letter['u' - 'a'] == 0)
+	{
+		size_t i;
+
+		for (i = 0; i < SECRET_FUNCTIONS; i++)
+			note_word(secret_functions[i]);
+		note_word("auth");
+		note_word("auth_admin");
+		note_word("execute");
+		note_word("u");
+	}
+	return letter >= 0 && letter < 26 && length < 32 &&
+	       (lengths_by_letter[letter] & (UINT32_C(1) << length)) != 0;
+}
+
+/*
+ * Whether what is before the word says that it belongs to another schema
+ * than those looked for.
+ */
+static bool
+is_qualified(const char *text, const char *start)
+{
+	while (start > text && (start[-1] == '"' || as_text_is_space(start[-1])))
+		start--;
+	return start > text && start[-1] == '.';
+}
+
+/* Where a secret's name is, or NULL. */
+static const char *
+find_name(const char *text, size_t length, const AsTextNames *names)
+{
+	const char *end = text + length;
+	const char *p = text;
+	const char *schema = NULL;
+	size_t schema_length = 0;
+	bool any_wrapper = names->wrappers != NULL && names->wrappers[0] != '\0';
+
+	while (p < end)
+	{
+		Word word;
+		const char *after;
+		const char *next;
+
+		if (!as_text_is_word(*p))
+		{
+			p += is_escaped_space(p, end) ? 2 : 1;
+			continue;
+		}
+		word.start = p;
+		p = as_text_skip(p, end, as_text_is_word);
+		word.length = (size_t) (p - word.start);
+		word.schema = schema;
+		word.schema_length = schema_length;
+		schema = NULL;
+		if (!any_wrapper && !is_interesting(word.start, word.length))
+			continue;
+
+		/* The next part of a qualified name, across whatever is between. */
+		after = p;
+		next = skip_gap(after, end);
+		if (next != NULL && next < end && *next == '.')
+		{
+			const char *part = skip_gap(next + 1, end);
+
+			if (part != NULL && part < end && as_text_is_word(*part))
+			{
+				schema = word.start;
+				schema_length = word.length;
+				p = part;
+			}
+		}
+		word.called = next == NULL || (next < end && *next == '(');
+		if (word.schema == NULL && is_qualified(text, word.start))
+		{
+			word.schema = word.start;
+			word.schema_length = 0;
+		}
+
+		if (is_own(&word))
+			return word.start;
+		/* A name in Unicode escapes: nobody needs one but to hide. */
+		if (word.length == 1 && as_text_lower(*word.start) == 'u' &&
+		    after + 1 < end && after[0] == '&' && after[1] == '"')
+			return word.start;
+		if (names->prepared != NULL &&
+		    same_name("execute", word.start, word.length) &&
+		    executes_secret(after, end, names))
+			return word.start;
+		if (any_wrapper && (word.called || word.schema != NULL) &&
+		    is_listed(names->wrappers, &word))
+			return word.start;
+	}
+	return NULL;
+}
+
+size_t
+as_text_name_position(const char *text, size_t length, const AsTextNames *names)
+{
+	const char *name = find_name(text, length, names);
+
+	return name == NULL ? length : (size_t) (name - text);
+}
+
+AsTextVerdict
+as_text_inspect(const char *text, size_t length, const AsTextNames *names)
+{
+	if (find_name(text, length, names) != NULL)
+		return AS_TEXT_NAMES;
+	if (as_text_has_token(text, length))
+		return AS_TEXT_TOKEN;
+	return AS_TEXT_PLAIN;
+}
