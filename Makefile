@@ -19,6 +19,8 @@ OBJS = \
 	src/key_life.o \
 	src/sealed.o \
 	src/recorder.o \
+	src/record_file.o \
+	src/dispatch.o \
 	src/hash_gate.o \
 	src/throttle.o \
 	src/shared_area.o \

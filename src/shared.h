@@ -201,61 +201,87 @@ extern void as_recorder_wake_bridge(void);
 
 /* ---- recorder.c, the worker's side ---- */
 
-/* What the postmaster calls (worker.c), and what it is called in views. */
-#define AS_WORKER_MAIN "auth_session_worker_main"
-#define AS_WORKER_NAME "auth_session recorder"
-
 /* A record in the worker's hands. */
 typedef struct AsTaken
 {
 	int slot;
-	int tries; /* failed ones before */
+	int waits; /* how often it had to wait for a lock or for room, */
+	int tries; /* and how often it failed for another reason */
 	AsRecord record;
 } AsTaken;
 
-/* This process is the one to wake when a database has work and no worker. */
-extern void as_recorder_dispatch_begin(void);
+/*
+ * Takes up to most records of this database that are due, oldest first, and
+ * returns how many; few of them are such that failed before. When none is
+ * due, *wait_ms is how long until one will be (-1: until woken). What the
+ * process has in hand when it exits, in whatever way but a crash, is queued
+ * again.
+ */
+extern int as_recorder_take(AsTaken *taken, int most, long *wait_ms);
+/* They are committed, or never can be: forgets them, wakes who waits. */
+extern void as_recorder_settle(const AsTaken *taken, int count);
+/* Queues one again, to be taken after delay_ms, waits and tries as given. */
+extern void as_recorder_put_back(const AsTaken *taken, int delay_ms);
+/* Forgets all records of a database and returns how many there were. */
+extern int as_recorder_discard(Oid database);
+
+/* ---- record_file.c: what is queued while the server is down ---- */
+
+/* Keeps records in a file, and takes them from there: postmaster only. */
+extern void as_record_file_write(const AsRecord *records, int count);
+extern int as_record_file_read(AsRecord *records, int most);
+
+/* ---- dispatch.c: which databases have work, and who serves them ---- */
+
+/* What the postmaster calls (worker.c), and what it is called in views. */
+#define AS_WORKER_MAIN "auth_session_worker_main"
+#define AS_WORKER_NAME "auth_session recorder"
+
+/* Asks for its shared memory and has the postmaster start the dispatcher. */
+extern void as_dispatch_init(void);
+
+/*
+ * A database has one more record in the queue: wakes its worker, or the
+ * dispatcher. False when too many databases have work already.
+ */
+extern bool as_dispatch_add(Oid database);
+/* It has count records less. */
+extern void as_dispatch_remove(Oid database, int count);
+
+/* The bridge of this database is to be woken. Raises nothing. */
+extern void as_dispatch_wake_bridge(void);
+/* In its worker: whether that is so; once. */
+extern bool as_dispatch_take_wake(void);
+/* It could not be woken: to be tried again. */
+extern void as_dispatch_put_back_wake(void);
+
+/* This process is the dispatcher, until it exits. */
+extern void as_dispatch_begin(void);
 
 /*
  * The database that has waited longest for a worker, or InvalidOid when none
- * waits; then *wait_ms is how long none will (-1: until woken). It counts as
- * being served from now on, until as_recorder_serve_end, or until
- * as_recorder_serve_cancel when no worker could be had for it. Also throws
- * away the records of databases that could not be connected to several
- * times, and says so in the log.
+ * waits; then *wait_ms is how long none will (-1: until woken). It is
+ * STARTING from now on, until as_dispatch_serve_end, or as_dispatch_cancel
+ * when no worker could be had for it. *hopeless is a database that could not
+ * be connected to time and again, else InvalidOid: discard its records.
  */
-extern Oid as_recorder_dispatch_next(long *wait_ms);
-extern void as_recorder_serve_cancel(Oid database);
+extern Oid as_dispatch_next(long *wait_ms, Oid *hopeless);
+extern void as_dispatch_cancel(Oid database);
 
-/* How many databases are being served, or about to be. */
-extern int as_recorder_served_count(void);
+/* How many databases have a worker, or will have one. */
+extern int as_dispatch_served_count(void);
 
 /* Whether some database has been waiting for a worker, longer than ms. */
-extern bool as_recorder_others_wait(int ms);
+extern bool as_dispatch_others_wait(int ms);
 
 /*
- * This process serves a database from now on; false when another does. What
- * it had in hand when it exits, in whatever way but a crash, is queued again.
+ * This process serves a database from now on, until as_dispatch_serve_end or
+ * its exit; false when another does. To be called before it connects.
  */
-extern bool as_recorder_serve_begin(Oid database);
+extern bool as_dispatch_serve_begin(Oid database);
 /* The connection stands. */
-extern void as_recorder_serve_connected(void);
+extern void as_dispatch_serve_connected(void);
 /* Ends it, unless there is work and only_idle: then false. */
-extern bool as_recorder_serve_end(bool only_idle);
-
-/*
- * Takes up to most records that are due, oldest first, and returns how many.
- * When none is due, *wait_ms is how long until one will be (-1: until woken).
- */
-extern int as_recorder_take(AsTaken *taken, int most, long *wait_ms);
-/* It is committed, or can never be: forgets it and wakes its submitter. */
-extern void as_recorder_settle(const AsTaken *taken);
-/* Queues it again, to be taken after delay_ms, with tries as they are now. */
-extern void as_recorder_put_back(const AsTaken *taken, int delay_ms);
-
-/* Whether the bridge of the served database is to be woken; once. */
-extern bool as_recorder_take_wake(void);
-/* It could not be woken: to be tried again. */
-extern void as_recorder_put_back_wake(void);
+extern bool as_dispatch_serve_end(bool only_idle);
 
 #endif /* AS_SHARED_H */

@@ -44,7 +44,10 @@
 #define IDLE_MS          1000 /* then the worker leaves its database */
 #define OTHERS_WAIT_MS   100  /* then it leaves even with work of its own */
 #define WAKE_INTERVAL_MS 25   /* between two NOTIFYs in a database */
-#define LOCK_WAIT        "200ms"
+
+/* How long a record waits for a lock, and how long one that had to before. */
+#define LOCK_WAIT   "100ms"
+#define RELOCK_WAIT "10ms"
 
 /* Until the next try after a failure that passes by itself. */
 #define RETRY_MIN_MS 50
@@ -92,6 +95,14 @@ worker_sleep(long wait_ms)
 
 /* ---- serving one database ---- */
 
+/* How long a record waits for a lock, in the store or elsewhere. */
+static void
+worker_set_lock_wait(const char *wait)
+{
+	SetConfigOption("lock_timeout", wait, PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("auth_session.lock_wait", wait, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
 static void
 worker_connect(Oid database)
 {
@@ -107,10 +118,7 @@ worker_connect(Oid database)
 	SetConfigOption("session_replication_role", "origin", PGC_SUSET,
 	                PGC_S_OVERRIDE);
 	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("lock_timeout", LOCK_WAIT, PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("auth_session.lock_wait", LOCK_WAIT, PGC_SUSET,
-	                PGC_S_OVERRIDE);
-	as_recorder_serve_connected();
+	as_dispatch_serve_connected();
 }
 
 /* Begins a transaction; it ends with worker_commit or worker_rescue. */
@@ -229,8 +237,7 @@ worker_try(const AsTaken *taken, int count, bool *gone)
 
 		HOLD_INTERRUPTS();
 		worker_commit();
-		for (i = 0; i < count; i++)
-			as_recorder_settle(&taken[i]);
+		as_recorder_settle(taken, count);
 		RESUME_INTERRUPTS();
 	}
 	PG_CATCH();
@@ -248,8 +255,9 @@ worker_failed(AsTaken *taken, const ErrorData *error)
 
 	if (worker_can_wait(error))
 	{
-		int delay_ms = RETRY_MIN_MS << Min(taken->tries, 5);
+		int delay_ms = RETRY_MIN_MS << Min(taken->waits, 5);
 
+		taken->waits++;
 		as_recorder_put_back(taken, Min(delay_ms, RETRY_MAX_MS));
 		return;
 	}
@@ -268,29 +276,61 @@ worker_failed(AsTaken *taken, const ErrorData *error)
 	ereport(LOG, (errcode(error->sqlerrcode),
 	              errmsg("auth_session could not record %s, and drops it: %s",
 	                     name, error->message)));
-	as_recorder_settle(taken);
+	as_recorder_settle(taken, 1);
+}
+
+/*
+ * Tries each record alone. Those that failed before are to wait for a lock
+ * no longer than it takes to see that it is still held.
+ */
+static int
+worker_record_singly(AsTaken *taken, int count)
+{
+	int discarded = 0;
+	int i;
+
+	for (i = 0; i < count; i++)
+	{
+		bool gone;
+		ErrorData *error;
+
+		worker_set_lock_wait(taken[i].waits > 0 ? RELOCK_WAIT : LOCK_WAIT);
+		error = worker_try(&taken[i], 1, &gone);
+		if (error != NULL)
+			worker_failed(&taken[i], error);
+		else if (gone)
+			discarded++;
+		worker_check_signals();
+	}
+	return discarded;
+}
+
+static int
+worker_order(const void *a, const void *b)
+{
+	const AsTaken *left = a;
+	const AsTaken *right = b;
+
+	return (left->waits + left->tries > 0) - (right->waits + right->tries > 0);
 }
 
 static void
 worker_record(AsTaken *taken, int count)
 {
-	bool gone;
+	int fresh = 0;
 	int discarded = 0;
-	int i;
+	bool gone;
 
-	if (worker_try(taken, count, &gone) == NULL)
-		discarded = gone ? count : 0;
+	qsort(taken, (size_t) count, sizeof(AsTaken), worker_order);
+	while (fresh < count && taken[fresh].waits + taken[fresh].tries == 0)
+		fresh++;
+
+	worker_set_lock_wait(LOCK_WAIT);
+	if (fresh > 0 && worker_try(taken, fresh, &gone) == NULL)
+		discarded = gone ? fresh : 0;
 	else
-		for (i = 0; i < count; i++)
-		{
-			ErrorData *error = worker_try(&taken[i], 1, &gone);
-
-			if (error != NULL)
-				worker_failed(&taken[i], error);
-			else if (gone)
-				discarded++;
-			worker_check_signals();
-		}
+		discarded = worker_record_singly(taken, fresh);
+	discarded += worker_record_singly(&taken[fresh], count - fresh);
 	if (discarded > 0)
 		ereport(LOG, (errmsg("auth_session discarded %d records of database "
 		                     "%u, which no longer has the extension",
@@ -317,7 +357,7 @@ worker_wake_bridge(void)
 	{
 		ErrorData *error = worker_rescue();
 
-		as_recorder_put_back_wake();
+		as_dispatch_put_back_wake();
 		ereport(LOG, (errcode(error->sqlerrcode),
 		              errmsg("auth_session could not wake the bridge: %s",
 		                     error->message)));
@@ -336,13 +376,12 @@ worker_serve(Oid database)
 	int64 idle_since = as_clock_ms();
 	int64 last_wake = idle_since - WAKE_INTERVAL_MS;
 
-	if (!as_recorder_serve_begin(database))
+	if (!as_dispatch_serve_begin(database))
 		return;
 	worker_connect(database);
 	worker_context = AllocSetContextCreate(TopMemoryContext, AS_WORKER_NAME,
 	                                       ALLOCSET_DEFAULT_SIZES);
 	taken = MemoryContextAlloc(TopMemoryContext, BATCH * sizeof(AsTaken));
-	pgstat_report_activity(STATE_IDLE, NULL);
 
 	for (;;)
 	{
@@ -363,7 +402,7 @@ worker_serve(Oid database)
 		if (now - last_wake < WAKE_INTERVAL_MS)
 			wait_ms =
 			    wait_ms < 0 ? WAKE_INTERVAL_MS : Min(wait_ms, WAKE_INTERVAL_MS);
-		else if (as_recorder_take_wake())
+		else if (as_dispatch_take_wake())
 		{
 			worker_wake_bridge();
 			last_wake = now;
@@ -372,7 +411,7 @@ worker_serve(Oid database)
 		}
 		if (worker_must_yield())
 		{
-			(void) as_recorder_serve_end(false);
+			(void) as_dispatch_serve_end(false);
 			return;
 		}
 		if (count > 0)
@@ -380,7 +419,7 @@ worker_serve(Oid database)
 			idle_since = now;
 			continue;
 		}
-		if (now - idle_since >= IDLE_MS && as_recorder_serve_end(true))
+		if (now - idle_since >= IDLE_MS && as_dispatch_serve_end(true))
 			return;
 		worker_sleep(wait_ms < 0 ? IDLE_MS : Min(wait_ms, IDLE_MS));
 	}
@@ -394,7 +433,7 @@ worker_launch(Oid database)
 {
 	BackgroundWorker worker;
 
-	if (as_recorder_served_count() > MAX_DYNAMIC_WORKERS)
+	if (as_dispatch_served_count() > MAX_DYNAMIC_WORKERS)
 		return false;
 
 	memset(&worker, 0, sizeof(worker));
@@ -418,12 +457,19 @@ worker_launch(Oid database)
 static Oid
 worker_dispatch(long *wait_ms)
 {
-	Oid database;
+	for (;;)
+	{
+		Oid hopeless;
+		Oid database = as_dispatch_next(wait_ms, &hopeless);
 
-	while (OidIsValid(database = as_recorder_dispatch_next(wait_ms)))
-		if (!worker_launch(database))
+		if (OidIsValid(hopeless))
+			ereport(LOG,
+			        (errmsg("auth_session discarded %d records of database "
+			                "%u, which could not be connected to",
+			                as_recorder_discard(hopeless), hopeless)));
+		if (!OidIsValid(database) || !worker_launch(database))
 			return database;
-	return InvalidOid;
+	}
 }
 
 static bool
@@ -433,12 +479,12 @@ worker_must_yield(void)
 	Oid database;
 
 	if (!is_dispatcher)
-		return as_recorder_others_wait(OTHERS_WAIT_MS);
+		return as_dispatch_others_wait(OTHERS_WAIT_MS);
 
 	database = worker_dispatch(&wait_ms);
 	if (!OidIsValid(database))
 		return false;
-	as_recorder_serve_cancel(database);
+	as_dispatch_cancel(database);
 	return true;
 }
 
@@ -458,7 +504,7 @@ auth_session_worker_main(Datum arg)
 		proc_exit(0);
 	}
 
-	as_recorder_dispatch_begin();
+	as_dispatch_begin();
 	for (;;)
 	{
 		long wait_ms;
