@@ -76,4 +76,8 @@ $(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h)
 $(SQL_SCRIPT): $(SQL_FRAGMENTS) auth_session.control
 	cat $(SQL_FRAGMENTS) >$@
 
+ifneq ($(wildcard $(PGXS)),)
+include src/bridge/bridge.mk
+endif
+
 include test/test.mk

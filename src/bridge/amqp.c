@@ -1,0 +1,263 @@
+/*
+ * amqp.c
+ *		Publishing to RabbitMQ, with confirms.
+ *
+ * A batch is published without waiting, then its confirms are awaited; the
+ * broker acknowledges many messages with one frame.  Messages are persistent
+ * and mandatory: one that no queue takes comes back (basic.return, before
+ * its confirm) and is deferred, because a missing binding is for the
+ * operator to mend, and what was returned is nowhere.  A message is
+ * delivered when the broker has confirmed it, and not before; what is
+ * unconfirmed when the connection breaks is untried, and goes out again
+ * with the same message-id.
+ */
+#include "bridge.h"
+
+#if __has_include(<rabbitmq-c/amqp.h>)
+#include <rabbitmq-c/amqp.h>
+#include <rabbitmq-c/framing.h>
+#else
+#include <amqp.h>
+#include <amqp_framing.h>
+#endif
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define CHANNEL    1
+#define PERSISTENT 2
+
+typedef struct Publisher
+{
+	AsBroker *broker;
+	amqp_connection_state_t connection;
+	uint64_t next_tag; /* of the next message published */
+	int64_t tended;
+} Publisher;
+
+/* A batch on its way: message i has the tag first + i. */
+typedef struct Flight
+{
+	AsNotification **batch;
+	size_t n;       /* published */
+	uint64_t first; /* tag */
+	size_t open;    /* not yet confirmed either way */
+	bool *closed;
+} Flight;
+
+static void
+amqp_close(AsSink *sink)
+{
+	Publisher *p = sink->state;
+
+	if (p == NULL)
+		return;
+	as_broker_close(p->broker);
+	free(p);
+	sink->state = NULL;
+}
+
+static bool
+amqp_open(AsSink *sink, AsFault *fault)
+{
+	Publisher *p = as_alloc(sizeof(*p));
+
+	sink->state = p;
+	p->broker = as_broker_open(&sink->url, sink->options, false, fault);
+	if (p->broker == NULL)
+		return false;
+	p->connection = as_broker_connection(p->broker);
+	p->next_tag = 1;
+	amqp_confirm_select(p->connection, CHANNEL);
+	if (amqp_get_rpc_reply(p->connection).reply_type != AMQP_RESPONSE_NORMAL)
+		return as_broker_fault(p->broker, AMQP_STATUS_WRONG_METHOD,
+		                       "publisher confirms", fault);
+	return true;
+}
+
+static int
+publish(Publisher *p, const AsNotification *n)
+{
+	amqp_basic_properties_t properties;
+	char *body = as_notification_print(n);
+	int status;
+
+	memset(&properties, 0, sizeof(properties));
+	properties._flags = AMQP_BASIC_CONTENT_TYPE_FLAG |
+	                    AMQP_BASIC_DELIVERY_MODE_FLAG |
+	                    AMQP_BASIC_MESSAGE_ID_FLAG | AMQP_BASIC_TIMESTAMP_FLAG |
+	                    AMQP_BASIC_TYPE_FLAG | AMQP_BASIC_APP_ID_FLAG;
+	properties.content_type = amqp_cstring_bytes("application/json");
+	properties.delivery_mode = PERSISTENT;
+	properties.message_id = amqp_cstring_bytes(n->id);
+	properties.timestamp = (uint64_t) time(NULL);
+	properties.type = amqp_cstring_bytes(n->kind);
+	properties.app_id = amqp_cstring_bytes("auth_session");
+	status =
+	    amqp_basic_publish(p->connection, CHANNEL,
+	                       amqp_cstring_bytes(as_broker_exchange(p->broker)),
+	                       amqp_cstring_bytes(n->kind), 1, 0, &properties,
+	                       amqp_cstring_bytes(body));
+	as_free_secret(body);
+	return status;
+}
+
+static void
+close_one(Flight *flight, size_t i, bool good)
+{
+	AsNotification *n = flight->batch[i];
+
+	if (flight->closed[i])
+		return;
+	flight->closed[i] = true;
+	flight->open--;
+	/* A returned message is confirmed too; it was judged on its return. */
+	if (n->outcome != AS_UNTRIED)
+		return;
+	if (good)
+		n->outcome = AS_DELIVERED;
+	else
+		as_notification_judge(n, AS_DEFERRED, "the broker did not take it");
+}
+
+/* One ack or nack: of a tag, or of all up to it. */
+static void
+take_confirm(Flight *flight, uint64_t tag, bool multiple, bool good)
+{
+	size_t last;
+	size_t i;
+
+	if (tag < flight->first || tag - flight->first >= flight->n)
+	{
+		/* Tag 0 with multiple means everything so far (AMQP 0-9-1). */
+		if (tag != 0 || !multiple)
+			return;
+		last = flight->n - 1;
+	}
+	else
+		last = (size_t) (tag - flight->first);
+	for (i = multiple ? 0 : last; i <= last; i++)
+		close_one(flight, i, good);
+}
+
+/* A message that no queue wanted: find it by its id. */
+static bool
+take_return(Publisher *p, Flight *flight, const amqp_method_t *method,
+            AsFault *fault)
+{
+	const amqp_basic_return_t *returned = method->decoded;
+	int code = returned->reply_code;
+	amqp_message_t message;
+	amqp_rpc_reply_t reply =
+	    amqp_read_message(p->connection, CHANNEL, &message, 0);
+	amqp_bytes_t id;
+	size_t i;
+
+	if (reply.reply_type != AMQP_RESPONSE_NORMAL)
+		return as_broker_fault(p->broker,
+		                       reply.reply_type ==
+		                               AMQP_RESPONSE_LIBRARY_EXCEPTION
+		                           ? reply.library_error
+		                           : AMQP_STATUS_CONNECTION_CLOSED,
+		                       "reading a returned message", fault);
+	id = message.properties.message_id;
+	for (i = 0; i < flight->n; i++)
+	{
+		AsNotification *n = flight->batch[i];
+
+		if (strlen(n->id) == id.len && memcmp(n->id, id.bytes, id.len) == 0)
+			as_notification_judge(n, AS_DEFERRED,
+			                      "no queue is bound to exchange \"%.60s\" for "
+			                      "%s (%d)",
+			                      as_broker_exchange(p->broker), n->kind, code);
+	}
+	amqp_destroy_message(&message);
+	return true;
+}
+
+/* One frame's worth of news; false with the fault, or at the deadline. */
+static bool
+take_frame(Publisher *p, Flight *flight, int64_t deadline, AsFault *fault)
+{
+	amqp_frame_t frame;
+	int got = as_broker_frame(p->broker, &frame, deadline, fault);
+
+	if (got < 0)
+		return false;
+	if (got == 0)
+		return as_broker_fault(p->broker, AMQP_STATUS_TIMEOUT,
+		                       "waiting for confirms", fault);
+	if (frame.frame_type != AMQP_FRAME_METHOD)
+		return true;
+	if (frame.payload.method.id == AMQP_BASIC_ACK_METHOD)
+	{
+		const amqp_basic_ack_t *ack = frame.payload.method.decoded;
+
+		take_confirm(flight, ack->delivery_tag, ack->multiple, true);
+	}
+	else if (frame.payload.method.id == AMQP_BASIC_NACK_METHOD)
+	{
+		const amqp_basic_nack_t *nack = frame.payload.method.decoded;
+
+		take_confirm(flight, nack->delivery_tag, nack->multiple, false);
+	}
+	else if (frame.payload.method.id == AMQP_BASIC_RETURN_METHOD)
+		return take_return(p, flight, &frame.payload.method, fault);
+	return true;
+}
+
+static bool
+amqp_deliver(AsSink *sink, AsNotification **batch, size_t n, AsFault *fault)
+{
+	Publisher *p = sink->state;
+	Flight flight = {batch, 0, p->next_tag, 0, NULL};
+	int status = AMQP_STATUS_OK;
+	size_t i;
+	bool good = true;
+
+	flight.closed = as_alloc(n * sizeof(bool));
+	for (i = 0; i < n && status == AMQP_STATUS_OK; i++)
+	{
+		status = publish(p, batch[i]);
+		if (status == AMQP_STATUS_OK)
+		{
+			flight.n++;
+			flight.open++;
+			p->next_tag++;
+		}
+	}
+	if (status != AMQP_STATUS_OK)
+		good = as_broker_fault(p->broker, status, "publishing", fault);
+	/* The time limit starts anew with every sign of life. */
+	while (good && flight.open > 0)
+		good = take_frame(
+		    p, &flight, as_clock_now() + sink->options->timeout * 1000, fault);
+	free(flight.closed);
+	if (good)
+		as_broker_recycle(p->broker);
+	p->tended = as_clock_now();
+	return good;
+}
+
+/* Answer heartbeats, and notice a closed connection, while idle. */
+static bool
+amqp_tend(AsSink *sink, AsFault *fault)
+{
+	Publisher *p = sink->state;
+	amqp_frame_t frame;
+	int got;
+
+	if (as_clock_now() - p->tended < 1000)
+		return true;
+	p->tended = as_clock_now();
+	do
+		got = as_broker_frame(p->broker, &frame, 0, fault);
+	while (got > 0);
+	if (got == 0)
+		as_broker_recycle(p->broker);
+	return got == 0;
+}
+
+const AsSinkMethods as_amqp_methods = {amqp_open, amqp_deliver, amqp_tend,
+                                       amqp_close};

@@ -1,0 +1,249 @@
+/*
+ * basics.c
+ *		Faults, memory, time and signals of the bridge.
+ *
+ * Signals are caught by a handler that sets a flag and writes a byte to a
+ * pipe; every wait of the bridge's own includes that pipe, so no signal is
+ * lost between looking at a flag and going to sleep.
+ */
+#include "basics.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BACKOFF_FIRST 250
+#define BACKOFF_LAST  30000
+
+static int wake_pipe[2] = {-1, -1};
+static volatile sig_atomic_t stop_asked;
+static volatile sig_atomic_t reload_asked;
+
+bool
+as_fault_set(AsFault *fault, AsKind kind, const char *format, ...)
+{
+	va_list args;
+	char *p;
+	size_t n;
+
+	fault->kind = kind;
+	va_start(args, format);
+	vsnprintf(fault->text, sizeof(fault->text), format, args);
+	va_end(args);
+	for (p = fault->text; *p; p++)
+		if ((unsigned char) *p < 0x20 || *p == 0x7f)
+			*p = ' ';
+	for (n = strlen(fault->text); n > 0 && fault->text[n - 1] == ' '; n--)
+		fault->text[n - 1] = '\0';
+	return false;
+}
+
+const char *
+as_fault_word(AsKind kind)
+{
+	static const char *const words[] = {
+	    "none", "internal", "usage",    "unreachable", "login",
+	    "tls",  "template", "database", "undelivered", "topology"};
+
+	return words[kind];
+}
+
+/* Where memory is short nothing more is tried: the leases run out. */
+static void *
+or_die(void *p)
+{
+	if (p == NULL)
+	{
+		as_log(AS_ERROR, "fault", "kind", "internal", "text", "out of memory",
+		       (char *) NULL);
+		exit(AS_KIND_INTERNAL);
+	}
+	return p;
+}
+
+void *
+as_alloc(size_t size)
+{
+	return or_die(calloc(1, size ? size : 1));
+}
+
+void *
+as_realloc(void *p, size_t size)
+{
+	return or_die(realloc(p, size ? size : 1));
+}
+
+char *
+as_copy(const char *text)
+{
+	return text ? or_die(strdup(text)) : NULL;
+}
+
+char *
+as_format(const char *format, ...)
+{
+	va_list args;
+	char *text = NULL;
+	int n;
+
+	va_start(args, format);
+	n = vasprintf(&text, format, args);
+	va_end(args);
+	return or_die(n < 0 ? NULL : text);
+}
+
+FILE *
+as_stream_open(char **text, size_t *length)
+{
+	return or_die(open_memstream(text, length));
+}
+
+void
+as_stream_close(FILE *stream)
+{
+	if (fclose(stream) != 0)
+		or_die(NULL);
+}
+
+void
+as_free_secret(char *text)
+{
+	if (text != NULL)
+		OPENSSL_cleanse(text, strlen(text));
+	free(text);
+}
+
+int64_t
+as_clock_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* What is left until deadline, as poll wants it. */
+static int
+poll_timeout(int64_t deadline)
+{
+	int64_t left = deadline - as_clock_now();
+
+	return left < 0 ? 0 : left > 3600000 ? 3600000 : (int) left;
+}
+
+bool
+as_clock_wait(int fd, bool writing, int64_t deadline)
+{
+	struct pollfd p;
+
+	do
+	{
+		p.fd = fd;
+		p.events = writing ? POLLOUT : POLLIN;
+		p.revents = 0;
+		if (poll(&p, 1, poll_timeout(deadline)) > 0)
+			return true;
+	} while (as_clock_now() < deadline);
+	return false;
+}
+
+int64_t
+as_backoff_fail(AsBackoff *b)
+{
+	int64_t whole = BACKOFF_FIRST;
+	uint32_t dice = 0;
+	unsigned i;
+
+	for (i = 0; i < b->failures && whole < BACKOFF_LAST; i++)
+		whole *= 2;
+	if (whole > BACKOFF_LAST)
+		whole = BACKOFF_LAST;
+	b->failures++;
+	(void) RAND_bytes((unsigned char *) &dice, sizeof(dice));
+	whole = whole / 2 + (int64_t) (dice % (uint32_t) (whole / 2 + 1));
+	b->until = as_clock_now() + whole;
+	return whole;
+}
+
+void
+as_backoff_succeed(AsBackoff *b)
+{
+	b->failures = 0;
+	b->until = 0;
+}
+
+static void
+on_signal(int number)
+{
+	int saved = errno;
+
+	if (number == SIGHUP)
+		reload_asked = 1;
+	else
+		stop_asked = 1;
+	/* A full pipe is as good as one byte more. */
+	(void) !write(wake_pipe[1], "", 1);
+	errno = saved;
+}
+
+void
+as_signals_catch(void)
+{
+	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+	struct sigaction action;
+	size_t i;
+
+	if (pipe2(wake_pipe, O_NONBLOCK | O_CLOEXEC) != 0)
+		or_die(NULL);
+	memset(&action, 0, sizeof(action));
+	sigemptyset(&action.sa_mask);
+	action.sa_handler = on_signal;
+	action.sa_flags = SA_RESTART;
+	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		sigaction(numbers[i], &action, NULL);
+	action.sa_handler = SIG_IGN;
+	sigaction(SIGPIPE, &action, NULL);
+}
+
+bool
+as_signals_stop(void)
+{
+	return stop_asked != 0;
+}
+
+bool
+as_signals_reload(void)
+{
+	char drain[64];
+
+	if (!reload_asked)
+		return false;
+	/* A stop leaves its byte: every later wait must end at once too. */
+	while (!stop_asked && read(wake_pipe[0], drain, sizeof(drain)) > 0)
+		;
+	reload_asked = 0;
+	return true;
+}
+
+void
+as_signals_wait(int fd, int64_t deadline)
+{
+	struct pollfd p[2];
+
+	/* Once asked to stop, what is still waited for is the peers. */
+	p[0].fd = stop_asked ? -1 : wake_pipe[0];
+	p[0].events = POLLIN;
+	p[0].revents = 0;
+	p[1].fd = fd;
+	p[1].events = POLLIN;
+	p[1].revents = 0;
+	(void) poll(p, 2, poll_timeout(deadline));
+}

@@ -1,0 +1,452 @@
+/*
+ * consume.c
+ *		The broker's flow: take a message, deliver it, acknowledge it.
+ *
+ * A message is acknowledged after the sink's 250 (or 2xx), and not before;
+ * until then it is the broker's, and comes again when this program or its
+ * connection dies.  What can never be delivered (malformed JSON, an address
+ * that is none, a permanent refusal) is rejected without requeueing, so it
+ * goes to the dead-letter exchange; what may be delivered later is kept,
+ * unacknowledged, and tried again with growing pauses, up to "tries" times.
+ *
+ * The ids mailed last are remembered: when an acknowledgement was lost with
+ * the connection, or the relay published an id twice, the duplicate is
+ * acknowledged without a second mail.
+ */
+#include "bridge.h"
+
+#if __has_include(<rabbitmq-c/amqp.h>)
+#include <rabbitmq-c/amqp.h>
+#include <rabbitmq-c/framing.h>
+#else
+#include <amqp.h>
+#include <amqp_framing.h>
+#endif
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define CHANNEL 1
+#define RECENT  4096
+#define PAUSE   2000  /* milliseconds, after the first refusal */
+#define PAUSES  60000 /* at most; all tries within the broker's half hour */
+
+typedef struct Consumer
+{
+	AsProgram *program;
+	AsUrl url;
+	AsBroker *broker; /* NULL: not connected */
+	amqp_connection_state_t connection;
+	AsBackoff rest;
+	AsNotification **held;
+	size_t nheld;
+	size_t prefetch;
+	char (*recent)[37];
+	size_t next_recent;
+	bool proven;
+	bool refused;
+	bool moved;
+} Consumer;
+
+static bool
+recently_delivered(const Consumer *c, const char *id)
+{
+	size_t i;
+
+	for (i = 0; i < RECENT; i++)
+		if (strcasecmp(c->recent[i], id) == 0)
+			return true;
+	return false;
+}
+
+static void
+drop(Consumer *c, size_t i)
+{
+	as_notification_free(c->held[i]);
+	c->held[i] = NULL;
+}
+
+static void
+compact(Consumer *c)
+{
+	size_t kept = 0;
+	size_t i;
+
+	for (i = 0; i < c->nheld; i++)
+		if (c->held[i] != NULL)
+			c->held[kept++] = c->held[i];
+	c->nheld = kept;
+	as_metrics_set(AS_GAUGE_HELD, kept);
+}
+
+/* Without its connection a delivery tag means nothing: all comes again. */
+static void
+disconnect(Consumer *c)
+{
+	size_t i;
+
+	for (i = 0; i < c->nheld; i++)
+		drop(c, i);
+	compact(c);
+	as_broker_close(c->broker);
+	c->broker = NULL;
+	as_metrics_set(AS_GAUGE_SOURCE_UP, 0);
+}
+
+static bool
+broker_failed(Consumer *c, const AsFault *fault)
+{
+	char wait[32];
+
+	disconnect(c);
+	snprintf(wait, sizeof(wait), "%lld", (long long) as_backoff_fail(&c->rest));
+	as_metrics_add(AS_COUNT_SOURCE_FAILURES, 1);
+	as_log(AS_WARNING, "broker_failed", "kind", as_fault_word(fault->kind),
+	       "text", fault->text, "retry_ms", wait, (char *) NULL);
+	return false;
+}
+
+static bool
+broker_ready(Consumer *c, AsFault *fault)
+{
+	amqp_rpc_reply_t reply;
+
+	if (c->broker != NULL)
+		return true;
+	if (as_clock_now() < c->rest.until)
+		return false;
+	c->broker = as_broker_open(&c->url, c->program->options, true, fault);
+	if (c->broker == NULL)
+		return broker_failed(c, fault);
+	c->connection = as_broker_connection(c->broker);
+	amqp_basic_qos(c->connection, CHANNEL, 0, (uint16_t) c->prefetch, 0);
+	amqp_basic_consume(c->connection, CHANNEL,
+	                   amqp_cstring_bytes(as_broker_queue(c->broker)),
+	                   amqp_empty_bytes, 0, 0, 0, amqp_empty_table);
+	reply = amqp_get_rpc_reply(c->connection);
+	if (reply.reply_type != AMQP_RESPONSE_NORMAL)
+	{
+		(void) as_fault_set(fault, AS_KIND_LOGIN,
+		                    "%s: may not consume queue \"%s\"", c->url.name,
+		                    as_broker_queue(c->broker));
+		return broker_failed(c, fault);
+	}
+	as_backoff_succeed(&c->rest);
+	as_metrics_set(AS_GAUGE_SOURCE_UP, 1);
+	as_log(AS_INFO, "broker_up", "source", c->url.name, "queue",
+	       as_broker_queue(c->broker), (char *) NULL);
+	return true;
+}
+
+/* Tell the broker; false, disconnected, where it cannot be told. */
+static bool
+acknowledge(Consumer *c, uint64_t tag, bool good)
+{
+	AsFault fault;
+	int status = good ? amqp_basic_ack(c->connection, CHANNEL, tag, 0)
+	                  : amqp_basic_reject(c->connection, CHANNEL, tag, 0);
+
+	if (status == AMQP_STATUS_OK)
+	{
+		as_metrics_add(good ? AS_COUNT_SETTLED : AS_COUNT_DEAD_LETTERED, 1);
+		return true;
+	}
+	(void) as_broker_fault(c->broker, status, "acknowledging", &fault);
+	return broker_failed(c, &fault);
+}
+
+/* To the dead-letter exchange with it. */
+static bool
+bury(Consumer *c, uint64_t tag, const char *id, const char *why)
+{
+	c->refused = true;
+	as_log(AS_WARNING, "dead_lettered", "id", id, "text", why, (char *) NULL);
+	return acknowledge(c, tag, false);
+}
+
+/* A message has come: hold it, or get rid of it at once. */
+static bool
+take_message(Consumer *c, const amqp_basic_deliver_t *deliver, AsFault *fault)
+{
+	uint64_t tag = deliver->delivery_tag;
+	amqp_message_t message;
+	amqp_rpc_reply_t reply =
+	    amqp_read_message(c->connection, CHANNEL, &message, 0);
+	AsNotification *n;
+	const char *why;
+
+	if (reply.reply_type != AMQP_RESPONSE_NORMAL)
+	{
+		(void) as_broker_fault(c->broker,
+		                       reply.reply_type ==
+		                               AMQP_RESPONSE_LIBRARY_EXCEPTION
+		                           ? reply.library_error
+		                           : AMQP_STATUS_CONNECTION_CLOSED,
+		                       "reading a message", fault);
+		return broker_failed(c, fault);
+	}
+	n = as_notification_parse(message.body.bytes, message.body.len, &why);
+	amqp_destroy_message(&message);
+	as_metrics_add(AS_COUNT_CLAIMED, 1);
+	c->moved = true;
+	if (n == NULL)
+		return bury(c, tag, NULL, why);
+	if (as_routes_find(&c->program->routes, n) == NULL)
+	{
+		bool good = bury(c, tag, n->id, "unknown channel");
+
+		as_notification_free(n);
+		return good;
+	}
+	if (recently_delivered(c, n->id))
+	{
+		as_log(AS_INFO, "duplicate", "id", n->id, (char *) NULL);
+		as_metrics_add(AS_COUNT_DUPLICATES, 1);
+		as_notification_free(n);
+		return acknowledge(c, tag, true);
+	}
+	n->tag = tag;
+	c->held[c->nheld++] = n;
+	as_metrics_set(AS_GAUGE_HELD, c->nheld);
+	return true;
+}
+
+/* Take what is there; waits for nothing. */
+static bool
+receive(Consumer *c, AsFault *fault)
+{
+	amqp_frame_t frame;
+	int got = 1;
+
+	while (c->nheld < c->prefetch &&
+	       (got = as_broker_frame(c->broker, &frame, 0, fault)) > 0)
+	{
+		if (frame.frame_type != AMQP_FRAME_METHOD)
+			continue;
+		if (frame.payload.method.id == AMQP_BASIC_DELIVER_METHOD)
+		{
+			if (!take_message(c, frame.payload.method.decoded, fault))
+				return false;
+		}
+		else if (frame.payload.method.id == AMQP_BASIC_CANCEL_METHOD)
+		{
+			(void) as_fault_set(fault, AS_KIND_UNREACHABLE,
+			                    "%s: queue \"%s\" is gone", c->url.name,
+			                    as_broker_queue(c->broker));
+			return broker_failed(c, fault);
+		}
+	}
+	if (got < 0)
+		return broker_failed(c, fault);
+	as_broker_recycle(c->broker);
+	return true;
+}
+
+/* What became of one delivery; false where the broker could not be told. */
+static bool
+judge(Consumer *c, size_t i)
+{
+	AsNotification *n = c->held[i];
+	uint64_t tag = n->tag;
+	char id[37];
+	char why[sizeof(n->error)];
+	int64_t pause = PAUSE;
+	unsigned k;
+
+	if (n->outcome == AS_UNTRIED)
+		return true;
+	c->moved = true;
+	snprintf(id, sizeof(id), "%s", n->id);
+	snprintf(why, sizeof(why), "%s", n->error);
+	n->tries++;
+	if (n->outcome == AS_DEFERRED &&
+	    n->tries < (unsigned) c->program->options->tries)
+	{
+		for (k = 1; k < n->tries && pause < PAUSES; k++)
+			pause *= 2;
+		n->due = as_clock_now() + (pause < PAUSES ? pause : PAUSES);
+		return true;
+	}
+	if (n->outcome == AS_DELIVERED)
+	{
+		drop(c, i);
+		return acknowledge(c, tag, true);
+	}
+	drop(c, i);
+	return bury(c, tag, id, why);
+}
+
+static bool
+deliver(Consumer *c, AsSink *sink, AsFault *fault)
+{
+	AsNotification **batch = as_alloc(sink->chunk * sizeof(*batch));
+	size_t *places = as_alloc(sink->chunk * sizeof(*places));
+	int64_t now = as_clock_now();
+	size_t n = 0;
+	size_t i;
+	bool good = true;
+
+	for (i = 0; i < c->nheld && n < sink->chunk; i++)
+		if (c->held[i]->due <= now &&
+		    as_routes_find(&c->program->routes, c->held[i]) == sink)
+		{
+			places[n] = i;
+			batch[n++] = c->held[i];
+		}
+	if (n > 0)
+	{
+		good = as_sink_deliver(sink, batch, n, fault);
+		/* First remember all that is delivered: telling may break off. */
+		for (i = 0; i < n; i++)
+			if (batch[i]->outcome == AS_DELIVERED)
+				snprintf(c->recent[c->next_recent++ % RECENT],
+				         sizeof(c->recent[0]), "%s", batch[i]->id);
+		for (i = 0; i < n && c->broker; i++)
+			(void) judge(c, places[i]);
+		compact(c);
+	}
+	free(places);
+	free(batch);
+	return good;
+}
+
+/* How many messages wait in the queue, not counting those held. */
+static bool
+queue_is_empty(Consumer *c)
+{
+	amqp_queue_declare_ok_t *there = amqp_queue_declare(
+	    c->connection, CHANNEL, amqp_cstring_bytes(as_broker_queue(c->broker)),
+	    1, 0, 0, 0, amqp_empty_table);
+
+	return there != NULL && there->message_count == 0 &&
+	       !amqp_frames_enqueued(c->connection);
+}
+
+static bool
+round_of(Consumer *c, bool receiving, AsFault *fault)
+{
+	AsSink *sinks[2];
+	int n = as_routes_list(&c->program->routes, sinks);
+	bool all = true;
+	int i;
+
+	c->moved = false;
+	fault->kind = AS_KIND_NONE;
+	if (!broker_ready(c, fault) &&
+	    as_program_ends(c->program, c->proven, fault))
+		return false;
+	for (i = 0; i < n; i++)
+	{
+		fault->kind = AS_KIND_NONE;
+		if (as_sink_ready(sinks[i], fault))
+			continue;
+		if (as_program_ends(c->program, c->proven, fault))
+			return false;
+		all = false;
+	}
+	c->proven = c->proven || (c->broker && all);
+	if (c->broker && receiving && !receive(c, fault) &&
+	    as_program_ends(c->program, c->proven, fault))
+		return false;
+	for (i = 0; i < n && c->broker; i++)
+		if (sinks[i]->up && !deliver(c, sinks[i], fault) &&
+		    as_program_ends(c->program, c->proven, fault))
+			return false;
+	as_metrics_flush(false);
+	return true;
+}
+
+static void
+idle(Consumer *c)
+{
+	int64_t until = as_clock_now() + 1000;
+	size_t i;
+
+	for (i = 0; i < c->nheld; i++)
+		if (c->held[i]->due > 0 && c->held[i]->due < until)
+			until = c->held[i]->due;
+	if (c->broker == NULL)
+		as_signals_wait(-1, c->rest.until < until ? c->rest.until : until);
+	else if (c->nheld < c->prefetch)
+		as_signals_wait(amqp_get_sockfd(c->connection), until);
+	else
+		as_signals_wait(-1, until);
+}
+
+static bool
+take_options(Consumer *c, AsFault *fault)
+{
+	const AsOptions *options = c->program->options;
+	size_t most = (size_t) options->connections * 16;
+
+	c->prefetch =
+	    (size_t) options->batch < most ? (size_t) options->batch : most;
+	c->held = as_realloc(c->held, c->prefetch * sizeof(AsNotification *));
+	as_url_free(&c->url);
+	if (!as_url_parse(&c->url, options->consume, fault))
+		return false;
+	if (strncmp(c->url.scheme, "amqp", 4) != 0)
+		return as_fault_set(fault, AS_KIND_USAGE,
+		                    "consume: %s is not a broker (amqp or amqps)",
+		                    c->url.name);
+	return true;
+}
+
+bool
+as_consume_check(const AsOptions *options, AsFault *fault)
+{
+	AsUrl url;
+	AsBroker *broker = NULL;
+
+	if (as_url_parse(&url, options->consume, fault))
+		broker = as_broker_open(&url, options, true, fault);
+	as_broker_close(broker);
+	as_url_free(&url);
+	return broker != NULL;
+}
+
+bool
+as_consume_run(AsProgram *program, AsFault *fault)
+{
+	Consumer c;
+	int64_t deadline;
+	bool good;
+
+	memset(&c, 0, sizeof(c));
+	c.program = program;
+	c.recent = as_alloc(RECENT * sizeof(*c.recent));
+	good = take_options(&c, fault);
+	while (good && !as_signals_stop())
+	{
+		if (as_signals_reload() && as_program_reload(program))
+		{
+			disconnect(&c);
+			good = take_options(&c, fault);
+		}
+		good = good && round_of(&c, true, fault);
+		if (good && program->options->once && c.broker && c.nheld == 0 &&
+		    !c.moved && queue_is_empty(&c))
+			break;
+		if (good && !c.moved)
+			idle(&c);
+	}
+	/* Finish what was taken; what is left goes back with the connection. */
+	deadline = as_clock_now() + program->options->drain * 1000;
+	while (good && as_signals_stop() && c.nheld > 0 &&
+	       as_clock_now() < deadline)
+	{
+		AsFault ignored;
+
+		if (!round_of(&c, false, &ignored) || !c.moved)
+			break;
+	}
+	disconnect(&c);
+	as_url_free(&c.url);
+	free(c.held);
+	free(c.recent);
+	if (good && program->options->once && c.refused)
+		good = as_fault_set(fault, AS_KIND_UNDELIVERED,
+		                    "some messages went to the dead-letter exchange");
+	return good;
+}

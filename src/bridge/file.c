@@ -1,0 +1,132 @@
+/*
+ * file.c
+ *		stdout: and file:PATH, for trying out: one JSON object per line.
+ *
+ * A line is the notification as a broker would get it, plus "message" with
+ * what a mail would say.  The file is made readable for its owner only: it
+ * holds codes.  A row counts as delivered when the line is written whole
+ * and, for a file, flushed to the disk.
+ */
+#include "bridge.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The open descriptor, in sink->state as a pointer to it. */
+static int
+descriptor(const AsSink *sink)
+{
+	return *(int *) sink->state;
+}
+
+static void
+file_close(AsSink *sink)
+{
+	if (sink->state == NULL)
+		return;
+	if (descriptor(sink) != STDOUT_FILENO)
+		close(descriptor(sink));
+	free(sink->state);
+	sink->state = NULL;
+}
+
+static bool
+file_open(AsSink *sink, AsFault *fault)
+{
+	int fd = STDOUT_FILENO;
+
+	if (sink->url.path != NULL)
+		fd = open(sink->url.path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
+		          0600);
+	if (fd < 0)
+		return as_fault_set(fault, AS_KIND_UNREACHABLE, "cannot open %s: %s",
+		                    sink->url.path, strerror(errno));
+	sink->state = as_alloc(sizeof(int));
+	*(int *) sink->state = fd;
+	return true;
+}
+
+/* The line, or NULL after judging a notification that no mail can carry. */
+static char *
+make_line(AsSink *sink, AsNotification *n)
+{
+	json_t *whole = json_copy(n->body);
+	AsMessage message;
+	AsFault fault;
+	char *line = NULL;
+	char *text;
+
+	if (as_templates_render(sink->templates, n, &message, &fault))
+	{
+		json_object_set_new(whole, "message",
+		                    json_pack("{s:s, s:s, s:s*}", "subject",
+		                              message.subject, "text", message.text,
+		                              "sms", message.sms));
+		as_message_free(&message);
+		text = json_dumps(whole, JSON_COMPACT);
+		if (text != NULL)
+			line = as_format("%s\n", text);
+		as_free_secret(text);
+	}
+	else
+		as_notification_judge(n, AS_REFUSED, "%s", fault.text);
+	json_decref(whole);
+	return line;
+}
+
+static bool
+write_whole(int fd, const char *line)
+{
+	size_t left = strlen(line);
+
+	while (left > 0)
+	{
+		ssize_t n = write(fd, line, left);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		line += n;
+		left -= (size_t) n;
+	}
+	return true;
+}
+
+static bool
+file_deliver(AsSink *sink, AsNotification **batch, size_t n, AsFault *fault)
+{
+	int fd = descriptor(sink);
+	size_t i;
+	bool good = true;
+
+	for (i = 0; i < n && good; i++)
+	{
+		char *line = make_line(sink, batch[i]);
+
+		if (line == NULL)
+			continue;
+		good = write_whole(fd, line);
+		if (good)
+			batch[i]->outcome = AS_DELIVERED;
+		as_free_secret(line);
+	}
+	/* A pipe or a terminal cannot be flushed and says EINVAL. */
+	if (good && sink->url.path && fdatasync(fd) != 0 && errno != EINVAL)
+	{
+		good = false;
+		for (i = 0; i < n; i++)
+			if (batch[i]->outcome == AS_DELIVERED)
+				batch[i]->outcome = AS_UNTRIED;
+	}
+	if (!good)
+		as_fault_set(fault, AS_KIND_UNREACHABLE, "cannot write to %s: %s",
+		             sink->url.name, strerror(errno));
+	return good;
+}
+
+const AsSinkMethods as_file_methods = {file_open, file_deliver, NULL,
+                                       file_close};

@@ -1,0 +1,201 @@
+/*
+ * notification.c
+ *		One notification: its JSON body and what became of it.
+ *
+ * The body is jansson's tree, from the claim to the wire, and from the wire
+ * to the mail.  (jansson because it refuses by itself what a message from a
+ * queue must not get away with: duplicate names, trailing bytes, bad UTF-8,
+ * NUL in a string, and nesting deeper than 2,048 levels.)
+ */
+#include "bridge.h"
+
+#include <openssl/crypto.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What an email address, a token and a user agent leave far behind. */
+#define BODY_MAX 65536
+
+static bool
+is_uuid(const char *text)
+{
+	size_t i;
+
+	for (i = 0; i < 36; i++)
+	{
+		if (i == 8 || i == 13 || i == 18 || i == 23)
+		{
+			if (text[i] != '-')
+				return false;
+		}
+		else if (strchr("0123456789abcdefABCDEF", text[i]) == NULL ||
+		         text[i] == '\0')
+			return false;
+	}
+	return text[36] == '\0';
+}
+
+/* Kinds and channels end up in routing keys and file names. */
+static bool
+is_word(const char *text)
+{
+	size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_");
+
+	return n > 0 && n <= 64 && text[n] == '\0';
+}
+
+AsNotification *
+as_notification_take(json_t *body, const char **why)
+{
+	AsNotification *n = as_alloc(sizeof(*n));
+
+	n->body = body;
+	n->id = json_string_value(json_object_get(body, "id"));
+	n->kind = json_string_value(json_object_get(body, "kind"));
+	n->channel = json_string_value(json_object_get(body, "channel"));
+	n->recipient = json_string_value(json_object_get(body, "recipient"));
+	n->created_at = json_string_value(json_object_get(body, "created_at"));
+	if (!json_is_object(body))
+		*why = "not a JSON object";
+	else if (n->id == NULL || !is_uuid(n->id))
+		*why = "id is not a UUID";
+	else if (n->kind == NULL || !is_word(n->kind))
+		*why = "kind is not a word";
+	else if (n->channel == NULL || !is_word(n->channel))
+		*why = "channel is not a word";
+	else if (n->recipient == NULL)
+		*why = "recipient is not a string";
+	else if (n->created_at == NULL)
+		*why = "created_at is not a string";
+	else if (!json_is_object(json_object_get(body, "payload")))
+		*why = "payload is not an object";
+	else
+		return n;
+	as_notification_free(n);
+	return NULL;
+}
+
+AsNotification *
+as_notification_parse(const char *bytes, size_t length, const char **why)
+{
+	json_error_t error;
+	json_t *body;
+
+	if (length > BODY_MAX)
+	{
+		*why = "longer than 64 KiB";
+		return NULL;
+	}
+	body = json_loadb(bytes, length, JSON_REJECT_DUPLICATES, &error);
+	if (body == NULL)
+	{
+		*why = "malformed JSON";
+		return NULL;
+	}
+	return as_notification_take(body, why);
+}
+
+char *
+as_notification_print(const AsNotification *n)
+{
+	char *text = json_dumps(n->body, JSON_COMPACT);
+
+	/* It was parsed or built from valid parts: only memory can be missing. */
+	return text ? text : as_copy("{}");
+}
+
+void
+as_notification_free(AsNotification *n)
+{
+	static const char *const secrets[] = {"code", "link_token"};
+	json_t *payload;
+	size_t i;
+
+	if (n == NULL)
+		return;
+	payload = json_object_get(n->body, "payload");
+	for (i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++)
+	{
+		json_t *secret = json_object_get(payload, secrets[i]);
+
+		if (json_is_string(secret))
+			OPENSSL_cleanse((char *) json_string_value(secret),
+			                json_string_length(secret));
+	}
+	json_decref(n->body);
+	free(n);
+}
+
+void
+as_notification_judge(AsNotification *n, AsOutcome outcome, const char *format,
+                      ...)
+{
+	va_list args;
+	char *p;
+
+	n->outcome = outcome;
+	va_start(args, format);
+	vsnprintf(n->error, sizeof(n->error), format, args);
+	va_end(args);
+	for (p = n->error; *p; p++)
+		if ((unsigned char) *p < 0x20 || *p == 0x7f)
+			*p = ' ';
+}
+
+void
+as_notification_mask(const AsNotification *n, char *out, size_t size)
+{
+	const char *at = strrchr(n->recipient, '@');
+	size_t length = strlen(n->recipient);
+
+	if (!as_notification_addressable(n))
+		snprintf(out, size, "(invalid)");
+	else if (at != NULL)
+		snprintf(out, size, "%c***%s",
+		         (unsigned char) n->recipient[0] < 0x80 ? n->recipient[0] : '?',
+		         at);
+	else
+		snprintf(out, size, "%.3s***%s", n->recipient,
+		         n->recipient + length - 2);
+}
+
+static bool
+is_mail_address(const char *text)
+{
+	const unsigned char *p;
+	int ats = 0;
+
+	for (p = (const unsigned char *) text; *p; p++)
+	{
+		if (*p <= 0x20 || *p == 0x7f || strchr("<>,;:\\\"()[]", *p) != NULL)
+			return false;
+		/* The C1 controls, and the line and paragraph separators. */
+		if (*p == 0xc2 && p[1] < 0xa0)
+			return false;
+		if (*p == 0xe2 && p[1] == 0x80 && (p[2] == 0xa8 || p[2] == 0xa9))
+			return false;
+		ats += *p == '@';
+	}
+	return ats == 1 && text[0] != '@' && p[-1] != '@' && strlen(text) <= 320;
+}
+
+/* E.164: a plus sign and up to 15 digits. */
+static bool
+is_phone_number(const char *text)
+{
+	size_t n;
+
+	if (text[0] != '+' || text[1] < '1' || text[1] > '9')
+		return false;
+	n = strspn(text + 1, "0123456789");
+	return n >= 4 && n <= 15 && text[1 + n] == '\0';
+}
+
+bool
+as_notification_addressable(const AsNotification *n)
+{
+	if (strcmp(n->channel, "sms") == 0)
+		return is_phone_number(n->recipient);
+	return is_mail_address(n->recipient);
+}

@@ -1,0 +1,389 @@
+/*
+ * options.c
+ *		The command line, the configuration file, and what they default to.
+ *
+ * One table row per setting: its name (the same in the file and, after two
+ * dashes, on the command line), its place, range and default, and what
+ * --help says.  The command line wins over the file.  The file is where
+ * URLs with passwords belong: a command line can be read by everybody.
+ */
+#include "bridge.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef enum SettingType
+{
+	SETTING_TEXT,
+	SETTING_NUMBER,
+	SETTING_WORD, /* one of words, as its number */
+	SETTING_FLAG  /* command line: no argument; file: yes or no */
+} SettingType;
+
+typedef struct Setting
+{
+	const char *name;
+	SettingType type;
+	size_t place;
+	int least;
+	int most;
+	const char *preset;
+	const char *words;    /* separated by spaces */
+	const char *argument; /* for --help */
+	const char *help;
+} Setting;
+
+#define AT(field) offsetof(AsOptions, field)
+#define TEXT(name, field, preset, argument, help)                         \
+	{                                                                     \
+		name, SETTING_TEXT, AT(field), 0, 0, preset, NULL, argument, help \
+	}
+#define NUMBER(name, field, least, most, preset, argument, help)              \
+	{                                                                         \
+		name, SETTING_NUMBER, AT(field), least, most, preset, NULL, argument, \
+		    help                                                              \
+	}
+#define FLAG(name, field, help)                                     \
+	{                                                               \
+		name, SETTING_FLAG, AT(field), 0, 0, NULL, NULL, NULL, help \
+	}
+
+static const Setting settings[] = {
+    TEXT("config", config, NULL, "FILE", "read settings from FILE too"),
+    TEXT("database", database, NULL, "CONNINFO",
+         "the database whose outbox is relayed (libpq)"),
+    TEXT("consume", consume, NULL, "URL",
+         "take messages from this broker's queue instead"),
+    TEXT("to", to, NULL, "URL", "where all notifications go"),
+    TEXT("email", email, NULL, "URL", "where those for email go"),
+    TEXT("sms", sms, NULL, "URL", "where those for SMS go"),
+    TEXT("from", from, NULL, "ADDRESS",
+         "sender of mails: an address, or \"Name <address>\""),
+    TEXT("templates", templates, NULL, "DIR",
+         "templates that replace built-in ones"),
+    TEXT("locale", locale, "en", "LOCALE",
+         "language where the payload names none"),
+    TEXT("site-name", site_name, NULL, "NAME",
+         "what mails call the site (default: its host)"),
+    TEXT("link-path", link_path, "/auth/{{kind}}?token={{link_token}}", "PATH",
+         "what follows the site's URL in a link"),
+    TEXT("webhook-secret-file", webhook_secret_file, NULL, "FILE",
+         "whsec_ keys, one a line, for https URLs"),
+    TEXT("ca-file", ca_file, NULL, "FILE",
+         "certificates to trust instead of the system's"),
+    FLAG("insecure-tls", insecure_tls,
+         "do not verify certificates (for trying out only)"),
+    NUMBER("batch", batch, 1, 10000, "1000", "N", "notifications per claim"),
+    NUMBER("lease", lease, 5, 3600, "60", "SECONDS",
+           "how long a claim keeps others off"),
+    NUMBER("poll", poll, 1, 3600, "5", "SECONDS",
+           "look at the outbox this often, woken or not"),
+    NUMBER("timeout", timeout, 1, 300, "20", "SECONDS",
+           "what a peer may take for one answer"),
+    NUMBER("connections", connections, 1, 64, "4", "N",
+           "at once, to a mail server or webhook"),
+    NUMBER("tries", tries, 1, 100, "10", "N",
+           "with --consume: tries before the dead-letter exchange"),
+    NUMBER("drain", drain, 0, 600, "30", "SECONDS",
+           "what a stop may take to finish what is claimed"),
+    TEXT("metrics", metrics, NULL, "TARGET",
+         "HOST:PORT on loopback, or file:PATH"),
+    {"log-format", SETTING_WORD, AT(log_format), 0, 0, "kv", "kv json", "WORD",
+     "log lines as key=value (kv) or json"},
+    {"log-level", SETTING_WORD, AT(log_level), 0, 0, "info",
+     "debug info warning error", "WORD", "debug, info, warning or error"},
+    FLAG("check", check, "try both ends, say what is wrong, and exit"),
+    FLAG("once", once, "exit as soon as nothing is left to deliver")};
+
+#define NSETTINGS ((int) (sizeof(settings) / sizeof(settings[0])))
+
+/* Options that are no settings. */
+enum
+{
+	OPTION_HELP = 1000,
+	OPTION_VERSION,
+	OPTION_DUMP
+};
+
+static bool
+assign_number(const Setting *s, int *field, const char *value,
+              const char *where, AsFault *fault)
+{
+	char *end;
+	long number;
+
+	errno = 0;
+	number = strtol(value, &end, 10);
+	if (errno != 0 || end == value || *end || number < s->least ||
+	    number > s->most)
+		return as_fault_set(fault, AS_KIND_USAGE,
+		                    "%s%s: \"%.40s\" is not a number from %d to %d",
+		                    where, s->name, value, s->least, s->most);
+	*field = (int) number;
+	return true;
+}
+
+static bool
+assign_word(const Setting *s, int *field, const char *value, const char *where,
+            AsFault *fault)
+{
+	const char *p = s->words;
+	int number = 0;
+
+	while (*p)
+	{
+		size_t n = strcspn(p, " ");
+
+		if (strlen(value) == n && strncmp(p, value, n) == 0)
+		{
+			*field = number;
+			return true;
+		}
+		number++;
+		p += n;
+		p += *p == ' ';
+	}
+	return as_fault_set(fault, AS_KIND_USAGE, "%s%s: \"%.40s\" is none of: %s",
+	                    where, s->name, value, s->words);
+}
+
+/* Set one setting; where is "--" or "FILE:LINE: ", for the error text. */
+static bool
+assign(AsOptions *options, const Setting *s, const char *value,
+       const char *where, AsFault *fault)
+{
+	char *field = (char *) options + s->place;
+
+	switch (s->type)
+	{
+		case SETTING_TEXT:
+			as_free_secret(*(char **) field);
+			*(char **) field = *value ? as_copy(value) : NULL;
+			return true;
+		case SETTING_NUMBER:
+			return assign_number(s, (int *) field, value, where, fault);
+		case SETTING_WORD:
+			return assign_word(s, (int *) field, value, where, fault);
+		case SETTING_FLAG:
+			break;
+	}
+	if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
+		return as_fault_set(fault, AS_KIND_USAGE,
+		                    "%s%s: \"%.40s\" is neither yes nor no", where,
+		                    s->name, value);
+	*(bool *) field = value[0] == 'y';
+	return true;
+}
+
+static char *
+trim(char *text)
+{
+	size_t n;
+
+	while (isspace((unsigned char) *text))
+		text++;
+	for (n = strlen(text); n > 0 && isspace((unsigned char) text[n - 1]); n--)
+		text[n - 1] = '\0';
+	return text;
+}
+
+/* Lines of name = value; blank lines and lines that start with # are not. */
+static bool
+read_file(AsOptions *options, const char *path, AsFault *fault)
+{
+	FILE *in = fopen(path, "r");
+	char *line = NULL;
+	size_t size = 0;
+	int number = 0;
+	bool good = true;
+
+	if (in == NULL)
+		return as_fault_set(fault, AS_KIND_USAGE, "config: cannot read %s: %s",
+		                    path, strerror(errno));
+	while (good && getline(&line, &size, in) >= 0)
+	{
+		char *name = trim(line);
+		char *equals = strchr(name, '=');
+		char *where;
+		int i;
+
+		number++;
+		if (*name == '\0' || *name == '#')
+			continue;
+		where = as_format("%s:%d: ", path, number);
+		if (equals == NULL)
+			good = as_fault_set(fault, AS_KIND_USAGE,
+			                    "%sexpected a line name = value", where);
+		else
+		{
+			*equals = '\0';
+			name = trim(name);
+			for (i = 1; i < NSETTINGS; i++)
+				if (strcmp(settings[i].name, name) == 0)
+					break;
+			if (i == NSETTINGS)
+				good = as_fault_set(fault, AS_KIND_USAGE,
+				                    "%sunknown setting \"%.40s\"", where, name);
+			else
+				good = assign(options, &settings[i], trim(equals + 1), where,
+				              fault);
+		}
+		free(where);
+	}
+	free(line);
+	fclose(in);
+	return good;
+}
+
+static void
+print_help(void)
+{
+	int i;
+
+	fputs(
+	    "auth-session-bridge takes auth_session's notifications out of the "
+	    "database\nand hands them to a broker, a mail server or a webhook.\n\n"
+	    "  auth-session-bridge --database CONNINFO --to URL\n"
+	    "  auth-session-bridge --database CONNINFO --email URL --sms URL\n"
+	    "  auth-session-bridge --consume URL --to URL\n\n"
+	    "URL: amqp[s]://USER:PASSWORD@HOST/VHOST, smtp[s]://HOST, "
+	    "https://HOST/PATH,\nstdout: or file:PATH\n\n",
+	    stdout);
+	for (i = 0; i < NSETTINGS; i++)
+	{
+		const Setting *s = &settings[i];
+		char *left = as_format("--%s%s%s", s->name, s->argument ? " " : "",
+		                       s->argument ? s->argument : "");
+
+		printf("  %-28s %s%s%s%s\n", left, s->help, s->preset ? " (" : "",
+		       s->preset ? s->preset : "", s->preset ? ")" : "");
+		free(left);
+	}
+	printf("  %-28s %s\n  %-28s %s\n  %-28s %s\n", "--dump-templates DIR",
+	       "write the built-in templates under DIR", "--help", "this",
+	       "--version", "the version");
+}
+
+/* What has to be there, and what excludes what. */
+static bool
+validate(const AsOptions *options, AsFault *fault)
+{
+	if ((options->database == NULL) == (options->consume == NULL))
+		return as_fault_set(fault, AS_KIND_USAGE,
+		                    "give either --database or --consume");
+	if (options->to == NULL && options->email == NULL && options->sms == NULL)
+		return as_fault_set(fault, AS_KIND_USAGE,
+		                    "no destination: give --to, or --email and --sms");
+	if (options->to == NULL && options->email == NULL)
+		return as_fault_set(fault, AS_KIND_USAGE,
+		                    "no destination for email: give --email or --to");
+	if (options->to == NULL && options->sms == NULL)
+		return as_fault_set(fault, AS_KIND_USAGE,
+		                    "no destination for sms: give --sms or --to");
+	if (options->timeout * 2 > options->lease)
+		return as_fault_set(fault, AS_KIND_USAGE,
+		                    "lease: must be at least twice the timeout (%d s)",
+		                    options->timeout);
+	if (options->link_path == NULL || options->link_path[0] != '/')
+		return as_fault_set(fault, AS_KIND_USAGE,
+		                    "link-path: must start with a slash");
+	if (options->locale == NULL)
+		return as_fault_set(fault, AS_KIND_USAGE, "locale: must not be empty");
+	return true;
+}
+
+/* The command line, twice: pass 0 finds --config, pass 1 sets the rest. */
+static bool
+read_line(AsOptions *options, int argc, char **argv, int pass, bool *done,
+          AsFault *fault)
+{
+	struct option longs[NSETTINGS + 4];
+	int which;
+	int i;
+
+	memset(longs, 0, sizeof(longs));
+	for (i = 0; i < NSETTINGS; i++)
+	{
+		longs[i].name = settings[i].name;
+		longs[i].has_arg =
+		    settings[i].type == SETTING_FLAG ? no_argument : required_argument;
+		longs[i].val = i;
+	}
+	longs[i].name = "help";
+	longs[i++].val = OPTION_HELP;
+	longs[i].name = "version";
+	longs[i++].val = OPTION_VERSION;
+	longs[i].name = "dump-templates";
+	longs[i].has_arg = required_argument;
+	longs[i].val = OPTION_DUMP;
+	optind = 0;
+	opterr = 0;
+	while ((which = getopt_long(argc, argv, ":", longs, NULL)) != -1)
+	{
+		if (which == ':')
+			return as_fault_set(fault, AS_KIND_USAGE, "%s: needs a value",
+			                    argv[optind - 1]);
+		if (which == '?')
+			return as_fault_set(fault, AS_KIND_USAGE,
+			                    "unknown or ambiguous option \"%.40s\" "
+			                    "(--help lists them)",
+			                    argv[optind - 1]);
+		if (which == OPTION_HELP || which == OPTION_VERSION ||
+		    which == OPTION_DUMP)
+		{
+			*done = true;
+			if (which == OPTION_HELP)
+				print_help();
+			else if (which == OPTION_VERSION)
+				printf("auth-session-bridge %s\n", AS_VERSION);
+			else
+				return as_templates_dump(optarg, fault);
+			return true;
+		}
+		if ((which == 0) == (pass == 0) &&
+		    !assign(options, &settings[which], optarg ? optarg : "yes", "--",
+		            fault))
+			return false;
+	}
+	if (optind < argc)
+		return as_fault_set(fault, AS_KIND_USAGE, "stray argument \"%.40s\"",
+		                    argv[optind]);
+	return true;
+}
+
+AsOptions *
+as_options_load(int argc, char **argv, AsFault *fault)
+{
+	AsOptions *options = as_alloc(sizeof(*options));
+	bool done = false;
+	int i;
+
+	fault->kind = AS_KIND_NONE;
+	for (i = 0; i < NSETTINGS; i++)
+		if (settings[i].preset != NULL)
+			(void) assign(options, &settings[i], settings[i].preset, "", fault);
+	if (read_line(options, argc, argv, 0, &done, fault) && !done &&
+	    (options->config == NULL ||
+	     read_file(options, options->config, fault)) &&
+	    read_line(options, argc, argv, 1, &done, fault) &&
+	    validate(options, fault))
+		return options;
+	as_options_free(options);
+	return NULL;
+}
+
+void
+as_options_free(AsOptions *options)
+{
+	int i;
+
+	if (options == NULL)
+		return;
+	for (i = 0; i < NSETTINGS; i++)
+		if (settings[i].type == SETTING_TEXT)
+			as_free_secret(*(char **) ((char *) options + settings[i].place));
+	free(options);
+}

@@ -1,0 +1,219 @@
+/*
+ * transfer.c
+ *		Several libcurl transfers at once, over connections that are kept.
+ *
+ * Mail servers and webhooks answer after milliseconds to seconds, so one
+ * after the other would be slow.  A pool holds as many handles as there may
+ * be connections; libcurl keeps the connections between runs.  Once the
+ * sink itself has failed no further transfer is begun, and those under way
+ * end as they can.
+ */
+#include "bridge.h"
+
+#include <curl/curl.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct AsTransfers
+{
+	CURLM *multi;
+	int n;
+	CURL *easies[64];
+	AsTransfer slots[64];
+	bool busy[64];
+};
+
+AsTransfers *
+as_transfers_make(const AsSink *sink)
+{
+	AsTransfers *t = as_alloc(sizeof(*t));
+
+	t->n = sink->options->connections;
+	t->multi = curl_multi_init();
+	if (t->multi == NULL)
+	{
+		free(t);
+		return NULL;
+	}
+	curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, (long) t->n);
+	return t;
+}
+
+void
+as_transfers_free(AsTransfers *t)
+{
+	int i;
+
+	if (t == NULL)
+		return;
+	for (i = 0; i < t->n; i++)
+		if (t->easies[i])
+			curl_easy_cleanup(t->easies[i]);
+	curl_multi_cleanup(t->multi);
+	free(t);
+}
+
+/* What every transfer to this sink has in common. */
+static void
+prepare(const AsSink *sink, CURL *easy, AsTransfer *transfer)
+{
+	const AsOptions *options = sink->options;
+
+	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
+	curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, (long) options->timeout);
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT, (long) options->timeout);
+	curl_easy_setopt(easy, CURLOPT_PROXY, "");
+	curl_easy_setopt(easy, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
+	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+	if (options->ca_file)
+	{
+		curl_easy_setopt(easy, CURLOPT_CAINFO, options->ca_file);
+		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+	}
+	if (options->insecure_tls)
+	{
+		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+	}
+	if (sink->url.user)
+	{
+		curl_easy_setopt(easy, CURLOPT_USERNAME, sink->url.user);
+		curl_easy_setopt(easy, CURLOPT_PASSWORD,
+		                 sink->url.password ? sink->url.password : "");
+	}
+}
+
+/* A delivery that could outlast its lease is left to whoever claims next. */
+static bool
+in_time(const AsSink *sink, const AsNotification *n)
+{
+	return n == NULL || n->lease_end == 0 ||
+	       as_clock_now() + sink->options->timeout * 1000 < n->lease_end;
+}
+
+/* Begin the next transfer in a free slot; false where there was no need. */
+static bool
+start(AsTransfers *t, AsSink *sink, AsNotification *n,
+      bool (*begin)(AsSink *, AsTransfer *))
+{
+	AsTransfer *transfer;
+	int i = 0;
+
+	while (t->busy[i])
+		i++;
+	transfer = &t->slots[i];
+	memset(transfer, 0, sizeof(*transfer));
+	transfer->n = n;
+	if (t->easies[i] == NULL)
+		t->easies[i] = curl_easy_init();
+	if (t->easies[i] == NULL || !in_time(sink, n))
+		return false;
+	transfer->easy = t->easies[i];
+	curl_easy_reset(t->easies[i]);
+	prepare(sink, t->easies[i], transfer);
+	if (!begin(sink, transfer))
+		return false;
+	t->busy[i] = true;
+	curl_multi_add_handle(t->multi, t->easies[i]);
+	return true;
+}
+
+/* Take the ended ones out; returns how many, *failed where the sink did. */
+static int
+reap(AsTransfers *t, AsSink *sink,
+     bool (*end)(AsSink *, AsTransfer *, AsFault *), bool *failed,
+     AsFault *fault)
+{
+	CURLMsg *message;
+	int ended = 0;
+	int left;
+
+	while ((message = curl_multi_info_read(t->multi, &left)) != NULL)
+	{
+		char *private = NULL;
+		AsTransfer *transfer;
+		AsFault mine;
+
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &private);
+		transfer = (AsTransfer *) private;
+		transfer->result = (int) message->data.result;
+		curl_easy_getinfo(message->easy_handle, CURLINFO_RESPONSE_CODE,
+		                  &transfer->status);
+		curl_multi_remove_handle(t->multi, message->easy_handle);
+		if (!end(sink, transfer, &mine) && !*failed)
+		{
+			*failed = true;
+			*fault = mine;
+		}
+		t->busy[transfer - t->slots] = false;
+		ended++;
+	}
+	return ended;
+}
+
+bool
+as_transfers_run(AsTransfers *t, AsNotification **batch, size_t count,
+                 bool (*begin)(AsSink *, AsTransfer *),
+                 bool (*end)(AsSink *, AsTransfer *, AsFault *), AsSink *sink,
+                 AsFault *fault)
+{
+	size_t most = count > 0 ? count : 1;
+	size_t next = 0;
+	int active = 0;
+	int running;
+	bool failed = false;
+
+	for (;;)
+	{
+		while (!failed && next < most && active < t->n)
+		{
+			if (start(t, sink, count > 0 ? batch[next] : NULL, begin))
+				active++;
+			next++;
+		}
+		if (active == 0)
+			break;
+		curl_multi_perform(t->multi, &running);
+		active -= reap(t, sink, end, &failed, fault);
+		if (active > 0 && running > 0)
+			curl_multi_poll(t->multi, NULL, 0, 1000, NULL);
+	}
+	return !failed;
+}
+
+bool
+as_transfer_fault(const AsSink *sink, const AsTransfer *transfer,
+                  AsFault *fault)
+{
+	AsKind kind = AS_KIND_UNREACHABLE;
+
+	switch ((CURLcode) transfer->result)
+	{
+		case CURLE_LOGIN_DENIED:
+			kind = AS_KIND_LOGIN;
+			break;
+		case CURLE_PEER_FAILED_VERIFICATION:
+		case CURLE_SSL_CONNECT_ERROR:
+		case CURLE_SSL_CACERT_BADFILE:
+		case CURLE_SSL_CERTPROBLEM:
+		case CURLE_SSL_CIPHER:
+		case CURLE_SSL_ISSUER_ERROR:
+		case CURLE_SSL_ENGINE_INITFAILED:
+		case CURLE_USE_SSL_FAILED:
+			kind = AS_KIND_TLS;
+			break;
+		case CURLE_OUT_OF_MEMORY:
+			kind = AS_KIND_INTERNAL;
+			break;
+		default:
+			break;
+	}
+	return as_fault_set(fault, kind, "%s: %s", sink->url.name,
+	                    transfer->error[0]
+	                        ? transfer->error
+	                        : curl_easy_strerror((CURLcode) transfer->result));
+}
