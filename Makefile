@@ -13,10 +13,12 @@ EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" auth_session.c
 MODULE_big = auth_session
 # By floor, from the doors down to the ground.
 OBJS = \
+	src/jwt_sql.o \
 	src/keys.o \
 	src/signing_key.o \
 	src/key_ring.o \
 	src/key_life.o \
+	src/claims_hook.o \
 	src/sealed.o \
 	src/recorder.o \
 	src/record_file.o \
@@ -43,6 +45,7 @@ OBJS = \
 	src/auth_session.o \
 	src/redact.o \
 	src/store.o \
+	src/encoding.o \
 	src/failure.o
 
 # Number the fragments of the script; never number the tests.

@@ -12,7 +12,8 @@ CREATE TABLE auth_private.signing_keys (
     public_jwk jsonb,
     created_at timestamptz NOT NULL,
     activated_at timestamptz,
-    verifies_until timestamptz
+    verifies_until timestamptz,
+    is_imported boolean NOT NULL DEFAULT false
 );
 
 COMMENT ON TABLE auth_private.signing_keys IS 'keys of access tokens; next, active and retiring ones verify, the newest active one signs';
@@ -24,6 +25,7 @@ COMMENT ON COLUMN auth_private.signing_keys.public_jwk IS 'public key (RFC 7517)
 COMMENT ON COLUMN auth_private.signing_keys.created_at IS 'when the key was made or imported';
 COMMENT ON COLUMN auth_private.signing_keys.activated_at IS 'when the key last began to sign';
 COMMENT ON COLUMN auth_private.signing_keys.verifies_until IS 'when the last token of a retiring key has expired';
+COMMENT ON COLUMN auth_private.signing_keys.is_imported IS 'whether it came from outside; rotation never activates such a key';
 
 SELECT pg_catalog.pg_extension_config_dump('auth_private.signing_keys', '');
 

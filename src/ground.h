@@ -275,4 +275,19 @@ extern void as_redact_init(void);
  */
 extern void as_redact_statement(void);
 
+/* ---- encoding.c: tokens and their JSON are UTF-8 ---- */
+
+/*
+ * A text of the database's encoding, *length bytes, as UTF-8 in the caller's
+ * memory, with a NUL behind it; *length becomes its length. Raises for what
+ * is no text of that encoding.
+ */
+extern char *as_text_to_utf8(const char *text, size_t *length);
+
+/*
+ * The other way; utf8 is valid UTF-8. NULL where the database's encoding has
+ * not all of its characters. Never raises.
+ */
+extern char *as_text_from_utf8(const char *utf8, size_t length);
+
 #endif /* AS_GROUND_H */

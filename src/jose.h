@@ -60,7 +60,7 @@ extern bool as_base64url_decode(const char *text, size_t length, void *out,
 #define AS_SIGNATURE_MAX     (AS_RSA_MAX_BITS / 8)
 
 /* The longest HMAC secret, and private key in its stored form, in bytes. */
-#define AS_SECRET_MAX  1024
+#define AS_SECRET_MAX  8192
 #define AS_PRIVATE_MAX 8192
 
 /*
@@ -158,6 +158,9 @@ extern AsKey *as_key_from_pem(const char *text, size_t length,
  */
 extern bool as_key_text_is_pem(const char *text, size_t length);
 extern bool as_key_text_is_jwk(const char *text, size_t length);
+
+/* Either, or an SSH public key. */
+extern bool as_key_text_is_key(const char *text, size_t length);
 
 /*
  * Writes the public JWK (kty and its members, kid, alg, use) and a NUL;

@@ -71,6 +71,8 @@ static EVP_PKEY *from_params(const char *type, OSSL_PARAM_BLD *builder,
                              bool is_private);
 static AsKey *proved(AsKey *key);
 static size_t start_of(const char *text, size_t length);
+static bool contains(const char *text, size_t length, const char *mark);
+static bool visit_nothing(const AsJsonMember *member, void *into);
 static EVP_PKEY *pkey_from_pem(BIO *bio, bool *is_private);
 static size_t write_members(const AsKey *key, char *out, size_t room);
 static size_t number_of(const EVP_PKEY *pkey, const char *name, bool padded,
@@ -477,26 +479,14 @@ start_of(const char *text, size_t length)
 }
 
 /*
- * The mark of a PEM counts wherever it is: a text before it (RFC 7468
- * section 2 allows one) makes no secret of a key.
+ * PEM: its mark counts wherever it is, a text before it (RFC 7468 section 2
+ * allows one) makes no secret of a key. JWK: an object or array that is
+ * whole, or names a key type. SSH: its prefix.
  */
 bool
 as_key_text_is_pem(const char *text, size_t length)
 {
-	static const char mark[] = "-----BEGIN";
-	const size_t mark_length = sizeof(mark) - 1;
-	const char *at = text;
-	const char *end = text + length;
-
-	while ((size_t) (end - at) >= mark_length &&
-	       (at = memchr(at, '-', (size_t) (end - at) - mark_length + 1)) !=
-	           NULL)
-	{
-		if (memcmp(at, mark, mark_length) == 0)
-			return true;
-		at++;
-	}
-	return false;
+	return contains(text, length, "-----BEGIN");
 }
 
 bool
@@ -504,7 +494,49 @@ as_key_text_is_jwk(const char *text, size_t length)
 {
 	size_t i = start_of(text, length);
 
-	return i < length && (text[i] == '{' || text[i] == '[');
+	if (i == length)
+		return false;
+	if (text[i] == '{')
+		return contains(text, length, "\"kty\"") ||
+		       as_json_read_object(text + i, length - i, length, false,
+		                           visit_nothing, NULL);
+	if (text[i] == '[')
+		return contains(text, length, "\"kty\"") ||
+		       as_json_read_array(text + i, length - i, length, visit_nothing,
+		                          NULL);
+	return false;
+}
+
+bool
+as_key_text_is_key(const char *text, size_t length)
+{
+	size_t i = start_of(text, length);
+
+	return as_key_text_is_pem(text, length) ||
+	       as_key_text_is_jwk(text, length) ||
+	       (length - i >= 4 && memcmp(text + i, "ssh-", 4) == 0) ||
+	       (length - i >= 11 && memcmp(text + i, "ecdsa-sha2-", 11) == 0);
+}
+
+static bool
+visit_nothing(const AsJsonMember *member, void *into)
+{
+	(void) member;
+	(void) into;
+	return true;
+}
+
+static bool
+contains(const char *text, size_t length, const char *mark)
+{
+	size_t mark_length = strlen(mark);
+
+	for (size_t i = 0; i + mark_length <= length; i++)
+	{
+		if (memcmp(text + i, mark, mark_length) == 0)
+			return true;
+	}
+	return false;
 }
 
 /* ---- JWK out ---- */

@@ -40,8 +40,7 @@ as_sealed_open(const char *label, const uint8 *stored, size_t stored_length,
 	bool has_master = false;
 	AsSealOutcome outcome;
 
-	if (as_key_is_sealed(stored, stored_length) &&
-	    auth_session_master_key_file[0] != '\0')
+	if (as_key_is_sealed(stored, stored_length))
 		has_master = read_master_key(&master);
 	outcome = as_key_open(has_master ? &master : NULL, label, stored,
 	                      stored_length, out, room, length);
@@ -60,6 +59,39 @@ as_sealed_open(const char *label, const uint8 *stored, size_t stored_length,
 	else if (outcome == AS_SEAL_DAMAGED)
 		ereport(LOG_SERVER_ONLY, (errmsg("key \"%s\" is damaged", label)));
 	return outcome;
+}
+
+uint8 *
+as_sealed_again(const char *label, const uint8 *stored, size_t stored_length,
+                const AsMasterKey *previous, size_t *again_length)
+{
+	uint8 *again = palloc(stored_length + AS_SEAL_OVERHEAD);
+	uint8 *secret = palloc(stored_length);
+	size_t length;
+	AsMasterKey master;
+	AsSealOutcome outcome;
+	bool is_done;
+
+	if (!read_master_key(&master))
+		as_sealed_fail(AS_SEAL_NO_MASTER_KEY);
+	outcome = as_key_open(&master, label, stored, stored_length, secret,
+	                      stored_length, &length);
+	is_done =
+	    outcome == AS_SEAL_OPENED && as_key_is_sealed(stored, stored_length);
+	if (outcome == AS_SEAL_OTHER_MASTER_KEY && previous != NULL)
+		outcome = as_key_open(previous, label, stored, stored_length, secret,
+		                      stored_length, &length);
+	if (outcome == AS_SEAL_OPENED && !is_done)
+		*again_length = as_key_seal(&master, label, secret, length, again);
+	sodium_memzero(&master, sizeof(master));
+	sodium_memzero(secret, stored_length);
+	pfree(secret);
+	if (outcome != AS_SEAL_OPENED)
+		as_sealed_fail(outcome);
+	if (!is_done)
+		return again;
+	pfree(again);
+	return NULL;
 }
 
 void
@@ -83,6 +115,8 @@ read_master_key(AsMasterKey *out)
 {
 	const char *why = NULL;
 
+	if (auth_session_master_key_file[0] == '\0')
+		return false;
 	switch (as_master_key_read(auth_session_master_key_file, out))
 	{
 		case AS_MASTER_KEY_OK:

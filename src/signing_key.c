@@ -9,8 +9,6 @@
  */
 #include "key_row.h"
 
-#include "mb/pg_wchar.h"
-
 static bool verifies(const AsSigningKey *signing, const AsJwt *jwt);
 static bool verifies_with_any(const AsJwt *jwt, const AsSigningKey *keys,
                               int count);
@@ -24,9 +22,7 @@ as_signing_key_sign(const char *claims, size_t length)
 	size_t room;
 
 	/* Tokens are UTF-8 (RFC 7519 section 7.1). */
-	utf8 = pg_server_to_any(claims, (int) length, PG_UTF8);
-	if (utf8 != claims)
-		length = strlen(utf8);
+	utf8 = as_text_to_utf8(claims, &length);
 
 	signing = as_key_ring_active();
 	if (signing == NULL)
