@@ -51,7 +51,7 @@ typedef struct Database
 	Oid oid;               /* InvalidOid: the entry is free */
 	Service service;
 	Latch *latch;   /* of the worker that serves it */
-	int records;    /* in the queue, also those that a worker has in hand */
+	int records;    /* queued or in a worker's hand; see as_dispatch_add */
 	int failures;   /* to connect, one after the other */
 	int64 since;    /* it waits for a worker since; 0: it doesn't */
 	int64 started;  /* STARTING since */
@@ -152,6 +152,7 @@ database_enter(Oid oid)
 	database = database_find(InvalidOid);
 	for (i = 0; database == NULL && i < DATABASES; i++)
 		if (dispatch->databases[i].service == UNSERVED &&
+		    dispatch->databases[i].records == 0 &&
 		    !database_has_work(&dispatch->databases[i]))
 			database = &dispatch->databases[i];
 	if (database == NULL)
@@ -218,9 +219,9 @@ as_dispatch_remove(Oid oid, int count)
 	Database *database;
 
 	LWLockAcquire(dispatch_lock, LW_EXCLUSIVE);
-	database = database_find(oid);
+	database = database_enter(oid);
 	if (database != NULL)
-		database->records -= Min(count, database->records);
+		database->records -= count;
 	LWLockRelease(dispatch_lock);
 }
 
@@ -312,12 +313,33 @@ wait_at_most(long *wait_ms, int64 ms)
 		*wait_ms = (long) Max(ms, 0);
 }
 
+/* Has its bridge's bit cleared, too; the records are its finder's. */
+static void
+database_give_up(Database *database)
+{
+	(void) pg_atomic_fetch_and_u64(&database->wake, ~WAKE_PENDING);
+	database->failures = 0;
+	database->not_till = 0;
+}
+
+/* A look round by those that serve: one of them is to make room. */
+static void
+dispatch_wake_workers(void)
+{
+	int i;
+
+	for (i = 0; i < DATABASES; i++)
+		if (dispatch->databases[i].service == SERVED)
+			SetLatch(dispatch->databases[i].latch);
+}
+
 Oid
-as_dispatch_next(long *wait_ms, Oid *hopeless)
+as_dispatch_next(int most_served, long *wait_ms, Oid *hopeless)
 {
 	int64 now = as_clock_ms();
 	Database *next = NULL;
 	Oid oid = InvalidOid;
+	int served_count = 0;
 	int i;
 
 	*wait_ms = -1;
@@ -327,20 +349,18 @@ as_dispatch_next(long *wait_ms, Oid *hopeless)
 	{
 		Database *database = &dispatch->databases[i];
 
-		if (database->oid == InvalidOid || database->service == SERVED)
-			continue;
-		if (database->service == STARTING)
-		{
-			int64 end = database->started + START_TIMEOUT_MS;
-
-			if (now < end)
-			{
-				wait_at_most(wait_ms, end - now);
-				continue;
-			}
+		if (database->service == STARTING &&
+		    now - database->started >= START_TIMEOUT_MS)
 			database_failed(database, now);
+		if (database->service != UNSERVED)
+		{
+			served_count++;
+			if (database->service == STARTING)
+				wait_at_most(wait_ms,
+				             database->started + START_TIMEOUT_MS - now);
+			continue;
 		}
-		if (!database_has_work(database))
+		if (database->oid == InvalidOid || !database_has_work(database))
 			continue;
 		if (database->failures >= MAX_FAILURES)
 		{
@@ -348,20 +368,23 @@ as_dispatch_next(long *wait_ms, Oid *hopeless)
 			if (*hopeless != InvalidOid)
 				continue;
 			*hopeless = database->oid;
-			(void) pg_atomic_fetch_and_u64(&database->wake, ~WAKE_PENDING);
-			database->failures = 0;
-			database->not_till = 0;
+			database_give_up(database);
 		}
 		else if (now < database->not_till)
 			wait_at_most(wait_ms, database->not_till - now);
 		else if (next == NULL || database->since < next->since)
 			next = database;
 	}
-	if (next != NULL)
+	if (next != NULL && served_count < most_served)
 	{
 		next->service = STARTING;
 		next->started = now;
 		oid = next->oid;
+	}
+	else if (next != NULL)
+	{
+		dispatch_wake_workers();
+		wait_at_most(wait_ms, AS_DISPATCH_YIELD_MS);
 	}
 	LWLockRelease(dispatch_lock);
 	return oid;
@@ -379,22 +402,8 @@ as_dispatch_cancel(Oid oid)
 	LWLockRelease(dispatch_lock);
 }
 
-int
-as_dispatch_served_count(void)
-{
-	int count = 0;
-	int i;
-
-	LWLockAcquire(dispatch_lock, LW_SHARED);
-	for (i = 0; i < DATABASES; i++)
-		if (dispatch->databases[i].service != UNSERVED)
-			count++;
-	LWLockRelease(dispatch_lock);
-	return count;
-}
-
 bool
-as_dispatch_others_wait(int ms)
+as_dispatch_others_wait(void)
 {
 	int64 now = as_clock_ms();
 	bool wait = false;
@@ -407,7 +416,7 @@ as_dispatch_others_wait(int ms)
 
 		wait = database->oid != InvalidOid && database->service == UNSERVED &&
 		       database_has_work(database) && now >= database->not_till &&
-		       now - database->since >= ms;
+		       now - database->since >= AS_DISPATCH_YIELD_MS;
 	}
 	LWLockRelease(dispatch_lock);
 	return wait;

@@ -242,7 +242,9 @@ extern void as_dispatch_init(void);
 
 /*
  * A database has one more record in the queue: wakes its worker, or the
- * dispatcher. False when too many databases have work already.
+ * dispatcher. False when too many databases have work already. The record
+ * must be in the queue by now, so its removal may come first: the count is
+ * below zero for that moment.
  */
 extern bool as_dispatch_add(Oid database);
 /* It has count records less. */
@@ -260,19 +262,18 @@ extern void as_dispatch_begin(void);
 
 /*
  * The database that has waited longest for a worker, or InvalidOid when none
- * waits; then *wait_ms is how long none will (-1: until woken). It is
- * STARTING from now on, until as_dispatch_serve_end, or as_dispatch_cancel
- * when no worker could be had for it. *hopeless is a database that could not
- * be connected to time and again, else InvalidOid: discard its records.
+ * waits or most_served have one; then *wait_ms is how long until the next
+ * look (-1: until woken). The database is STARTING from now on, until
+ * as_dispatch_serve_end, or as_dispatch_cancel when no worker could be had
+ * for it. *hopeless is a database that could not be connected to time and
+ * again, else InvalidOid: discard its records.
  */
-extern Oid as_dispatch_next(long *wait_ms, Oid *hopeless);
+extern Oid as_dispatch_next(int most_served, long *wait_ms, Oid *hopeless);
 extern void as_dispatch_cancel(Oid database);
 
-/* How many databases have a worker, or will have one. */
-extern int as_dispatch_served_count(void);
-
-/* Whether some database has been waiting for a worker, longer than ms. */
-extern bool as_dispatch_others_wait(int ms);
+/* Whether some database has been waiting longer than this for a worker. */
+#define AS_DISPATCH_YIELD_MS 20
+extern bool as_dispatch_others_wait(void);
 
 /*
  * This process serves a database from now on, until as_dispatch_serve_end or

@@ -217,7 +217,7 @@ Oid
 as_store_relation(const char *table)
 {
 	return get_relname_relid(table,
-	                         get_namespace_oid(AS_PRIVATE_SCHEMA, false));
+	                         get_namespace_oid(AS_PRIVATE_SCHEMA, true));
 }
 
 Oid

@@ -38,11 +38,10 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#define BATCH               64
-#define MAX_DYNAMIC_WORKERS 4
+#define BATCH       64
+#define MAX_WORKERS 4 /* that serve a database at once */
 
 #define IDLE_MS          1000 /* then the worker leaves its database */
-#define OTHERS_WAIT_MS   100  /* then it leaves even with work of its own */
 #define WAKE_INTERVAL_MS 25   /* between two NOTIFYs in a database */
 
 /* How long a record waits for a lock, and how long one that had to before. */
@@ -73,7 +72,7 @@ static void
 worker_check_signals(void)
 {
 	if (ProcDiePending)
-		proc_exit(1);
+		proc_exit(is_dispatcher ? 1 : 0);
 	CHECK_FOR_INTERRUPTS();
 	if (ConfigReloadPending)
 	{
@@ -106,7 +105,8 @@ worker_set_lock_wait(const char *wait)
 static void
 worker_connect(Oid database)
 {
-	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid,
+	                                          BGWORKER_BYPASS_ALLOWCONN);
 
 	/* Settings of the database must not get in the way of the records. */
 	SetConfigOption("default_transaction_isolation", "read committed",
@@ -365,7 +365,6 @@ worker_wake_bridge(void)
 	PG_END_TRY();
 }
 
-/* Whether another database waits and no further worker can be had for it. */
 static bool worker_must_yield(void);
 
 /* Serves a database until there is nothing more to do. */
@@ -433,9 +432,6 @@ worker_launch(Oid database)
 {
 	BackgroundWorker worker;
 
-	if (as_dispatch_served_count() > MAX_DYNAMIC_WORKERS)
-		return false;
-
 	memset(&worker, 0, sizeof(worker));
 	worker.bgw_flags =
 	    BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
@@ -451,8 +447,9 @@ worker_launch(Oid database)
 }
 
 /*
- * Starts workers for the databases that wait. Returns one for which none
- * could be had, or InvalidOid, and in *wait_ms when to look again.
+ * Starts workers for the databases that wait, as many as are allowed at once.
+ * Returns one for which the server had no slot, or InvalidOid, and in
+ * *wait_ms when to look again at the latest.
  */
 static Oid
 worker_dispatch(long *wait_ms)
@@ -460,7 +457,7 @@ worker_dispatch(long *wait_ms)
 	for (;;)
 	{
 		Oid hopeless;
-		Oid database = as_dispatch_next(wait_ms, &hopeless);
+		Oid database = as_dispatch_next(MAX_WORKERS, wait_ms, &hopeless);
 
 		if (OidIsValid(hopeless))
 			ereport(LOG,
@@ -472,6 +469,10 @@ worker_dispatch(long *wait_ms)
 	}
 }
 
+/*
+ * Whether another database waits for a worker that can be had only when this
+ * process leaves its own.
+ */
 static bool
 worker_must_yield(void)
 {
@@ -479,7 +480,7 @@ worker_must_yield(void)
 	Oid database;
 
 	if (!is_dispatcher)
-		return as_dispatch_others_wait(OTHERS_WAIT_MS);
+		return as_dispatch_others_wait();
 
 	database = worker_dispatch(&wait_ms);
 	if (!OidIsValid(database))
