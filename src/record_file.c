@@ -27,7 +27,7 @@ typedef struct Header
 	uint32 count;
 } Header;
 
-static const char magic[8] = "asrecord";
+static const char magic[] = "asrecord";
 
 static void
 log_file_error(const char *path, const char *verb)
@@ -44,7 +44,7 @@ as_record_file_write(const AsRecord *records, int count)
 	                 .count = (uint32) count};
 	FILE *file = AllocateFile(TEMP_NAME, PG_BINARY_W);
 
-	memcpy(header.magic, magic, sizeof(magic));
+	memcpy(header.magic, magic, sizeof(header.magic));
 	if (file == NULL)
 	{
 		log_file_error(TEMP_NAME, "create");
@@ -82,7 +82,7 @@ as_record_file_read(AsRecord *records, int most)
 		return 0;
 	}
 	good = fread(&header, sizeof(header), 1, file) == 1 &&
-	       memcmp(header.magic, magic, sizeof(magic)) == 0 &&
+	       memcmp(header.magic, magic, sizeof(header.magic)) == 0 &&
 	       header.format == FORMAT && header.record_size == sizeof(AsRecord) &&
 	       header.count <= (uint32) most &&
 	       fread(records, sizeof(AsRecord), header.count, file) == header.count;

@@ -335,7 +335,6 @@ as_text_mask_prose(char *text, size_t length)
 	const char *p;
 	size_t first = length;
 	size_t last = 0;
-	int quotes = 0;
 
 	for (p = text; p < end; p++)
 	{
@@ -347,7 +346,6 @@ as_text_mask_prose(char *text, size_t length)
 			after = dollar_tag_end(p, end);
 		if (after == NULL)
 			continue;
-		quotes++;
 		if (first == length)
 			first = (size_t) (after - text);
 		else
