@@ -424,6 +424,22 @@ names_secret(char *text)
 }
 
 /*
+ * A syntax error may be a literal without its quotes: nothing of the
+ * statement is shown from the first function's name on.
+ */
+static void
+drop_arguments(char *statement)
+{
+	AsTextNames names = {.wrappers = auth_session_redact_functions};
+	size_t length = strlen(statement);
+	size_t name = as_text_name_position(statement, length, &names);
+
+	memset(statement + name, ' ', length - name);
+	memcpy(statement + name, "***", Min(length - name, 3));
+	pgstat_report_activity(STATE_RUNNING, statement);
+}
+
+/*
  * The client's statement in the STATEMENT line. An error ends the statement,
  * so its text can be overwritten though it may never have been analysed;
  * pg_stat_activity would show it until the client sends the next.
@@ -436,6 +452,8 @@ mask_statement_line(ErrorData *error, AsTextVerdict verdict)
 		mask_client_statement(verdict);
 	if (!is_current(debug_query_string) || current.masked < verdict)
 		error->hide_stmt = true;
+	else if (error->sqlerrcode == ERRCODE_SYNTAX_ERROR)
+		drop_arguments(unconstify(char *, debug_query_string));
 }
 
 static void
