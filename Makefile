@@ -13,6 +13,32 @@ EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" auth_session.c
 MODULE_big = auth_session
 # By floor, from the doors down to the ground.
 OBJS = \
+	src/signup.o \
+	src/confirm.o \
+	src/signin.o \
+	src/renew.o \
+	src/logout.o \
+	src/sessions.o \
+	src/context.o \
+	src/profile.o \
+	src/recovery.o \
+	src/notifications.o \
+	src/maintenance.o \
+	src/worker.o \
+	src/code_try.o \
+	src/message.o \
+	src/door.o \
+	src/access_token.o \
+	src/account.o \
+	src/identifier.o \
+	src/session.o \
+	src/reuse.o \
+	src/code.o \
+	src/outbox.o \
+	src/audit.o \
+	src/password.o \
+	src/request.o \
+	src/mac_key.o \
 	src/jwt_sql.o \
 	src/keys.o \
 	src/signing_key.o \
@@ -45,6 +71,7 @@ OBJS = \
 	src/auth_session.o \
 	src/redact.o \
 	src/store.o \
+	src/json_writer.o \
 	src/encoding.o \
 	src/failure.o
 

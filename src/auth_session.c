@@ -10,7 +10,7 @@
  * that an operator can set them for a database or a role; what the whole
  * server shares is PGC_SIGHUP.
  */
-#include "ground.h"
+#include "shared.h"
 
 #include <limits.h>
 #include <sodium.h>
@@ -334,4 +334,7 @@ _PG_init(void)
 		return;
 	as_is_preloaded = true;
 	as_redact_init();
+	as_throttle_init();
+	as_hash_gate_init();
+	as_recorder_init();
 }

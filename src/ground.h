@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "executor/spi.h"
+#include "lib/stringinfo.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
@@ -274,6 +275,24 @@ extern void as_redact_init(void);
  * or returns a secret; costs nothing after the first time in a statement.
  */
 extern void as_redact_statement(void);
+
+/* ---- json_writer.c: small JSON objects ---- */
+
+/* Members between begin and end; a NULL text is left out. */
+extern void as_json_begin(StringInfo json);
+extern void as_json_text(StringInfo json, const char *name, const char *text);
+extern void as_json_uuid(StringInfo json, const char *name, const AsUuid *uuid);
+extern void as_json_number(StringInfo json, const char *name, int64 number);
+
+/* RFC 3339, whole seconds, UTC, whatever DateStyle and TimeZone are. */
+extern void as_json_time(StringInfo json, const char *name, TimestampTz at);
+
+/* value is JSON text already. */
+extern void as_json_raw(StringInfo json, const char *name, const char *value);
+extern void as_json_end(StringInfo json);
+
+extern Jsonb *as_jsonb_parse(const char *json);
+extern char *as_jsonb_print(Jsonb *value);
 
 /* ---- encoding.c: tokens and their JSON are UTF-8 ---- */
 

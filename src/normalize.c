@@ -141,14 +141,10 @@ as_password_normalize(const char *utf8, size_t length, AsPassword *out,
 }
 
 void
-as_password_free(AsPassword *password)
+as_password_wipe(AsPassword *password)
 {
-	if (password->bytes == NULL)
-		return;
-	sodium_memzero(unconstify(char *, password->bytes), password->length);
-	pfree(unconstify(char *, password->bytes));
-	password->bytes = NULL;
-	password->length = 0;
+	if (password->bytes != NULL)
+		sodium_memzero(unconstify(char *, password->bytes), password->length);
 }
 
 /*
@@ -222,6 +218,22 @@ as_email_normalize(const char *utf8, size_t length)
 	}
 	points_free(&points);
 	return canonical;
+}
+
+char *
+as_fold_text(const char *utf8, size_t length)
+{
+	Points points;
+	size_t folded_length;
+	char *folded;
+
+	if (!points_read(utf8, length, &points))
+		return pstrdup("");
+	points_compose(&points);
+	(void) points_fold(&points);
+	folded = points_print(&points, &folded_length);
+	points_free(&points);
+	return folded;
 }
 
 char *

@@ -29,7 +29,7 @@ as_text_is_word(char c)
 	char l = (char) (c | 0x20);
 
 	return (l >= 'a' && l <= 'z') || as_text_is_digit(c) || c == '_' ||
-		   (unsigned char) c >= 0x80;
+	       (unsigned char) c >= 0x80;
 }
 
 static inline bool

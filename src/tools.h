@@ -250,11 +250,11 @@ extern bool as_json_read_array(const char *text, size_t length,
 
 /*
  * The password in NFC, and how many characters (code points) that is. False
- * for what isn't UTF-8. as_password_free zeroes and frees it.
+ * for what isn't UTF-8. as_password_wipe zeroes it.
  */
 extern bool as_password_normalize(const char *utf8, size_t length,
                                   AsPassword *out, size_t *characters);
-extern void as_password_free(AsPassword *password);
+extern void as_password_wipe(AsPassword *password);
 
 /*
  * The form by which emails are compared; NULL for what isn't a mailbox. The
@@ -264,6 +264,12 @@ extern char *as_email_normalize(const char *utf8, size_t length);
 
 /* An E.164 number, + and 7 to 15 digits; NULL for anything else. */
 extern char *as_phone_normalize(const char *text, size_t length);
+
+/*
+ * A text by which case twins compare, as emails do; "" for what isn't UTF-8.
+ * The caller zeroes it where it is secret.
+ */
+extern char *as_fold_text(const char *utf8, size_t length);
 
 /*
  * A text from outside that is only ever shown: cut to most bytes, without
@@ -284,8 +290,8 @@ typedef enum AsMasterKeyOutcome
 {
 	AS_MASTER_KEY_OK,
 	AS_MASTER_KEY_MISSING, /* no regular file that can be read */
-	AS_MASTER_KEY_MODE,	   /* another's file, or open to others */
-	AS_MASTER_KEY_SIZE	   /* not 32 bytes, or all zero */
+	AS_MASTER_KEY_MODE,    /* another's file, or open to others */
+	AS_MASTER_KEY_SIZE     /* not 32 bytes, or all zero */
 } AsMasterKeyOutcome;
 
 /* Reads a master key file. */
@@ -345,11 +351,11 @@ typedef struct AsTextNames
  * shows a token. Linear in length.
  */
 extern AsTextVerdict as_text_inspect(const char *text, size_t length,
-									 const AsTextNames *names);
+                                     const AsTextNames *names);
 
 /* The position of the first such name; length when there is none. */
 extern size_t as_text_name_position(const char *text, size_t length,
-									const AsTextNames *names);
+                                    const AsTextNames *names);
 
 /* Whether a text shows a token that is not masked. */
 extern bool as_text_has_token(const char *text, size_t length);
@@ -361,7 +367,7 @@ extern bool as_text_has_token(const char *text, size_t length);
 
 /* Literals, comments and long numbers of SQL that begins at text. */
 extern size_t as_text_mask_literals(char *text, size_t length,
-									bool same_length);
+                                    bool same_length);
 /* Tokens, by shape, in any text. */
 extern size_t as_text_mask_tokens(char *text, size_t length, bool same_length);
 /* From the first literal's quote to the last, and long numbers. */

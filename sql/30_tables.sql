@@ -1,0 +1,182 @@
+/*
+ * The tables. Every key and unique constraint of a per-user table contains
+ * user_id (accounts: id), and foreign keys join only tables of the same
+ * user, so that they can be distributed by user; identifiers are distributed
+ * by identifier. Keys are uuids: a restore never collides with what the
+ * extension makes, and no trigger stands in its way.
+ */
+
+CREATE TABLE auth_private.accounts (
+	id uuid PRIMARY KEY,
+	status text NOT NULL CHECK (status IN ('pending', 'active', 'banned')),
+	email text,
+	phone text,
+	email_confirmed_at timestamptz,
+	phone_confirmed_at timestamptz,
+	pending_email text,
+	pending_phone text,
+	password_hash text,
+	info jsonb NOT NULL,
+	app jsonb NOT NULL,
+	epoch bigint NOT NULL,
+	code_failures integer NOT NULL,
+	banned_until timestamptz,
+	pending_until timestamptz,
+	created_at timestamptz NOT NULL
+) WITH (fillfactor = 90);
+CREATE INDEX accounts_pending ON auth_private.accounts (pending_until) WHERE status = 'pending';
+COMMENT ON TABLE auth_private.accounts IS
+	'one row per account, the pending ones too';
+COMMENT ON COLUMN auth_private.accounts.email IS
+	'as it was typed, which is where mail goes; whose it is, identifiers says';
+COMMENT ON COLUMN auth_private.accounts.pending_email IS
+	'the new address of a change that is not confirmed yet';
+COMMENT ON COLUMN auth_private.accounts.app IS
+	'what operators set; the app claim of access tokens';
+COMMENT ON COLUMN auth_private.accounts.epoch IS
+	'grows with whatever ends all sessions: a sign-in in flight that saw an older one gives up';
+COMMENT ON COLUMN auth_private.accounts.code_failures IS
+	'wrong tries on one-time codes since the last success; from 20 on only links are accepted';
+COMMENT ON COLUMN auth_private.accounts.pending_until IS
+	'when a pending sign-up ends: with its last link';
+
+CREATE TABLE auth_private.identifiers (
+	identifier text,
+	user_id uuid,
+	owned boolean NOT NULL,
+	created_at timestamptz NOT NULL,
+	PRIMARY KEY (identifier, user_id)
+);
+CREATE UNIQUE INDEX identifiers_owner ON auth_private.identifiers (identifier) WHERE owned;
+COMMENT ON TABLE auth_private.identifiers IS
+	'emails and phones in canonical form, and who claims or owns them';
+COMMENT ON COLUMN auth_private.identifiers.owned IS
+	'true once confirmed, for one account only; false while somebody merely claims it';
+
+CREATE TABLE auth_private.sessions (
+	user_id uuid REFERENCES auth_private.accounts (id) ON DELETE CASCADE,
+	id uuid,
+	jti uuid NOT NULL,
+	generation integer NOT NULL,
+	refresh_digest bytea NOT NULL,
+	created_at timestamptz NOT NULL,
+	renewed_at timestamptz NOT NULL,
+	access_expires_at timestamptz NOT NULL,
+	expires_at timestamptz NOT NULL,
+	ends_at timestamptz,
+	expiry_day date NOT NULL,
+	ip inet,
+	user_agent text,
+	aal text NOT NULL,
+	amr text[] NOT NULL,
+	PRIMARY KEY (user_id, id)
+) WITH (fillfactor = 80);
+CREATE INDEX sessions_expiry_day ON auth_private.sessions (expiry_day);
+COMMENT ON TABLE auth_private.sessions IS
+	'the live sessions: a session that is not here has ended';
+COMMENT ON COLUMN auth_private.sessions.jti IS
+	'the jti of the one access token that is good';
+COMMENT ON COLUMN auth_private.sessions.generation IS
+	'how many refresh tokens this session has had';
+COMMENT ON COLUMN auth_private.sessions.refresh_digest IS
+	'SHA-256 of the secret of the current refresh token';
+COMMENT ON COLUMN auth_private.sessions.expiry_day IS
+	'the UTC day of expires_at, for prune: as its index holds no column that a renew changes, renewals stay HOT';
+
+CREATE UNLOGGED TABLE auth_private.token_cache (
+	user_id uuid,
+	session_id uuid,
+	jti uuid NOT NULL,
+	expires_at timestamptz NOT NULL,
+	expiry_day date NOT NULL,
+	PRIMARY KEY (user_id, session_id),
+	FOREIGN KEY (user_id, session_id) REFERENCES auth_private.sessions (user_id, id) ON DELETE CASCADE
+) WITH (fillfactor = 80);
+CREATE INDEX token_cache_expiry_day ON auth_private.token_cache (expiry_day);
+COMMENT ON TABLE auth_private.token_cache IS
+	'an allow-list of access tokens; a miss means nothing and is looked up in sessions';
+
+CREATE TABLE auth_private.codes (
+	user_id uuid,
+	id uuid,
+	purpose text NOT NULL,
+	identifier text NOT NULL,
+	attempts integer NOT NULL,
+	created_at timestamptz NOT NULL,
+	code_expires_at timestamptz NOT NULL,
+	link_expires_at timestamptz NOT NULL,
+	PRIMARY KEY (user_id, id)
+);
+CREATE INDEX codes_expiry ON auth_private.codes (link_expires_at);
+COMMENT ON TABLE auth_private.codes IS
+	'one-time codes waiting to be used; code and link token are derived from the id under a server key and stored nowhere';
+COMMENT ON COLUMN auth_private.codes.attempts IS
+	'wrong tries, which kill the short code and never the link';
+
+CREATE TABLE auth_private.outbox (
+	id uuid PRIMARY KEY,
+	created_at timestamptz NOT NULL,
+	kind text NOT NULL,
+	channel text NOT NULL CHECK (channel IN ('email', 'sms')),
+	recipient text NOT NULL,
+	user_id uuid,
+	code_id uuid,
+	payload jsonb NOT NULL,
+	attempts integer NOT NULL,
+	due_at timestamptz NOT NULL,
+	settled_at timestamptz,
+	parked_at timestamptz,
+	error text
+) WITH (fillfactor = 80);
+CREATE INDEX outbox_due ON auth_private.outbox (due_at)
+	WHERE settled_at IS NULL AND parked_at IS NULL;
+CREATE INDEX outbox_created ON auth_private.outbox (created_at);
+COMMENT ON TABLE auth_private.outbox IS
+	'notifications on their way to the bridge, written with the change they tell of';
+COMMENT ON COLUMN auth_private.outbox.code_id IS
+	'the code row from which claim_notifications derives code and link token';
+COMMENT ON COLUMN auth_private.outbox.due_at IS
+	'not handed out before: the end of a lease, or of the pause after a failure';
+COMMENT ON COLUMN auth_private.outbox.parked_at IS
+	'when delivery was given up; release_notifications takes it up again';
+
+CREATE TABLE auth_private.audit_log (
+	id uuid PRIMARY KEY,
+	at timestamptz NOT NULL,
+	action text NOT NULL,
+	result text NOT NULL,
+	reason text,
+	user_id uuid,
+	session_id uuid,
+	ip inet,
+	user_agent text
+);
+CREATE INDEX audit_log_at ON auth_private.audit_log (at);
+CREATE INDEX audit_log_user ON auth_private.audit_log (user_id, at);
+COMMENT ON TABLE auth_private.audit_log IS
+	'what happened, one row per event; read through auth_admin.audit_log';
+
+CREATE TABLE auth_private.mac_keys (
+	id uuid PRIMARY KEY,
+	key bytea NOT NULL,
+	created_at timestamptz NOT NULL
+);
+COMMENT ON TABLE auth_private.mac_keys IS
+	'the key that tags refresh tokens and derives codes, made on first use; the newest counts';
+
+CREATE TABLE auth_private.common_passwords (
+	word text PRIMARY KEY,
+	is_builtin boolean NOT NULL DEFAULT false
+);
+COMMENT ON TABLE auth_private.common_passwords IS
+	'passwords that are refused, in canonical form (lower case); operators add words by auth_admin.forbid_password';
+
+/* What a backup must bring back. The token cache is not of it. */
+SELECT pg_catalog.pg_extension_config_dump('auth_private.accounts', '');
+SELECT pg_catalog.pg_extension_config_dump('auth_private.identifiers', '');
+SELECT pg_catalog.pg_extension_config_dump('auth_private.sessions', '');
+SELECT pg_catalog.pg_extension_config_dump('auth_private.codes', '');
+SELECT pg_catalog.pg_extension_config_dump('auth_private.outbox', '');
+SELECT pg_catalog.pg_extension_config_dump('auth_private.audit_log', '');
+SELECT pg_catalog.pg_extension_config_dump('auth_private.mac_keys', '');
+SELECT pg_catalog.pg_extension_config_dump('auth_private.common_passwords', 'WHERE NOT is_builtin');

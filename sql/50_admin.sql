@@ -1,0 +1,134 @@
+/*
+ * What operators and the bridge call. Nobody may until granted:
+ *
+ *     GRANT USAGE ON SCHEMA auth_admin TO bridge;
+ *     GRANT EXECUTE ON FUNCTION auth_admin.claim_notifications,
+ *         auth_admin.settle_notifications, auth_admin.release_notifications
+ *         TO bridge;
+ *
+ * is all that the bridge needs.
+ */
+
+CREATE FUNCTION auth_admin.claim_notifications(max integer, lease interval)
+RETURNS TABLE (id uuid, created_at timestamptz, kind text, channel text, recipient text, user_id uuid, payload jsonb)
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_admin_claim_notifications';
+COMMENT ON FUNCTION auth_admin.claim_notifications(integer, interval) IS
+	'leases up to max (1 to 10000) notifications that are due, oldest first, with code and link token in their payload; what is not settled within the lease is handed out again. Locks them with SKIP LOCKED';
+
+CREATE FUNCTION auth_admin.settle_notifications(ids uuid[])
+RETURNS integer
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_admin_settle_notifications';
+COMMENT ON FUNCTION auth_admin.settle_notifications(uuid[]) IS
+	'marks notifications as delivered; answers how many were not yet';
+
+CREATE FUNCTION auth_admin.release_notifications(ids uuid[], error text)
+RETURNS integer
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_admin_release_notifications';
+COMMENT ON FUNCTION auth_admin.release_notifications(uuid[], text) IS
+	'gives notifications back, to be tried again after a pause that doubles; after ten tries they are parked, from where another release takes them up again';
+
+CREATE FUNCTION auth_admin.prune(batch integer DEFAULT 10000)
+RETURNS integer
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_admin_prune';
+COMMENT ON FUNCTION auth_admin.prune(integer) IS
+	'deletes what has ended, at most batch (1 to 100000) rows of each kind: pending sign-ups, sessions, token cache, codes, notifications, audit rows; answers how many. Skips rows that are locked';
+
+CREATE FUNCTION auth_admin.forbid_password(word text)
+RETURNS void
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_admin_forbid_password';
+COMMENT ON FUNCTION auth_admin.forbid_password(text) IS
+	'adds a word to those that are refused as passwords, in whatever case';
+
+/*
+ * pg_cron runs a job as the role that scheduled it, so these run as their
+ * caller, who is the operator.
+ */
+CREATE FUNCTION auth_admin.schedule_maintenance(schedule text)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	statement constant text := 'SELECT auth_admin.prune()';
+	job bigint;
+BEGIN
+	IF EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN
+		EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO job
+			USING 'auth_session maintenance', schedule, statement;
+		RETURN job;
+	END IF;
+	IF current_setting('cron.database_name', true) IS NULL THEN
+		RAISE EXCEPTION 'pg_cron is not there to run the maintenance'
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+			DETAIL = 'pg_cron is not in shared_preload_libraries.',
+			HINT = format('Install pg_cron, or let any scheduler run %L.', statement);
+	END IF;
+	IF current_setting('cron.database_name') = current_database() THEN
+		RAISE EXCEPTION 'pg_cron is not there to run the maintenance'
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+			DETAIL = 'This is the database of pg_cron, but the extension is not created.',
+			HINT = 'Run: CREATE EXTENSION pg_cron;';
+	END IF;
+	RAISE EXCEPTION 'pg_cron is in another database'
+		USING ERRCODE = 'object_not_in_prerequisite_state',
+		DETAIL = format('Its database is %I.', current_setting('cron.database_name')),
+		HINT = format('As a superuser in that database run: SELECT cron.schedule_in_database(%L, %L, %L, %L, %L);',
+			'auth_session maintenance of ' || current_database(), schedule, statement, current_database(), current_user);
+END
+$$;
+COMMENT ON FUNCTION auth_admin.schedule_maintenance(text) IS
+	'has pg_cron run auth_admin.prune() as the calling role at a schedule such as */5 * * * *; answers the job id. Where pg_cron is missing, or in another database, the error says what to run';
+
+CREATE FUNCTION auth_admin.unschedule_maintenance()
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	was_scheduled boolean := false;
+BEGIN
+	IF EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN
+		EXECUTE 'SELECT count(cron.unschedule(jobid)) > 0 FROM cron.job WHERE jobname = $1 AND username = current_user'
+			INTO was_scheduled USING 'auth_session maintenance';
+	END IF;
+	RETURN was_scheduled;
+END
+$$;
+COMMENT ON FUNCTION auth_admin.unschedule_maintenance() IS
+	'ends what schedule_maintenance scheduled for the calling role; answers whether there was anything';
+
+CREATE VIEW auth_admin.users WITH (security_barrier) AS
+SELECT id, status, email, phone, email_confirmed_at, phone_confirmed_at, pending_email, pending_phone,
+	info, app, banned_until, pending_until, created_at
+FROM auth_private.accounts;
+COMMENT ON VIEW auth_admin.users IS
+	'the accounts, without their password hashes';
+
+CREATE VIEW auth_admin.audit_log WITH (security_barrier) AS
+SELECT id, at, action, result, reason, user_id, session_id, ip, user_agent
+FROM auth_private.audit_log;
+COMMENT ON VIEW auth_admin.audit_log IS
+	'what happened: when, what, with which result and why, whose, from where; ids ascend with time';
+
+CREATE VIEW auth_admin.stats WITH (security_barrier) AS
+SELECT
+	(SELECT pg_catalog.count(*) FROM auth_private.accounts WHERE status = 'active') AS accounts_active,
+	(SELECT pg_catalog.count(*) FROM auth_private.accounts WHERE status = 'pending') AS accounts_pending,
+	(SELECT pg_catalog.count(*) FROM auth_private.accounts WHERE status = 'banned') AS accounts_banned,
+	(SELECT pg_catalog.count(*) FROM auth_private.sessions WHERE expires_at > pg_catalog.clock_timestamp()) AS sessions_live,
+	outbox.waiting AS notifications_waiting,
+	outbox.parked AS notifications_parked,
+	outbox.oldest AS notifications_oldest_waiting,
+	(SELECT error FROM auth_private.outbox WHERE parked_at IS NOT NULL AND settled_at IS NULL
+		ORDER BY parked_at DESC LIMIT 1) AS notifications_last_parked_error
+FROM (
+	SELECT pg_catalog.count(*) FILTER (WHERE parked_at IS NULL) AS waiting,
+		pg_catalog.count(*) FILTER (WHERE parked_at IS NOT NULL) AS parked,
+		pg_catalog.min(created_at) FILTER (WHERE parked_at IS NULL) AS oldest
+	FROM auth_private.outbox WHERE settled_at IS NULL
+) AS outbox;
+COMMENT ON VIEW auth_admin.stats IS
+	'one row for monitoring: accounts and live sessions, notifications waiting and parked, the error of the last one parked';

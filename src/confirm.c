@@ -1,0 +1,313 @@
+/*
+ * confirm.c: auth.confirm and auth.resend_confirmation.
+ *
+ * The code proves the address, the password picks the sign-up: several may
+ * be pending at one address, and whose password is given keeps its account,
+ * with its own info; the others die. So who signed up first, or in between,
+ * with somebody else's address gets no account on it.
+ *
+ * Candidates are looked at, and passwords hashed, with no lock held; then
+ * the address is locked and the winner must still be there.
+ */
+#include "doors.h"
+
+AS_ENTRY(auth_confirm);
+AS_ENTRY(auth_resend_confirmation);
+
+/* Passwords tried per window at one address: each costs a hash. */
+#define PASSWORDS_MOST 20
+
+typedef struct Confirm
+{
+	AsIdentifier identifier;
+	AsText code;
+	AsProof proof;
+	bool has_password;
+	AsPassword password;
+	AsCodeTry tries[AS_CLAIMS_READ];
+	AsAccount accounts[AS_CLAIMS_READ];
+	int count;
+	int chosen;
+	AsEvent event;
+	const char *hint;
+	int retry_after_s;
+} Confirm;
+
+static AsPurpose
+purpose_of(const AsIdentifier *identifier)
+{
+	return identifier->is_phone ? AS_PURPOSE_CONFIRM_PHONE
+	                            : AS_PURPOSE_CONFIRM_EMAIL;
+}
+
+/* ---- confirm ---- */
+
+static AsFailure
+read_arguments(FunctionCallInfo fcinfo, Confirm *confirm)
+{
+	confirm->has_password = !PG_ARGISNULL(2);
+	if (!as_door_identifier(fcinfo, 0, &confirm->identifier))
+		confirm->hint = "The identifier is neither an email nor a phone.";
+	else if (PG_ARGISNULL(1))
+		confirm->hint = "Give the code or the link token.";
+	else if (confirm->has_password &&
+	         !as_door_password(fcinfo, 2, &confirm->password, NULL))
+		confirm->hint = "The password is too long or not Unicode.";
+	else if (!as_door_text(fcinfo, 1, AS_LINK_TOKEN_CHARS, &confirm->code) ||
+	         !as_proof_read(&confirm->code, &confirm->proof))
+		return AS_INVALID_CODE;
+	else if (confirm->identifier.canonical == NULL && !confirm->proof.is_link)
+		confirm->hint = "Give the identifier that the code was sent to.";
+	return confirm->hint == NULL ? AS_OK : AS_INVALID_REQUEST;
+}
+
+/* A link token names its code row, and so the address that it proves. */
+static AsFailure
+follow_link(Confirm *confirm)
+{
+	AsCode code;
+
+	if (!confirm->proof.is_link)
+		return AS_OK;
+	if (!as_code_find(&confirm->proof.user_id, &confirm->proof.code_id,
+	                  &code) ||
+	    (code.purpose != AS_PURPOSE_CONFIRM_EMAIL &&
+	     code.purpose != AS_PURPOSE_CONFIRM_PHONE) ||
+	    (confirm->identifier.canonical != NULL &&
+	     strcmp(confirm->identifier.canonical, code.identifier) != 0))
+		return AS_INVALID_CODE;
+	confirm->identifier.canonical = pstrdup(code.identifier);
+	confirm->identifier.is_phone = code.purpose == AS_PURPOSE_CONFIRM_PHONE;
+	return AS_OK;
+}
+
+/* The pending sign-ups at the address, each with its code. */
+static AsFailure
+find_candidates(Confirm *confirm)
+{
+	AsClaimList claims;
+	AsPurpose purpose = purpose_of(&confirm->identifier);
+
+	as_identifier_claims(confirm->identifier.canonical, &claims);
+	for (int i = 0; i < claims.count; i++)
+	{
+		AsAccount *account = &confirm->accounts[confirm->count];
+		AsCodeTry *one = &confirm->tries[confirm->count];
+
+		if (!as_account_find(&claims.user_ids[i], account) ||
+		    account->status == AS_ACCOUNT_BANNED ||
+		    !as_code_find_for(&account->id, purpose,
+		                      confirm->identifier.canonical, &one->code))
+			continue;
+		one->account_failures = account->code_failures;
+		confirm->count++;
+	}
+	return AS_OK;
+}
+
+static AsFailure
+check_code(Confirm *confirm)
+{
+	return as_code_try(&confirm->proof, confirm->tries, confirm->count)
+	           ? AS_OK
+	           : AS_INVALID_CODE;
+}
+
+static AsFailure
+count_password(Confirm *confirm)
+{
+	const char *key = confirm->identifier.canonical;
+
+	return as_throttle_take(AS_LIMIT_CODE_ACCOUNT, key, strlen(key),
+	                        PASSWORDS_MOST, auth_session_rate_window, NULL,
+	                        &confirm->retry_after_s)
+	           ? AS_OK
+	           : AS_THROTTLED;
+}
+
+/* The only sign-up there is, or the one that has the password. */
+static AsFailure
+choose(Confirm *confirm)
+{
+	AsFailure outcome;
+
+	confirm->chosen = 0;
+	if (!confirm->has_password)
+		return confirm->count == 1 ? AS_OK : AS_PASSWORD_REQUIRED;
+
+	if ((outcome = count_password(confirm)) != AS_OK)
+		return outcome;
+	for (int i = 0; i < confirm->count; i++)
+	{
+		bool matches;
+
+		outcome = as_password_verify(&confirm->password,
+		                             &confirm->accounts[i].hash, &matches);
+		if (outcome != AS_OK)
+			return outcome;
+		confirm->chosen = i;
+		if (matches)
+			return AS_OK;
+	}
+	return AS_INVALID_CODE;
+}
+
+static bool
+is_whole(const AsAccount *account)
+{
+	bool email =
+	    account->email == NULL || account->email_confirmed_at != AS_NO_TIME;
+	bool phone =
+	    account->phone == NULL || account->phone_confirmed_at != AS_NO_TIME;
+
+	return (email && phone) ||
+	       auth_session_require_confirmation != AS_CONFIRM_ALL;
+}
+
+/* The code that was tried is used up, and so is the chosen account's own. */
+static bool
+use_codes(Confirm *confirm)
+{
+	bool used = false;
+
+	for (int i = 0; i < confirm->count; i++)
+		if (confirm->tries[i].matches)
+			used = as_code_consume(&confirm->tries[i].code) || used;
+	(void) as_code_consume(&confirm->tries[confirm->chosen].code);
+	return used;
+}
+
+static void
+drop_others(const Confirm *confirm, const AsUuid *winner)
+{
+	AsClaimList claims;
+
+	as_identifier_claims(confirm->identifier.canonical, &claims);
+	for (int i = 0; i < claims.count; i++)
+		if (memcmp(claims.user_ids[i].bytes, winner->bytes, 16) != 0)
+			as_account_give_up_claim(&claims.user_ids[i],
+			                         confirm->identifier.canonical);
+}
+
+static AsFailure
+take_address(Confirm *confirm)
+{
+	AsAccount *account = &confirm->accounts[confirm->chosen];
+	AsUuid owner;
+	AsUuid id = account->id;
+
+	as_identifier_lock(confirm->identifier.canonical);
+	if (as_identifier_owner(confirm->identifier.canonical, &owner))
+		return AS_ALREADY_EXISTS;
+	if (!as_account_lock(&id, AS_ACCOUNT_EXCLUSIVE, account) ||
+	    !use_codes(confirm) ||
+	    !as_identifier_own(confirm->identifier.canonical, &id))
+		return AS_INVALID_CODE;
+
+	if (confirm->identifier.is_phone)
+		account->phone_confirmed_at = GetCurrentTimestamp();
+	else
+		account->email_confirmed_at = GetCurrentTimestamp();
+	if (account->status == AS_ACCOUNT_PENDING && is_whole(account))
+	{
+		account->status = AS_ACCOUNT_ACTIVE;
+		account->pending_until = AS_NO_TIME;
+	}
+	as_account_save_confirmed(account);
+	drop_others(confirm, &id);
+	confirm->event.user_id = id;
+	return AS_OK;
+}
+
+static void
+refuse(Confirm *confirm, AsFailure outcome)
+{
+	if (outcome == AS_THROTTLED)
+		as_fail_throttled(confirm->retry_after_s);
+	if (outcome == AS_INVALID_CODE && confirm->identifier.canonical != NULL)
+		as_code_try_failed(&confirm->event, confirm->tries, confirm->count);
+	if (outcome == AS_ALREADY_EXISTS)
+		as_door_refuse(&confirm->event, outcome, NULL);
+	as_fail(outcome, confirm->hint);
+}
+
+Datum
+auth_confirm(PG_FUNCTION_ARGS)
+{
+	Confirm *confirm = palloc0(sizeof(Confirm));
+	AsFailure outcome;
+
+	as_door_enter(AS_DOOR_WRITES);
+	as_event_begin(&confirm->event, AS_ACTION_CONFIRM);
+
+	if ((outcome = read_arguments(fcinfo, confirm)) == AS_OK &&
+	    (outcome = follow_link(confirm)) == AS_OK &&
+	    (outcome = find_candidates(confirm)) == AS_OK &&
+	    (outcome = check_code(confirm)) == AS_OK &&
+	    (outcome = choose(confirm)) == AS_OK)
+		outcome = take_address(confirm);
+	as_password_wipe(&confirm->password);
+	as_text_wipe(&confirm->code);
+
+	if (outcome != AS_OK)
+		refuse(confirm, outcome);
+	as_code_try_succeeded(confirm->tries, confirm->count);
+	as_door_succeed(&confirm->event);
+	PG_RETURN_DATUM(
+	    as_door_account(fcinfo, &confirm->accounts[confirm->chosen]));
+}
+
+/* ---- resend_confirmation ---- */
+
+/*
+ * The newest pending sign-up at the address, whose code is sent again; false
+ * where there is none.
+ */
+static bool
+newest_pending(const AsIdentifier *identifier, AsAccount *account)
+{
+	AsClaimList claims;
+
+	as_identifier_claims(identifier->canonical, &claims);
+	for (int i = 0; i < claims.count; i++)
+		if (as_account_find(&claims.user_ids[i], account) &&
+		    account->status != AS_ACCOUNT_BANNED)
+			return true;
+	return false;
+}
+
+Datum
+auth_resend_confirmation(PG_FUNCTION_ARGS)
+{
+	AsIdentifier identifier;
+	AsAccount account;
+	AsUuid owner;
+	AsEvent event;
+	bool is_pending;
+	int retry_after_s;
+
+	as_door_enter(AS_DOOR_WRITES);
+	as_event_begin(&event, AS_ACTION_RESEND);
+	if (!as_door_identifier(fcinfo, 0, &identifier) ||
+	    identifier.canonical == NULL)
+		as_fail(AS_INVALID_REQUEST,
+		        "The identifier is neither an email nor a phone.");
+	if (as_message_allowed(&identifier, true, &retry_after_s) != AS_OK)
+		as_fail_throttled(retry_after_s);
+
+	as_identifier_lock(identifier.canonical);
+	is_pending = newest_pending(&identifier, &account) &&
+	             !as_identifier_owner(identifier.canonical, &owner);
+	if (!is_pending)
+		account.id = as_uuid_random();
+	as_account_extend_pending(&account.id,
+	                          GetCurrentTimestamp() +
+	                              auth_session_link_ttl * USECS_PER_SEC);
+	as_message_send_code(is_pending ? &account.id : NULL,
+	                     purpose_of(&identifier), &identifier,
+	                     identifier.typed);
+	if (is_pending)
+		event.user_id = account.id;
+	as_door_succeed(&event);
+	PG_RETURN_VOID();
+}

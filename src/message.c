@@ -1,0 +1,64 @@
+/*
+ * message.c: messages to an account, and those that anybody can ask for.
+ *
+ * A request for a message answers the same and does the same for any
+ * identifier: where there is nobody to write to, a code row of nobody's and
+ * a notification that is settled already are written all the same. What
+ * strangers typed never goes into a message to an address that has not been
+ * proved.
+ */
+#include "doors.h"
+
+AsFailure
+as_message_allowed(const AsIdentifier *identifier, bool with_cooldown,
+                   int *retry_after_s)
+{
+	const char *key = identifier->canonical;
+
+	if (with_cooldown && auth_session_resend_cooldown > 0 &&
+	    !as_throttle_take(AS_LIMIT_RESEND, key, strlen(key), 1,
+	                      auth_session_resend_cooldown, NULL, retry_after_s))
+		return AS_THROTTLED;
+	if (!as_throttle_take(AS_LIMIT_MESSAGE_IDENTIFIER, key, strlen(key),
+	                      auth_session_message_rate_per_account,
+	                      auth_session_rate_window, NULL, retry_after_s))
+		return AS_THROTTLED;
+	return AS_OK;
+}
+
+void
+as_message_send_code(const AsUuid *user_id, AsPurpose purpose,
+                     const AsIdentifier *identifier, const char *recipient)
+{
+	AsUuid nobody = as_uuid_random();
+	AsCode code;
+	AsNotification notification = {
+	    .kind = as_purpose_name(purpose),
+	    .by_sms = identifier->is_phone,
+	    .recipient = recipient,
+	    .payload = "{}",
+	    .is_decoy = user_id == NULL,
+	};
+
+	if (user_id == NULL)
+		user_id = &nobody;
+	as_code_issue(user_id, purpose, identifier->canonical, &code);
+	notification.user_id = user_id;
+	notification.code_id = &code.id;
+	as_outbox_add(&notification);
+}
+
+void
+as_message_tell(const AsAccount *account, const char *kind, const char *payload)
+{
+	bool by_sms = account->email == NULL;
+	AsNotification notification = {
+	    .kind = kind,
+	    .by_sms = by_sms,
+	    .recipient = by_sms ? account->phone : account->email,
+	    .user_id = &account->id,
+	    .payload = payload,
+	};
+
+	as_outbox_add(&notification);
+}

@@ -1,0 +1,36 @@
+/*
+ * reuse.c: a refresh token that was used before.
+ *
+ * Runs in the recorder's transaction: the caller's is lost. The session
+ * ends, its user is told and the audit log has it, once, however often the
+ * old token is presented.
+ */
+#include "nouns.h"
+
+bool
+as_reuse_punish(const AsEvent *event)
+{
+	AsAccount account;
+	StringInfoData payload;
+	AsNotification notification = {.kind = "session_revoked"};
+
+	if (!as_session_end(&event->user_id, &event->session_id))
+		return false;
+	as_audit_write(event);
+	if (!as_account_find(&event->user_id, &account))
+		return true;
+
+	as_json_begin(&payload);
+	as_json_text(&payload, "reason", "refresh_token_reused");
+	as_json_text(&payload, "ip",
+	             event->address[0] != '\0' ? event->address : NULL);
+	as_json_time(&payload, "at", event->at);
+	as_json_end(&payload);
+	notification.by_sms = account.email == NULL;
+	notification.recipient =
+	    notification.by_sms ? account.phone : account.email;
+	notification.user_id = &account.id;
+	notification.payload = payload.data;
+	as_outbox_add(&notification);
+	return true;
+}
