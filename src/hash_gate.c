@@ -26,7 +26,6 @@ typedef struct HashGate
 	slock_t lock;
 	int running;
 	int waiting;
-	int most_running;
 	ConditionVariable freed;
 } HashGate;
 
@@ -118,13 +117,6 @@ gate_register_once(void)
 	registered = true;
 }
 
-static void
-gate_count_running(void)
-{
-	gate->running++;
-	gate->most_running = Max(gate->most_running, gate->running);
-}
-
 /* A newcomer goes in only when nobody waits, else to the end of the line. */
 static void
 gate_arrive(int max_running, int max_waiting)
@@ -134,7 +126,7 @@ gate_arrive(int max_running, int max_waiting)
 	SpinLockAcquire(&gate->lock);
 	if (gate->running < max_running && gate->waiting == 0)
 	{
-		gate_count_running();
+		gate->running++;
 		taken = INSIDE;
 	}
 	else if (gate->waiting < max_waiting)
@@ -155,7 +147,7 @@ gate_advance(int max_running)
 	if (gate->running < max_running)
 	{
 		gate->waiting--;
-		gate_count_running();
+		gate->running++;
 		place = INSIDE;
 		/* More than one place may have come free since the last signal. */
 		wake = gate->running < max_running && gate->waiting > 0;
@@ -210,14 +202,4 @@ void
 as_hash_gate_leave(void)
 {
 	gate_give_back();
-}
-
-void
-as_hash_gate_stats(AsHashGateStats *out)
-{
-	SpinLockAcquire(&gate->lock);
-	out->running = gate->running;
-	out->waiting = gate->waiting;
-	out->most_running = gate->most_running;
-	SpinLockRelease(&gate->lock);
 }

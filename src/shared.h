@@ -92,16 +92,6 @@ extern void as_throttle_clear(AsLimit limit, const void *key,
 extern bool as_hash_gate_enter(int max_running, int max_waiting, int wait_ms);
 extern void as_hash_gate_leave(void);
 
-/* For operators: how it stands, and the most that ran since the start. */
-typedef struct AsHashGateStats
-{
-	int running;
-	int waiting;
-	int most_running;
-} AsHashGateStats;
-
-extern void as_hash_gate_stats(AsHashGateStats *out);
-
 /* ---- recorder.c: what must become durable though the caller fails ---- */
 
 typedef enum AsRecordKind
