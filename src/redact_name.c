@@ -179,7 +179,8 @@ is_own(const Word *word)
 	if (!in_auth && (word->schema != NULL || !word->called))
 		return false;
 	for (i = 0; i < SECRET_FUNCTIONS; i++)
-		if (same_name(secret_functions[i], word->start, word->length))
+		if (secret_functions[i][0] == as_text_lower(word->start[0]) &&
+		    same_name(secret_functions[i], word->start, word->length))
 			return true;
 	return false;
 }
@@ -220,36 +221,98 @@ executes_secret(const char *p, const char *end, const AsTextNames *names)
 }
 
 /*
- * For each first letter, the lengths of the words that begin so and are
- * worth a closer look: schemas, functions, EXECUTE, and the U of a U&""
- * name. Bits 0 to 31, made at the first look.
+ * What a pass over a text looks at: nearly every word is passed over by its
+ * first letter and its length.
  */
-static uint32_t lengths_by_letter[26];
+typedef struct Interest
+{
+	/* Per first letter, a bit for each length, of the words looked for. */
+	uint32_t lengths[26];
+} Interest;
+
+/* Classes of characters. */
+#define WORD_CHAR       0x01
+#define ESCAPE_CHAR     0x02
+#define UNDERSCORE_CHAR 0x04 /* in the mark of a token made here */
+#define JWT_CHAR        0x08 /* in the mark of a JWT */
+
+static unsigned char classes[256];
+static Interest own_interest;
 
 static void
-note_word(const char *word)
-{
-	lengths_by_letter[word[0] - 'a'] |= UINT32_C(1) << strlen(word);
-}
-
-static bool
-is_interesting(const char *word, size_t length)
+note_word(Interest *interest, const char *word, size_t length)
 {
 	int letter = as_text_lower(word[0]) - 'a';
 
-	if (lengths_by_letter['u' - 'a'] == 0)
-	{
-		size_t i;
+	if (letter >= 0 && letter < 26 && length < 32)
+		interest->lengths[letter] |= UINT32_C(1) << length;
+}
 
-		for (i = 0; i < SECRET_FUNCTIONS; i++)
-			note_word(secret_functions[i]);
-		note_word("auth");
-		note_word("auth_admin");
-		note_word("execute");
-		note_word("u");
+static bool
+is_interesting(const Interest *interest, const char *word, size_t length)
+{
+	int letter = as_text_lower(word[0]) - 'a';
+
+	/* What has no bit is looked at. */
+	if (letter < 0 || letter >= 26 || length >= 32)
+		return !as_text_is_digit(word[0]);
+	return (interest->lengths[letter] & (UINT32_C(1) << length)) != 0;
+}
+
+/* Makes the tables at the first use in a process. */
+static void
+make_tables(void)
+{
+	static const char *const words[] = {
+	    "auth",   "auth_admin",    "execute", "u",
+	    "bearer", "authorization", "otpauth",
+	};
+	size_t i;
+
+	for (i = 0; i < SECRET_FUNCTIONS; i++)
+		note_word(&own_interest, secret_functions[i],
+		          strlen(secret_functions[i]));
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		note_word(&own_interest, words[i], strlen(words[i]));
+	for (i = 0; i < 256; i++)
+		if (as_text_is_word((char) i))
+			classes[i] = WORD_CHAR;
+	classes['\\'] |= ESCAPE_CHAR;
+	classes['_'] |= UNDERSCORE_CHAR;
+	classes['J'] |= JWT_CHAR;
+}
+
+static void
+note_wrappers(Interest *interest, const char *list)
+{
+	while (*list != '\0')
+	{
+		const char *word = list;
+
+		while (classes[(unsigned char) *list] & WORD_CHAR)
+			list++;
+		if (list > word)
+			note_word(interest, word, (size_t) (list - word));
+		else
+			list++;
 	}
-	return letter >= 0 && letter < 26 && length < 32 &&
-	       (lengths_by_letter[letter] & (UINT32_C(1) << length)) != 0;
+}
+
+/* Whether the word, of the classes seen, holds the mark of a token. */
+static bool
+holds_token(const char *word, const char *word_end, const char *end, int seen)
+{
+	const char *p;
+
+	if (seen & UNDERSCORE_CHAR)
+		for (p = word + 4; p < word_end; p++)
+			if (p[0] == '_' && p[-1] == '1' && as_text_token_at(p - 4, end))
+				return true;
+	if (seen & JWT_CHAR)
+		for (p = word + 2; p < word_end; p++)
+			if (p[0] == 'J' && p[-1] == 'y' && as_text_token_at(p - 2, end))
+				return true;
+	return false;
 }
 
 /*
@@ -264,35 +327,57 @@ is_qualified(const char *text, const char *start)
 	return start > text && start[-1] == '.';
 }
 
-/* Where a secret's name is, or NULL. */
+/*
+ * Where a secret's name is, or NULL; and in *has_token, so far as the pass
+ * went, whether there is a token.
+ */
 static const char *
-find_name(const char *text, size_t length, const AsTextNames *names)
+find_name(const char *text, size_t length, const AsTextNames *names,
+          bool *has_token)
 {
 	const char *end = text + length;
 	const char *p = text;
 	const char *schema = NULL;
 	size_t schema_length = 0;
 	bool any_wrapper = names->wrappers != NULL && names->wrappers[0] != '\0';
+	const Interest *interest = &own_interest;
+	Interest with_wrappers;
+
+	*has_token = false;
+	if (classes['_'] == 0)
+		make_tables();
+	if (any_wrapper)
+	{
+		with_wrappers = own_interest;
+		note_wrappers(&with_wrappers, names->wrappers);
+		interest = &with_wrappers;
+	}
 
 	while (p < end)
 	{
+		int seen = classes[(unsigned char) *p];
 		Word word;
 		const char *after;
 		const char *next;
 
-		if (!as_text_is_word(*p))
+		if (!(seen & WORD_CHAR))
 		{
-			p += is_escaped_space(p, end) ? 2 : 1;
+			p += (seen & ESCAPE_CHAR) && is_escaped_space(p, end) ? 2 : 1;
 			continue;
 		}
 		word.start = p;
-		p = as_text_skip(p, end, as_text_is_word);
+		while (++p < end && (classes[(unsigned char) *p] & WORD_CHAR))
+			seen |= classes[(unsigned char) *p];
 		word.length = (size_t) (p - word.start);
 		word.schema = schema;
 		word.schema_length = schema_length;
 		schema = NULL;
-		if (!any_wrapper && !is_interesting(word.start, word.length))
+		if ((seen & ~WORD_CHAR) && !*has_token)
+			*has_token = holds_token(word.start, p, end, seen);
+		if (!is_interesting(interest, word.start, word.length))
 			continue;
+		if (!*has_token)
+			*has_token = as_text_token_at(word.start, end);
 
 		/* The next part of a qualified name, across whatever is between. */
 		after = p;
@@ -335,7 +420,8 @@ find_name(const char *text, size_t length, const AsTextNames *names)
 size_t
 as_text_name_position(const char *text, size_t length, const AsTextNames *names)
 {
-	const char *name = find_name(text, length, names);
+	bool has_token;
+	const char *name = find_name(text, length, names, &has_token);
 
 	return name == NULL ? length : (size_t) (name - text);
 }
@@ -343,9 +429,9 @@ as_text_name_position(const char *text, size_t length, const AsTextNames *names)
 AsTextVerdict
 as_text_inspect(const char *text, size_t length, const AsTextNames *names)
 {
-	if (find_name(text, length, names) != NULL)
+	bool has_token;
+
+	if (find_name(text, length, names, &has_token) != NULL)
 		return AS_TEXT_NAMES;
-	if (as_text_has_token(text, length))
-		return AS_TEXT_TOKEN;
-	return AS_TEXT_PLAIN;
+	return has_token ? AS_TEXT_TOKEN : AS_TEXT_PLAIN;
 }

@@ -59,4 +59,7 @@ as_text_put_mask(char *out, size_t length, bool same_length)
 	return out + shown;
 }
 
+/* Whether a token that is not masked starts at p. (redact_token.c) */
+extern bool as_text_token_at(const char *p, const char *end);
+
 #endif /* AS_REDACT_TEXT_H */

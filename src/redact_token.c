@@ -141,20 +141,12 @@ as_text_mask_tokens(char *text, size_t length, bool same_length)
 }
 
 bool
-as_text_has_token(const char *text, size_t length)
+as_text_token_at(const char *p, const char *end)
 {
-	const char *end = text + length;
-	const char *p;
+	const char *secret;
+	const char *after = token_end(p, end, &secret);
 
-	for (p = text; p < end; p++)
-	{
-		const char *secret;
-		const char *after = token_end(p, end, &secret);
-
-		/* Masked already? Then there is nothing left to hide. */
-		if (after != NULL &&
-		    memchr(secret, '*', (size_t) (after - secret)) == NULL)
-			return true;
-	}
-	return false;
+	/* Masked already? Then there is nothing left to hide. */
+	return after != NULL &&
+	       memchr(secret, '*', (size_t) (after - secret)) == NULL;
 }

@@ -357,9 +357,6 @@ extern AsTextVerdict as_text_inspect(const char *text, size_t length,
 extern size_t as_text_name_position(const char *text, size_t length,
                                     const AsTextNames *names);
 
-/* Whether a text shows a token that is not masked. */
-extern bool as_text_has_token(const char *text, size_t length);
-
 /*
  * Each masks in place, adds no NUL and returns the new length, never more
  * than before. With same_length nothing moves.
