@@ -103,8 +103,13 @@ endif
 # PGXS makes no object depend on a header.
 $(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h)
 
-$(SQL_SCRIPT): $(SQL_FRAGMENTS) auth_session.control
-	cat $(SQL_FRAGMENTS) >$@
+# The common passwords are data, not SQL; behind the grants they need none.
+$(SQL_SCRIPT): $(SQL_FRAGMENTS) sql/common-passwords.txt auth_session.control
+	{ cat $(SQL_FRAGMENTS); echo; \
+	  sed 's/^/-- /; s/ *$$//' sql/common-passwords.LICENSE; \
+	  printf 'INSERT INTO auth_private.common_passwords (word, is_builtin)\nSELECT word, true FROM pg_catalog.unnest(ARRAY[\n'; \
+	  sed "s/.*/'&',/; \$$s/,\$$//" sql/common-passwords.txt; \
+	  printf ']) AS word;\n'; } >$@
 
 ifneq ($(wildcard $(PGXS)),)
 include src/bridge/bridge.mk

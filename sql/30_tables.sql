@@ -21,12 +21,11 @@ CREATE TABLE auth_private.accounts (
 	epoch bigint NOT NULL,
 	code_failures integer NOT NULL,
 	banned_until timestamptz,
-	pending_until timestamptz,
 	created_at timestamptz NOT NULL
 ) WITH (fillfactor = 90);
-CREATE INDEX accounts_pending ON auth_private.accounts (pending_until) WHERE status = 'pending';
+CREATE INDEX accounts_pending ON auth_private.accounts (created_at) WHERE status = 'pending';
 COMMENT ON TABLE auth_private.accounts IS
-	'one row per account, the pending ones too';
+	'one row per account, the pending ones too, which end with their last link';
 COMMENT ON COLUMN auth_private.accounts.email IS
 	'as it was typed, which is where mail goes; whose it is, identifiers says';
 COMMENT ON COLUMN auth_private.accounts.pending_email IS
@@ -37,8 +36,6 @@ COMMENT ON COLUMN auth_private.accounts.epoch IS
 	'grows with whatever ends all sessions: a sign-in in flight that saw an older one gives up';
 COMMENT ON COLUMN auth_private.accounts.code_failures IS
 	'wrong tries on one-time codes since the last success; from 20 on only links are accepted';
-COMMENT ON COLUMN auth_private.accounts.pending_until IS
-	'when a pending sign-up ends: with its last link';
 
 CREATE TABLE auth_private.identifiers (
 	identifier text,

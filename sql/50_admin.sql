@@ -102,7 +102,7 @@ COMMENT ON FUNCTION auth_admin.unschedule_maintenance() IS
 
 CREATE VIEW auth_admin.users WITH (security_barrier) AS
 SELECT id, status, email, phone, email_confirmed_at, phone_confirmed_at, pending_email, pending_phone,
-	info, app, banned_until, pending_until, created_at
+	info, app, banned_until, created_at
 FROM auth_private.accounts;
 COMMENT ON VIEW auth_admin.users IS
 	'the accounts, without their password hashes';

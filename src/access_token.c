@@ -16,16 +16,6 @@ as_unix_seconds(TimestampTz at)
 	return (int64) (as_unix_milliseconds(at) / 1000);
 }
 
-/* An address that counts: confirmed, or owned without confirmation. */
-static const char *
-counted(const char *address, TimestampTz confirmed_at)
-{
-	if (confirmed_at == AS_NO_TIME &&
-	    auth_session_require_confirmation != AS_CONFIRM_NONE)
-		return NULL;
-	return address;
-}
-
 static char *
 claims_of(const AsAccount *account, const AsSession *session)
 {
@@ -40,10 +30,12 @@ claims_of(const AsAccount *account, const AsSession *session)
 	as_json_number(&json, "iat", as_unix_seconds(session->renewed_at));
 	as_json_number(&json, "exp", as_unix_seconds(session->access_expires_at));
 	as_json_text(&json, "role", auth_session_authenticated_role);
-	as_json_text(&json, "email",
-	             counted(account->email, account->email_confirmed_at));
-	as_json_text(&json, "phone",
-	             counted(account->phone, account->phone_confirmed_at));
+	as_json_text(
+	    &json, "email",
+	    as_account_counts(account->email, account->email_confirmed_at));
+	as_json_text(
+	    &json, "phone",
+	    as_account_counts(account->phone, account->phone_confirmed_at));
 	as_json_text(&json, "aal", session->aal);
 	as_json_raw(&json, "amr", session->amr);
 	as_json_raw(&json, "app", as_jsonb_print(account->app));

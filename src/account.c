@@ -14,7 +14,7 @@
 #define COLUMNS                                                          \
 	"id, status, email, phone, email_confirmed_at, phone_confirmed_at, " \
 	"pending_email, pending_phone, password_hash, info, app, epoch, "    \
-	"code_failures, banned_until, pending_until, created_at"
+	"code_failures, banned_until, created_at"
 
 static AsStatement select_one =
     AS_STATEMENT("SELECT " COLUMNS " FROM auth_private.accounts WHERE id = $1");
@@ -26,19 +26,14 @@ static AsStatement select_update =
     AS_STATEMENT("SELECT " COLUMNS " FROM auth_private.accounts WHERE id = $1 "
                  "FOR NO KEY UPDATE");
 
-static AsStatement insert = AS_STATEMENT(
-    "INSERT INTO auth_private.accounts (id, status, email, phone, "
-    "password_hash, info, app, epoch, code_failures, pending_until, "
-    "created_at) VALUES ($1, $2, $3, $4, $5, $6, '{}', 0, 0, $7, $8)");
+static AsStatement insert =
+    AS_STATEMENT("INSERT INTO auth_private.accounts (id, status, email, phone, "
+                 "password_hash, info, app, epoch, code_failures, created_at) "
+                 "VALUES ($1, $2, $3, $4, $5, $6, '{}', 0, 0, $7)");
 
 static AsStatement update_confirmed = AS_STATEMENT(
     "UPDATE auth_private.accounts SET status = $2, email_confirmed_at = $3, "
-    "phone_confirmed_at = $4, pending_until = $5, code_failures = 0 "
-    "WHERE id = $1");
-
-static AsStatement update_pending_until =
-    AS_STATEMENT("UPDATE auth_private.accounts SET pending_until = $2 "
-                 "WHERE id = $1 AND status = 'pending'");
+    "phone_confirmed_at = $4, code_failures = 0 WHERE id = $1");
 
 static AsStatement update_hash = AS_STATEMENT(
     "UPDATE auth_private.accounts SET password_hash = $2 WHERE id = $1");
@@ -62,7 +57,8 @@ static AsStatement delete_one =
 
 static AsStatement select_ended = AS_STATEMENT(
     "SELECT id FROM auth_private.accounts WHERE status = 'pending' AND "
-    "pending_until <= $1 ORDER BY pending_until LIMIT $2");
+    "NOT EXISTS (SELECT FROM auth_private.codes WHERE codes.user_id = "
+    "accounts.id AND codes.link_expires_at > $1) ORDER BY created_at LIMIT $2");
 
 static const char *const status_names[] = {
     [AS_ACCOUNT_PENDING] = "pending",
@@ -108,8 +104,7 @@ read_account(const AsRow *row, void *into)
 	account->epoch = as_row_int8(row, 12);
 	account->code_failures = as_row_int(row, 13);
 	account->banned_until = as_row_time(row, 14);
-	account->pending_until = as_row_time(row, 15);
-	account->created_at = as_row_time(row, 16);
+	account->created_at = as_row_time(row, 15);
 }
 
 bool
@@ -139,6 +134,15 @@ as_account_is_banned(const AsAccount *account, TimestampTz now)
 	       (account->banned_until == AS_NO_TIME || account->banned_until > now);
 }
 
+const char *
+as_account_counts(const char *address, TimestampTz confirmed_at)
+{
+	if (confirmed_at == AS_NO_TIME &&
+	    auth_session_require_confirmation != AS_CONFIRM_NONE)
+		return NULL;
+	return address;
+}
+
 void
 as_account_create(const AsAccount *account)
 {
@@ -150,7 +154,6 @@ as_account_create(const AsAccount *account)
 	as_arg_text(&args, account->phone);
 	as_arg_text(&args, account->hash.phc);
 	as_arg_jsonb(&args, account->info);
-	as_arg_time(&args, account->pending_until);
 	as_arg_time(&args, account->created_at);
 	(void) as_store_run(&insert, AS_WRITE, &args, NULL, NULL);
 }
@@ -164,18 +167,7 @@ as_account_save_confirmed(const AsAccount *account)
 	as_arg_text(&args, status_names[account->status]);
 	as_arg_time(&args, account->email_confirmed_at);
 	as_arg_time(&args, account->phone_confirmed_at);
-	as_arg_time(&args, account->pending_until);
 	(void) as_store_run(&update_confirmed, AS_WRITE, &args, NULL, NULL);
-}
-
-void
-as_account_extend_pending(const AsUuid *id, TimestampTz until)
-{
-	AsArgs args = {0};
-
-	as_arg_uuid(&args, id);
-	as_arg_time(&args, until);
-	(void) as_store_run(&update_pending_until, AS_WRITE, &args, NULL, NULL);
 }
 
 void
@@ -320,10 +312,10 @@ as_account_prune_pending(TimestampTz now, int batch)
 		AsAccount account;
 
 		CHECK_FOR_INTERRUPTS();
-		/* Confirmed, or given a new link, since it was found? */
+		/* Confirmed since it was found? */
 		if (as_account_lock(&ids.ids[i], AS_ACCOUNT_EXCLUSIVE, &account) &&
 		    account.status == AS_ACCOUNT_PENDING &&
-		    account.pending_until <= now && as_account_delete(&account.id))
+		    as_account_delete(&account.id))
 			deleted++;
 	}
 	pfree(ids.ids);

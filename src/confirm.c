@@ -209,10 +209,7 @@ take_address(Confirm *confirm)
 	else
 		account->email_confirmed_at = GetCurrentTimestamp();
 	if (account->status == AS_ACCOUNT_PENDING && is_whole(account))
-	{
 		account->status = AS_ACCOUNT_ACTIVE;
-		account->pending_until = AS_NO_TIME;
-	}
 	as_account_save_confirmed(account);
 	drop_others(confirm, &id);
 	confirm->event.user_id = id;
@@ -298,11 +295,6 @@ auth_resend_confirmation(PG_FUNCTION_ARGS)
 	as_identifier_lock(identifier.canonical);
 	is_pending = newest_pending(&identifier, &account) &&
 	             !as_identifier_owner(identifier.canonical, &owner);
-	if (!is_pending)
-		account.id = as_uuid_random();
-	as_account_extend_pending(&account.id,
-	                          GetCurrentTimestamp() +
-	                              auth_session_link_ttl * USECS_PER_SEC);
 	as_message_send_code(is_pending ? &account.id : NULL,
 	                     purpose_of(&identifier), &identifier,
 	                     identifier.typed);

@@ -17,7 +17,6 @@
 #include "doors.h"
 
 #include "access/xact.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -220,10 +219,12 @@ auth_session_id(PG_FUNCTION_ARGS)
 static Datum
 text_claim(FunctionCallInfo fcinfo, const AsContext *context, const char *claim)
 {
-	if (context == NULL || claim[0] == '\0')
+	char *text;
+
+	if (context == NULL || claim[0] == '\0' ||
+	    (text = as_text_from_utf8(claim, strlen(claim))) == NULL)
 		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(
-	    cstring_to_text(pg_any_to_server(claim, (int) strlen(claim), PG_UTF8)));
+	PG_RETURN_TEXT_P(cstring_to_text(text));
 }
 
 Datum
@@ -244,21 +245,24 @@ auth_email(PG_FUNCTION_ARGS)
 	                  context != NULL ? context->token->claims.email : "");
 }
 
+/* NULL where the database's encoding has not all of its characters. */
 static Jsonb *
 payload_of(const AsAccessToken *token)
 {
-	return as_jsonb_parse(
-	    pg_any_to_server(token->payload, (int) token->payload_length, PG_UTF8));
+	char *json = as_text_from_utf8(token->payload, token->payload_length);
+
+	return json == NULL ? NULL : as_jsonb_parse(json);
 }
 
 Datum
 auth_jwt(PG_FUNCTION_ARGS)
 {
 	const AsContext *context = live();
+	Jsonb *claims = context == NULL ? NULL : payload_of(context->token);
 
-	if (context == NULL)
+	if (claims == NULL)
 		PG_RETURN_NULL();
-	PG_RETURN_JSONB_P(payload_of(context->token));
+	PG_RETURN_JSONB_P(claims);
 }
 
 /* ---- authenticate, check, verify ---- */
@@ -301,10 +305,14 @@ Datum
 auth_verify(PG_FUNCTION_ARGS)
 {
 	AsAccessToken token;
+	Jsonb *claims;
 
 	as_door_enter(AS_DOOR_READS);
 	(void) require_live_token(fcinfo, &token);
-	PG_RETURN_JSONB_P(payload_of(&token));
+	claims = payload_of(&token);
+	if (claims == NULL)
+		as_fail(AS_INVALID_TOKEN, NULL);
+	PG_RETURN_JSONB_P(claims);
 }
 
 Datum

@@ -185,8 +185,4 @@ extern void as_message_send_code(const AsUuid *user_id, AsPurpose purpose,
                                  const AsIdentifier *identifier,
                                  const char *recipient);
 
-/* Puts a notification without a code into the outbox, to an account. */
-extern void as_message_tell(const AsAccount *account, const char *kind,
-                            const char *payload);
-
 #endif /* AS_DOORS_H */

@@ -1,5 +1,5 @@
 /*
- * message.c: messages to an account, and those that anybody can ask for.
+ * message.c: messages that anybody can ask for.
  *
  * A request for a message answers the same and does the same for any
  * identifier: where there is nobody to write to, a code row of nobody's and
@@ -45,20 +45,5 @@ as_message_send_code(const AsUuid *user_id, AsPurpose purpose,
 	as_code_issue(user_id, purpose, identifier->canonical, &code);
 	notification.user_id = user_id;
 	notification.code_id = &code.id;
-	as_outbox_add(&notification);
-}
-
-void
-as_message_tell(const AsAccount *account, const char *kind, const char *payload)
-{
-	bool by_sms = account->email == NULL;
-	AsNotification notification = {
-	    .kind = kind,
-	    .by_sms = by_sms,
-	    .recipient = by_sms ? account->phone : account->email,
-	    .user_id = &account->id,
-	    .payload = payload,
-	};
-
 	as_outbox_add(&notification);
 }

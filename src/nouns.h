@@ -98,7 +98,6 @@ typedef struct AsAccount
 	int64 epoch;
 	int code_failures;
 	TimestampTz banned_until; /* AS_NO_TIME of a banned one: for ever */
-	TimestampTz pending_until;
 	TimestampTz created_at;
 } AsAccount;
 
@@ -113,12 +112,18 @@ extern bool as_account_lock(const AsUuid *id, AsAccountLock lock,
                             AsAccount *account);
 extern bool as_account_is_banned(const AsAccount *account, TimestampTz now);
 
+/*
+ * An address of an account if it counts: confirmed, or owned where no
+ * confirmation is required; else NULL.
+ */
+extern const char *as_account_counts(const char *address,
+                                     TimestampTz confirmed_at);
+
 /* Inserts id, status, addresses, hash, info and times of account. */
 extern void as_account_create(const AsAccount *account);
 
-/* Saves status, what is confirmed and pending_until; forgets wrong tries. */
+/* Saves status and what is confirmed; forgets wrong tries. */
 extern void as_account_save_confirmed(const AsAccount *account);
-extern void as_account_extend_pending(const AsUuid *id, TimestampTz until);
 
 /* A stronger hash of the same password; the epoch stays. */
 extern void as_account_set_hash(const AsUuid *id, const AsPasswordHash *hash);
@@ -142,6 +147,8 @@ extern bool as_account_delete(const AsUuid *id);
  * identifier goes with it. Under the identifier's value lock.
  */
 extern void as_account_give_up_claim(const AsUuid *id, const char *identifier);
+
+/* Pending accounts that have no code left whose link is good. */
 extern int as_account_prune_pending(TimestampTz now, int batch);
 
 /* ---- session.c: sessions and their access tokens ---- */
@@ -269,6 +276,13 @@ typedef struct AsNotification
 } AsNotification;
 
 extern void as_outbox_add(const AsNotification *notification);
+
+/*
+ * Tells an account something, at its email or else its phone, whichever is
+ * proved; payload is JSON text of an object.
+ */
+extern void as_outbox_tell(const AsAccount *account, const char *kind,
+                           const char *payload);
 
 /* A notification handed out; payload has the derived code and link token. */
 typedef struct AsClaimed

@@ -82,6 +82,27 @@ as_outbox_add(const AsNotification *notification)
 	as_recorder_wake_bridge();
 }
 
+void
+as_outbox_tell(const AsAccount *account, const char *kind, const char *payload)
+{
+	AsNotification notification = {
+	    .kind = kind,
+	    .user_id = &account->id,
+	    .payload = payload,
+	};
+
+	notification.recipient =
+	    as_account_counts(account->email, account->email_confirmed_at);
+	if (notification.recipient == NULL)
+	{
+		notification.by_sms = true;
+		notification.recipient =
+		    as_account_counts(account->phone, account->phone_confirmed_at);
+	}
+	if (notification.recipient != NULL)
+		as_outbox_add(&notification);
+}
+
 /* ---- the bridge's door ---- */
 
 typedef struct Claimed

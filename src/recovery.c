@@ -40,7 +40,7 @@ take_password(NewPassword *new, const AsAccount *account, const char **hint)
 static void
 tell_changed(const AsAccount *account)
 {
-	as_message_tell(account, "password_changed", as_door_origin_payload());
+	as_outbox_tell(account, "password_changed", as_door_origin_payload());
 }
 
 /* ---- change_password ---- */

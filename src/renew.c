@@ -76,7 +76,8 @@ static AsFailure
 load_account(Renew *renew)
 {
 	if (!as_account_find(&renew->presented.user_id, &renew->account) ||
-	    renew->account.status != AS_ACCOUNT_ACTIVE)
+	    renew->account.status == AS_ACCOUNT_PENDING ||
+	    as_account_is_banned(&renew->account, GetCurrentTimestamp()))
 	{
 		renew->event.reason = AS_REASON_SESSION_GONE;
 		return AS_SESSION_REVOKED;

@@ -12,7 +12,6 @@ as_reuse_punish(const AsEvent *event)
 {
 	AsAccount account;
 	StringInfoData payload;
-	AsNotification notification = {.kind = "session_revoked"};
 
 	if (!as_session_end(&event->user_id, &event->session_id))
 		return false;
@@ -26,11 +25,6 @@ as_reuse_punish(const AsEvent *event)
 	             event->address[0] != '\0' ? event->address : NULL);
 	as_json_time(&payload, "at", event->at);
 	as_json_end(&payload);
-	notification.by_sms = account.email == NULL;
-	notification.recipient =
-	    notification.by_sms ? account.phone : account.email;
-	notification.user_id = &account.id;
-	notification.payload = payload.data;
-	as_outbox_add(&notification);
+	as_outbox_tell(&account, "session_revoked", payload.data);
 	return true;
 }

@@ -190,7 +190,7 @@ open_session(SignIn *signin)
 static AsFailure
 notify_user(SignIn *signin)
 {
-	as_message_tell(&signin->account, "new_signin", as_door_origin_payload());
+	as_outbox_tell(&signin->account, "new_signin", as_door_origin_payload());
 	return AS_OK;
 }
 

@@ -104,10 +104,6 @@ create_account(SignUp *signup, AsAccountStatus status)
 	account->email_confirmed_at = account->phone_confirmed_at = AS_NO_TIME;
 	account->banned_until = AS_NO_TIME;
 	account->created_at = GetCurrentTimestamp();
-	account->pending_until =
-	    status == AS_ACCOUNT_PENDING
-	        ? account->created_at + auth_session_link_ttl * USECS_PER_SEC
-	        : AS_NO_TIME;
 	as_account_create(account);
 	signup->event.user_id = account->id;
 }

@@ -216,8 +216,7 @@ as_store_make_durable(void)
 Oid
 as_store_relation(const char *table)
 {
-	return get_relname_relid(table,
-	                         get_namespace_oid(AS_PRIVATE_SCHEMA, true));
+	return get_relname_relid(table, get_namespace_oid(AS_PRIVATE_SCHEMA, true));
 }
 
 Oid
