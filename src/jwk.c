@@ -137,7 +137,7 @@ visit_jwk(const AsJsonMember *member, void *into)
 		{
 			char c = member->text[i];
 
-			if (c <= ' ' || c > '~' || c == '"' || c == '\\')
+			if (c < ' ' || c > '~' || c == '"' || c == '\\')
 				return false;
 		}
 		memcpy(jwk->kid, member->text, member->length + 1);

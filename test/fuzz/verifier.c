@@ -1,0 +1,176 @@
+/*
+ * verifier.c: libFuzzer on everything that reads a stranger's token, key or
+ * stored secret.
+ *
+ * The first byte chooses what the rest is: a whole token, or, so that the
+ * fuzzer gets behind base64 and signatures, a header, a payload, a key or a
+ * sealed secret. What the tools promise is asserted: a token that verifies
+ * under a key that nobody gave away was made by us.
+ */
+#include "jose.h"
+#include "memory.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ALGORITHMS 6
+#define INPUT_MAX  20000
+
+static AsKey *keys[ALGORITHMS + 1];
+static char token[4 * INPUT_MAX];
+
+extern int LLVMFuzzerInitialize(int *argc, char ***argv);
+extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+verify_with_all(const char *text, size_t length)
+{
+	AsJwt jwt;
+	AsJwtHeader header;
+	AsClaims claims;
+	AsClaimsExpectation expected = {
+	    .issuer = "iss", .audience = "aud", .now = 1000};
+	char payload[AS_JWT_MAX + 1];
+	size_t payload_length;
+
+	if (!as_jwt_split(text, length, AS_JWT_MAX, &jwt))
+		return;
+	(void) as_jwt_header_read(&jwt, &header);
+	for (int i = 1; i <= ALGORITHMS; i++)
+	{
+		if (as_jwt_verify(keys[i], &jwt))
+			abort();
+	}
+	if (as_jwt_payload(&jwt, payload, sizeof(payload), &payload_length) &&
+	    as_claims_read(payload, payload_length, &claims))
+		(void) as_claims_check(&claims, &expected);
+}
+
+/* A token of ours with the input as a part: it verifies, whatever that is. */
+static void
+verify_own(const char *header, size_t header_length, const char *payload,
+           size_t payload_length)
+{
+	char segment[AS_BASE64URL_ROOM(INPUT_MAX)];
+	size_t segment_length;
+	size_t length;
+	AsJwt jwt;
+	AsJwtHeader read;
+	AsClaims claims;
+
+	if (header_length == 0 || payload_length == 0)
+		return;
+	segment_length = as_base64url_encode(header, header_length, segment);
+	length = as_jwt_sign(keys[AS_HS256], segment, segment_length, payload,
+	                     payload_length, token);
+	if (!as_jwt_split(token, length, AS_JWT_MAX, &jwt))
+		return;
+	(void) as_jwt_header_read(&jwt, &read);
+	if (!as_jwt_verify(keys[AS_HS256], &jwt))
+		abort();
+	(void) as_claims_read(payload, payload_length, &claims);
+}
+
+static void
+read_key(const char *text, size_t length)
+{
+	char kid[AS_KID_MAX + 1];
+	char jwk[AS_PUBLIC_JWK_MAX];
+	uint8_t signature[AS_SIGNATURE_MAX];
+	AsKey *key;
+	size_t signature_length;
+	size_t jwk_length;
+
+	(void) as_key_text_is_key(text, length);
+	for (int i = 0; i <= ALGORITHMS; i++)
+	{
+		key = as_key_from_jwk(text, length, (AsAlgorithm) i, kid);
+		if (key == NULL && i != AS_ALGORITHM_NONE)
+			key = as_key_from_pem(text, length, (AsAlgorithm) i);
+		if (key == NULL)
+			continue;
+		if (as_key_is_private(key))
+		{
+			signature_length = as_key_sign(key, "x", 1, signature);
+			if (signature_length == 0 ||
+			    !as_key_verify(key, "x", 1, signature, signature_length))
+				abort();
+		}
+
+		/* A public part that is written is read again. */
+		jwk_length = as_key_public_jwk(key, "kid", jwk);
+		if (jwk_length > 0)
+		{
+			AsKey *again =
+			    as_key_from_jwk(jwk, jwk_length, as_key_algorithm(key), NULL);
+
+			if (again == NULL)
+				abort();
+			as_key_free(again);
+		}
+		as_key_free(key);
+	}
+}
+
+static void
+open_secret(const uint8_t *stored, size_t length)
+{
+	static const AsMasterKey master = {{1}};
+	uint8_t out[256];
+	size_t out_length;
+
+	(void) as_key_open(NULL, "kid", stored, length, out, sizeof(out),
+	                   &out_length);
+	if (as_key_open(&master, "kid", stored, length, out, sizeof(out),
+	                &out_length) == AS_SEAL_OPENED &&
+	    as_key_is_sealed(stored, length))
+		abort();
+}
+
+int
+LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	(void) argc;
+	(void) argv;
+	if (sodium_init() < 0)
+		abort();
+	for (int i = 1; i <= ALGORITHMS; i++)
+	{
+		keys[i] = as_key_generate((AsAlgorithm) i);
+		if (keys[i] == NULL)
+			abort();
+	}
+	return 0;
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const char *text = (const char *) data + 1;
+	static const char payload[] = "{\"sub\":\"1\",\"exp\":2000}";
+
+	if (size == 0 || size > INPUT_MAX)
+		return 0;
+	size--;
+	switch (data[0])
+	{
+		case 'h':
+			verify_own(text, size, payload, sizeof(payload) - 1);
+			break;
+		case 'p':
+			verify_own("{\"alg\":\"HS256\"}", 15, text, size);
+			break;
+		case 'k':
+			read_key(text, size);
+			break;
+		case 's':
+			open_secret(data + 1, size);
+			break;
+		default:
+			verify_with_all(text, size);
+			break;
+	}
+	memory_reset();
+	return 0;
+}
