@@ -116,3 +116,4 @@ include src/bridge/bridge.mk
 endif
 
 include test/test.mk
+include test/jose/jose.mk

@@ -48,6 +48,9 @@ as_access_token_make(const AsAccount *account, const AsSession *session)
 {
 	char *claims = claims_of(account, session);
 
+	if (auth_session_claims_hook[0] != '\0')
+		claims = as_jsonb_print(
+		    as_claims_hook_apply(&account->id, as_jsonb_parse(claims)));
 	return as_signing_key_sign(claims, strlen(claims));
 }
 

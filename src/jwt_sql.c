@@ -9,9 +9,9 @@
  * pgjwt's laxness is kept where it is asked for: any secret but an empty
  * one, exp and nbf optional, and one that is no number is passed over.
  */
-#include "nouns.h"
+#include "doors.h"
 
-#include "fmgr.h"
+#include "access/detoast.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
 
@@ -31,12 +31,10 @@ typedef struct Validity
 	double nbf;
 } Validity;
 
-PG_FUNCTION_INFO_V1(auth_jwt_sign);
-PG_FUNCTION_INFO_V1(auth_jwt_verify);
+AS_ENTRY(auth_jwt_sign);
+AS_ENTRY(auth_jwt_verify);
 
-PGDLLEXPORT Datum auth_jwt_sign(PG_FUNCTION_ARGS);
-PGDLLEXPORT Datum auth_jwt_verify(PG_FUNCTION_ARGS);
-
+static text *bounded(FunctionCallInfo fcinfo, int argument, size_t most);
 static AsAlgorithm algorithm_of(const text *name);
 static AsKey *key_of(AsAlgorithm algorithm, const text *secret);
 static char *decoded(const char *segment, size_t segment_length,
@@ -52,20 +50,23 @@ static bool number_of(const AsJsonMember *member, double *out);
 Datum
 auth_jwt_sign(PG_FUNCTION_ARGS)
 {
-	text *payload = PG_GETARG_TEXT_PP(0);
-	text *secret = PG_GETARG_TEXT_PP(1);
-	AsAlgorithm algorithm = algorithm_of(PG_GETARG_TEXT_PP(2));
-	size_t length = VARSIZE_ANY_EXHDR(payload);
+	text *payload;
+	text *secret;
+	AsAlgorithm algorithm;
+	size_t length;
 	char header[AS_JWT_OWN_HEADER_ROOM];
 	size_t header_length;
 	char *utf8;
 	char *token;
 	AsKey *key;
 
-	as_require_preloaded();
-	as_redact_statement();
-	if (length > PAYLOAD_MAX)
-		as_fail(AS_INVALID_REQUEST, "The payload is too long.");
+	as_door_enter(AS_DOOR_READS);
+	algorithm = algorithm_of(PG_GETARG_TEXT_PP(2));
+	payload = bounded(fcinfo, 0, PAYLOAD_MAX);
+	secret = bounded(fcinfo, 1, AS_KEY_TEXT_MAX);
+	if (payload == NULL || secret == NULL)
+		as_fail(AS_INVALID_REQUEST, "The payload or the secret is too long.");
+	length = VARSIZE_ANY_EXHDR(payload);
 	utf8 = as_text_to_utf8(VARDATA_ANY(payload), &length);
 	if (!as_json_read_object(utf8, length, PAYLOAD_MAX * 2, false,
 	                         visit_anything, NULL))
@@ -97,17 +98,20 @@ auth_jwt_verify(PG_FUNCTION_ARGS)
 	Datum values[3] = {0};
 	bool nulls[3] = {true, true, false};
 	bool valid = false;
+	AsAlgorithm algorithm;
+	text *token;
+	text *secret;
 
-	as_require_preloaded();
-	as_redact_statement();
+	as_door_enter(AS_DOOR_READS);
 	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "auth.jwt_verify must return a row");
 	if (PG_ARGISNULL(2))
 		as_fail(AS_INVALID_REQUEST, "The algorithm must be given.");
-	if (!PG_ARGISNULL(0))
+	algorithm = algorithm_of(PG_GETARG_TEXT_PP(2));
+	token = PG_ARGISNULL(0) ? NULL : bounded(fcinfo, 0, TOKEN_MAX);
+	secret = PG_ARGISNULL(1) ? NULL : bounded(fcinfo, 1, AS_KEY_TEXT_MAX);
+	if (token != NULL)
 	{
-		text *token = PG_GETARG_TEXT_PP(0);
-		AsAlgorithm algorithm = algorithm_of(PG_GETARG_TEXT_PP(2));
 		AsJwt jwt;
 
 		if (as_jwt_split(VARDATA_ANY(token), VARSIZE_ANY_EXHDR(token),
@@ -125,14 +129,23 @@ auth_jwt_verify(PG_FUNCTION_ARGS)
 			nulls[1] = payload_json == NULL;
 			values[0] = PointerGetDatum(header_json);
 			values[1] = PointerGetDatum(payload_json);
-			valid = !nulls[0] && !nulls[1] && !PG_ARGISNULL(1) &&
-			        verify_signature(&jwt, algorithm, PG_GETARG_TEXT_PP(1)) &&
+			valid = !nulls[0] && !nulls[1] && secret != NULL &&
+			        verify_signature(&jwt, algorithm, secret) &&
 			        is_valid_now(payload, length);
 		}
 	}
 	values[2] = BoolGetDatum(valid);
 	PG_RETURN_DATUM(HeapTupleGetDatum(
 	    heap_form_tuple(BlessTupleDesc(descriptor), values, nulls)));
+}
+
+/* A text argument; NULL where it is longer, looked at before it is read. */
+static text *
+bounded(FunctionCallInfo fcinfo, int argument, size_t most)
+{
+	if (toast_raw_datum_size(PG_GETARG_DATUM(argument)) - VARHDRSZ > most)
+		return NULL;
+	return PG_GETARG_TEXT_PP(argument);
 }
 
 static AsAlgorithm
@@ -155,8 +168,6 @@ key_of(AsAlgorithm algorithm, const text *secret)
 	char *utf8;
 	AsKey *key = NULL;
 
-	if (length > AS_KEY_TEXT_MAX)
-		return NULL;
 	utf8 = as_text_to_utf8(VARDATA_ANY(secret), &length);
 	if (as_key_text_is_pem(utf8, length))
 		key = as_key_from_pem(utf8, length, algorithm);

@@ -2,38 +2,30 @@
  * keys.c: the door of the signing keys: auth.jwks() for everybody, the rest
  * for operators.
  */
-#include "nouns.h"
+#include "doors.h"
 
 #include "commands/trigger.h"
-#include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/rel.h"
 
 #include <sodium.h>
 
-PG_FUNCTION_INFO_V1(auth_jwks);
-PG_FUNCTION_INFO_V1(auth_admin_create_signing_key);
-PG_FUNCTION_INFO_V1(auth_admin_import_signing_key);
-PG_FUNCTION_INFO_V1(auth_admin_activate_signing_key);
-PG_FUNCTION_INFO_V1(auth_admin_retire_signing_key);
-PG_FUNCTION_INFO_V1(auth_admin_seal_keys);
-PG_FUNCTION_INFO_V1(auth_admin_jwt_secret);
-PG_FUNCTION_INFO_V1(auth_private_signing_keys_changed);
+AS_ENTRY(auth_jwks);
+AS_ENTRY(auth_admin_create_signing_key);
+AS_ENTRY(auth_admin_import_signing_key);
+AS_ENTRY(auth_admin_activate_signing_key);
+AS_ENTRY(auth_admin_retire_signing_key);
+AS_ENTRY(auth_admin_seal_keys);
+AS_ENTRY(auth_admin_jwt_secret);
+AS_ENTRY(auth_private_signing_keys_changed);
 
-PGDLLEXPORT Datum auth_jwks(PG_FUNCTION_ARGS);
-PGDLLEXPORT Datum auth_admin_create_signing_key(PG_FUNCTION_ARGS);
-PGDLLEXPORT Datum auth_admin_import_signing_key(PG_FUNCTION_ARGS);
-PGDLLEXPORT Datum auth_admin_activate_signing_key(PG_FUNCTION_ARGS);
-PGDLLEXPORT Datum auth_admin_retire_signing_key(PG_FUNCTION_ARGS);
-PGDLLEXPORT Datum auth_admin_seal_keys(PG_FUNCTION_ARGS);
-PGDLLEXPORT Datum auth_admin_jwt_secret(PG_FUNCTION_ARGS);
-PGDLLEXPORT Datum auth_private_signing_keys_changed(PG_FUNCTION_ARGS);
+static void audit_key_change(void);
 
 Datum
 auth_jwks(PG_FUNCTION_ARGS)
 {
-	as_require_preloaded();
+	as_door_enter(AS_DOOR_READS);
 	PG_RETURN_JSONB_P(as_signing_key_public_set());
 }
 
@@ -44,12 +36,13 @@ auth_admin_create_signing_key(PG_FUNCTION_ARGS)
 	AsAlgorithm algorithm;
 	char kid[AS_KID_MAX + 1];
 
-	as_require_preloaded();
+	as_door_enter(AS_DOOR_WRITES);
 	algorithm = as_algorithm_parse(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
 	if (algorithm == AS_ALGORITHM_NONE)
 		as_fail(AS_INVALID_REQUEST,
 		        "The algorithm is HS256, HS384, HS512, RS256, ES256 or EdDSA.");
 	as_signing_key_create(algorithm, kid);
+	audit_key_change();
 	PG_RETURN_TEXT_P(cstring_to_text(kid));
 }
 
@@ -63,8 +56,7 @@ auth_admin_import_signing_key(PG_FUNCTION_ARGS)
 	size_t length;
 	AsKeyChange change;
 
-	as_require_preloaded();
-	as_redact_statement();
+	as_door_enter(AS_DOOR_WRITES);
 	if (VARSIZE_ANY_EXHDR(jwk) > AS_KEY_TEXT_MAX)
 		as_fail(AS_INVALID_REQUEST, "The JWK is too long.");
 	json = JsonbToCString(NULL, &jwk->root, VARSIZE(jwk));
@@ -79,13 +71,14 @@ auth_admin_import_signing_key(PG_FUNCTION_ARGS)
 		as_fail(AS_INVALID_REQUEST,
 		        "The JWK must be one sound key for HS256, HS384, HS512, RS256 "
 		        "(2048 bits or more), ES256 or EdDSA.");
+	audit_key_change();
 	PG_RETURN_TEXT_P(cstring_to_text(kid));
 }
 
 Datum
 auth_admin_activate_signing_key(PG_FUNCTION_ARGS)
 {
-	as_require_preloaded();
+	as_door_enter(AS_DOOR_WRITES);
 	switch (as_signing_key_activate(text_to_cstring(PG_GETARG_TEXT_PP(0))))
 	{
 		case AS_KEY_UNKNOWN:
@@ -95,6 +88,7 @@ auth_admin_activate_signing_key(PG_FUNCTION_ARGS)
 			as_fail(AS_INVALID_REQUEST,
 			        "The key has no private part and can't sign.");
 		default:
+			audit_key_change();
 			PG_RETURN_VOID();
 	}
 }
@@ -102,7 +96,7 @@ auth_admin_activate_signing_key(PG_FUNCTION_ARGS)
 Datum
 auth_admin_retire_signing_key(PG_FUNCTION_ARGS)
 {
-	as_require_preloaded();
+	as_door_enter(AS_DOOR_WRITES);
 	switch (as_signing_key_retire(text_to_cstring(PG_GETARG_TEXT_PP(0))))
 	{
 		case AS_KEY_UNKNOWN:
@@ -113,6 +107,7 @@ auth_admin_retire_signing_key(PG_FUNCTION_ARGS)
 			        "The active key can't be retired: activate another one "
 			        "first.");
 		default:
+			audit_key_change();
 			PG_RETURN_VOID();
 	}
 }
@@ -128,7 +123,7 @@ auth_admin_seal_keys(PG_FUNCTION_ARGS)
 	bool has_previous = !PG_ARGISNULL(0);
 	volatile int sealed = 0;
 
-	as_require_preloaded();
+	as_door_enter(AS_DOOR_WRITES);
 	if (auth_session_master_key_file[0] == '\0')
 		as_fail(AS_INVALID_REQUEST, "Set auth_session.master_key_file first.");
 	if (has_previous &&
@@ -139,13 +134,15 @@ auth_admin_seal_keys(PG_FUNCTION_ARGS)
 		        "0600 that belongs to the server's user.");
 	PG_TRY();
 	{
-		sealed = as_signing_key_seal_all(has_previous ? &previous : NULL);
+		sealed = as_signing_key_seal_all(has_previous ? &previous : NULL) +
+		         as_mac_key_seal_all(has_previous ? &previous : NULL);
 	}
 	PG_FINALLY();
 	{
 		sodium_memzero(&previous, sizeof(previous));
 	}
 	PG_END_TRY();
+	audit_key_change();
 	PG_RETURN_INT32(sealed);
 }
 
@@ -155,8 +152,7 @@ auth_admin_jwt_secret(PG_FUNCTION_ARGS)
 	char *jwk;
 	text *result;
 
-	as_require_preloaded();
-	as_redact_statement();
+	as_door_enter(AS_DOOR_READS);
 	jwk = as_signing_key_secret_jwk();
 	if (jwk == NULL)
 		as_fail(AS_INVALID_REQUEST,
@@ -175,4 +171,14 @@ auth_private_signing_keys_changed(PG_FUNCTION_ARGS)
 	CacheInvalidateRelcacheByRelid(
 	    RelationGetRelid(((TriggerData *) fcinfo->context)->tg_relation));
 	PG_RETURN_POINTER(NULL);
+}
+
+/* That a key was changed; which one, the keys' own view has. */
+static void
+audit_key_change(void)
+{
+	AsEvent event;
+
+	as_event_begin(&event, AS_ACTION_KEY);
+	as_door_succeed(&event);
 }

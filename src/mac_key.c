@@ -5,32 +5,60 @@
  * on first use, not by CREATE EXTENSION, so that what a restore brings back
  * never meets another; where there are several, the newest counts. It is
  * read at every use: nothing of a transaction that may still roll back stays
- * in a backend.
+ * in a backend. Its stored form is sealed under the master key, where there
+ * is one.
  */
 #include "nouns.h"
 
 #include <sodium.h>
 
 static AsStatement newest =
-    AS_STATEMENT("SELECT key FROM auth_private.mac_keys "
+    AS_STATEMENT("SELECT key, id FROM auth_private.mac_keys "
                  "ORDER BY created_at DESC, id DESC LIMIT 1");
 
 static AsStatement insert =
     AS_STATEMENT("INSERT INTO auth_private.mac_keys (id, key, created_at) "
                  "VALUES ($1, $2, $3)");
 
+static AsStatement select_all =
+    AS_STATEMENT("SELECT key, id FROM auth_private.mac_keys ORDER BY id");
+
+static AsStatement update_key =
+    AS_STATEMENT("UPDATE auth_private.mac_keys SET key = $2 WHERE id = $1");
+
 typedef struct Found
 {
 	bool found;
+	AsSealOutcome opened;
 	uint8_t key[AS_MAC_KEY_BYTES];
 } Found;
+
+/* The key rows as they are stored. */
+typedef struct StoredKey
+{
+	AsUuid id;
+	uint8 *stored;
+	size_t length;
+} StoredKey;
 
 static void
 read_key(const AsRow *row, void *into)
 {
 	Found *found = into;
+	char label[AS_UUID_CHARS + 1];
+	AsUuid id;
+	size_t stored_length;
+	uint8 *stored = as_row_bytea(row, 1, &stored_length);
+	size_t length = 0;
 
-	found->found = as_row_bytes(row, 1, found->key, sizeof(found->key));
+	(void) as_row_uuid(row, 2, &id);
+	as_uuid_print(&id, label);
+	found->found = true;
+	found->opened = as_sealed_open(label, stored, stored_length, found->key,
+	                               sizeof(found->key), &length);
+	if (found->opened == AS_SEAL_OPENED && length != sizeof(found->key))
+		found->opened = AS_SEAL_DAMAGED;
+	sodium_memzero(stored, stored_length);
 }
 
 /* With the lock held, since a concurrent first use may have been faster. */
@@ -39,6 +67,9 @@ create(Found *found)
 {
 	AsArgs args = {0};
 	AsUuid id = as_uuid_random();
+	char label[AS_UUID_CHARS + 1];
+	uint8 *stored;
+	size_t stored_length;
 
 	as_store_lock_value("mac_keys", 0);
 	(void) as_store_run(&newest, AS_READ, NULL, read_key, found);
@@ -47,10 +78,15 @@ create(Found *found)
 
 	randombytes_buf(found->key, sizeof(found->key));
 	as_arg_uuid(&args, &id);
-	as_arg_bytes(&args, found->key, sizeof(found->key));
+	as_uuid_print(&id, label);
+	stored =
+	    as_sealed_make(label, found->key, sizeof(found->key), &stored_length);
+	as_arg_bytes(&args, stored, stored_length);
+	sodium_memzero(stored, stored_length);
 	as_arg_time(&args, GetCurrentTimestamp());
 	(void) as_store_run(&insert, AS_WRITE, &args, NULL, NULL);
 	found->found = true;
+	found->opened = AS_SEAL_OPENED;
 }
 
 bool
@@ -61,8 +97,53 @@ as_mac_key(AsMacPurpose purpose, bool may_create, AsMacKey *out)
 	(void) as_store_run(&newest, AS_READ, NULL, read_key, &found);
 	if (!found.found && may_create)
 		create(&found);
+	if (found.found && found.opened != AS_SEAL_OPENED)
+		as_sealed_fail(found.opened);
 	if (found.found)
 		as_mac_key_derive(found.key, purpose, out);
 	sodium_memzero(found.key, sizeof(found.key));
 	return found.found;
+}
+
+/* Collects the rows in a list of StoredKey. */
+static void
+read_stored(const AsRow *row, void *into)
+{
+	List **list = into;
+	StoredKey *key = palloc(sizeof(StoredKey));
+
+	key->stored = as_row_bytea(row, 1, &key->length);
+	(void) as_row_uuid(row, 2, &key->id);
+	*list = lappend(*list, key);
+}
+
+int
+as_mac_key_seal_all(const AsMasterKey *previous)
+{
+	List *list = NIL;
+	ListCell *cell;
+	int sealed = 0;
+
+	as_store_lock_value("mac_keys", 0);
+	(void) as_store_run(&select_all, AS_READ, NULL, read_stored, &list);
+	foreach (cell, list)
+	{
+		StoredKey *key = lfirst(cell);
+		char label[AS_UUID_CHARS + 1];
+		AsArgs args = {0};
+		uint8 *again;
+		size_t length;
+
+		as_uuid_print(&key->id, label);
+		again =
+		    as_sealed_again(label, key->stored, key->length, previous, &length);
+		sodium_memzero(key->stored, key->length);
+		if (again == NULL)
+			continue;
+		as_arg_uuid(&args, &key->id);
+		as_arg_bytes(&args, again, length);
+		(void) as_store_run(&update_key, AS_WRITE, &args, NULL, NULL);
+		sealed++;
+	}
+	return sealed;
 }

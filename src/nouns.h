@@ -375,9 +375,13 @@ extern bool as_reuse_punish(const AsEvent *event);
 /*
  * The key of a purpose, derived from the newest MAC key. With create, makes
  * the MAC key on first use (a write: not in a read-only transaction or on a
- * standby); without it, false where there is none.
+ * standby); without it, false where there is none. Raises where it is sealed
+ * and can't be opened.
  */
 extern bool as_mac_key(AsMacPurpose purpose, bool create, AsMacKey *out);
+
+/* Seals every MAC key as as_signing_key_seal_all does; how many it sealed. */
+extern int as_mac_key_seal_all(const AsMasterKey *previous);
 
 /* ---- sealed.c: what is stored under the master key ---- */
 
