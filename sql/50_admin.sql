@@ -54,6 +54,8 @@ LANGUAGE plpgsql VOLATILE SECURITY INVOKER PARALLEL UNSAFE SET search_path = pg_
 AS $$
 DECLARE
 	statement constant text := 'SELECT auth_admin.prune()';
+	cron_database text;
+	elsewhere text;
 	job bigint;
 BEGIN
 	IF EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN
@@ -61,13 +63,24 @@ BEGIN
 			USING 'auth_session maintenance', schedule, statement;
 		RETURN job;
 	END IF;
-	IF current_setting('cron.database_name', true) IS NULL THEN
+	elsewhere := format('SELECT cron.schedule_in_database(%L, %L, %L, %L, %L);',
+		'auth_session maintenance of ' || current_database(), schedule, statement, current_database(), current_user);
+	BEGIN
+		cron_database := current_setting('cron.database_name', true);
+	EXCEPTION WHEN insufficient_privilege THEN
+		-- Only pg_read_all_settings sees it: both cases, then.
+		RAISE EXCEPTION 'pg_cron is not in this database'
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+			HINT = format('As a superuser: where SHOW cron.database_name says %I, run here: CREATE EXTENSION pg_cron; otherwise run there: %s',
+				current_database(), elsewhere);
+	END;
+	IF cron_database IS NULL THEN
 		RAISE EXCEPTION 'pg_cron is not there to run the maintenance'
 			USING ERRCODE = 'object_not_in_prerequisite_state',
 			DETAIL = 'pg_cron is not in shared_preload_libraries.',
 			HINT = format('Install pg_cron, or let any scheduler run %L.', statement);
 	END IF;
-	IF current_setting('cron.database_name') = current_database() THEN
+	IF cron_database = current_database() THEN
 		RAISE EXCEPTION 'pg_cron is not there to run the maintenance'
 			USING ERRCODE = 'object_not_in_prerequisite_state',
 			DETAIL = 'This is the database of pg_cron, but the extension is not created.',
@@ -75,9 +88,8 @@ BEGIN
 	END IF;
 	RAISE EXCEPTION 'pg_cron is in another database'
 		USING ERRCODE = 'object_not_in_prerequisite_state',
-		DETAIL = format('Its database is %I.', current_setting('cron.database_name')),
-		HINT = format('As a superuser in that database run: SELECT cron.schedule_in_database(%L, %L, %L, %L, %L);',
-			'auth_session maintenance of ' || current_database(), schedule, statement, current_database(), current_user);
+		DETAIL = format('Its database is %I.', cron_database),
+		HINT = 'As a superuser in that database run: ' || elsewhere;
 END
 $$;
 COMMENT ON FUNCTION auth_admin.schedule_maintenance(text) IS

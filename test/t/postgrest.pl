@@ -1,0 +1,236 @@
+# The statements that PostgREST sends, as it sends them: extended protocol,
+# each prepared on its own, the role switched by set_config, one transaction
+# per request. The service must work through them without a line of glue.
+use strict;
+use warnings;
+use AuthSession;
+use DBD::Pg ':pg_types';
+use JSON::PP;
+use MIME::Base64;
+use Test::More;
+
+my $json = JSON::PP->new->canonical;
+my $node = new_node('main');
+my $database = 'postgres';
+
+$node->safe_psql($database, <<'SQL');
+CREATE ROLE anon NOLOGIN;
+CREATE ROLE authenticated NOLOGIN;
+CREATE ROLE authenticator LOGIN NOINHERIT;
+GRANT anon, authenticated TO authenticator;
+CREATE TABLE public.notes (owner uuid NOT NULL DEFAULT auth.uid(), body text);
+ALTER TABLE public.notes ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON public.notes USING (owner = auth.uid());
+GRANT SELECT, INSERT ON public.notes TO authenticated;
+SQL
+
+my $dbh = sql_connect($node, user => 'authenticator');
+$dbh->do("SET client_encoding = 'UTF8'");
+$dbh->do('SET client_min_messages TO WARNING');
+
+# Prepares, executes and reads one statement; each is prepared by the server.
+# The body of a request is a json, all else is of unknown type.
+sub statement
+{
+	my ($sql, @arguments) = @_;
+	my $prepared = $dbh->prepare($sql, { pg_server_prepare => 1, pg_switch_prepared => 1 });
+
+	$prepared->bind_param($_ + 1,
+		ref $arguments[$_] ? @{ $arguments[$_] } : $arguments[$_])
+	  foreach 0 .. $#arguments;
+	$prepared->execute;
+	return $prepared->{NUM_OF_FIELDS} ? $prepared->fetchrow_hashref : undef;
+}
+
+# request(OPTION => VALUE...): one HTTP request. rpc: the function; body: its
+# arguments; or table: the table to read. token, headers, kind (scalar, set,
+# void or row), read_only, select (the columns). Answers with the status, as
+# PostgREST derives it, and the body; the failure's code where there is one.
+sub request
+{
+	my (%option) = @_;
+	my $body = $option{body} || {};
+	my $headers = {
+		'user-agent'   => 'curl/7.88.1',
+		'content-type' => 'application/json',
+		'host'         => '127.0.0.1:3000',
+		'accept'       => '*/*',
+		%{ $option{headers} || {} }
+	};
+	my $claims = { role => 'anon' };
+	my $result;
+
+	if ($option{token})
+	{
+		my (undef, $payload) = split /\./, $option{token};
+		$payload =~ tr{-_}{+/};
+		$claims = decode_json(
+			decode_base64($payload));
+		$headers->{authorization} = "Bearer $option{token}";
+	}
+
+	my $done = eval {
+		$dbh->do('BEGIN ISOLATION LEVEL READ COMMITTED READ '
+			  . ($option{read_only} ? 'ONLY' : 'WRITE'));
+		statement(
+			q{select set_config('search_path', $1, true), set_config('role', $2, true), set_config('request.jwt.claims', $3, true), set_config('request.method', $4, true), set_config('request.path', $5, true), set_config('request.headers', $6, true), set_config('request.cookies', $7, true)},
+			'"auth", "public"',
+			$claims->{role},
+			$json->encode($claims),
+			$option{read_only} ? 'GET' : 'POST',
+			$option{rpc} ? "/rpc/$option{rpc}" : "/$option{table}",
+			$json->encode($headers),
+			'{}');
+		statement('select "auth"."check_request"()')
+		  unless $option{no_pre_request};
+		$result = statement(main_statement(%option),
+			%$body ? [ $json->encode($body), { pg_type => PG_JSON } ] : ());
+		$dbh->do('COMMIT');
+		1;
+	};
+	if (!$done)
+	{
+		my $state = $dbh->state;
+		my $error = $dbh->errstr;
+		my ($detail) = $error =~ /^DETAIL:\s+(\S+)$/m;
+
+		$dbh->do('ABORT');
+		return {
+			status => $state =~ /^PT(\d{3})$/ ? $1 : $state,
+			code   => $detail // $error
+		};
+	}
+	return {
+		status => ($option{kind} // '') eq 'void' ? 204 : 200,
+		body => defined $result->{body}
+		? JSON::PP->new->allow_nonref->decode($result->{body})
+		: undef
+	};
+}
+
+sub main_statement
+{
+	my (%option) = @_;
+	my %type = (
+		keep_current => 'boolean', session_id => 'uuid', info => 'jsonb');
+	my @names = sort keys %{ $option{body} || {} };
+	my $kind = $option{kind} // 'row';
+	my ($source, $call);
+
+	if ($option{table})
+	{
+		return qq{WITH pgrst_source AS ( SELECT "public"."$option{table}".* FROM "public"."$option{table}"   )  SELECT null::bigint AS total_result_set, pg_catalog.count(_postgrest_t) AS page_total, coalesce(json_agg(_postgrest_t), '[]') AS body, nullif(current_setting('response.headers', true), '') AS response_headers, nullif(current_setting('response.status', true), '') AS response_status, '' AS response_inserted FROM ( SELECT * FROM pgrst_source ) _postgrest_t};
+	}
+
+	my $columns = join ', ', map { qq{"$_"} } @names;
+	my $typed = join ', ', map { qq{"$_" } . ($type{$_} // 'text') } @names;
+	my $passed = join ', ', map { qq{"$_" := pgrst_body."$_"} } @names;
+	$call = qq{"auth"."$option{rpc}"($passed)};
+	my $from = @names
+	  ? qq{(SELECT \$1 AS json_data) pgrst_payload, LATERAL (SELECT $columns FROM json_to_record(pgrst_payload.json_data) AS _($typed) LIMIT 1) pgrst_body , LATERAL }
+	  : '';
+	my $tail = q{nullif(current_setting('response.headers', true), '') AS response_headers, nullif(current_setting('response.status', true), '') AS response_status, '' AS response_inserted};
+
+	if ($kind eq 'scalar' || $kind eq 'void')
+	{
+		return qq{WITH pgrst_source AS (SELECT pgrst_call.pgrst_scalar FROM $from(SELECT $call pgrst_scalar) pgrst_call) SELECT null::bigint AS total_result_set, 1 AS page_total, coalesce(json_agg(_postgrest_t.pgrst_scalar)->0, 'null') AS body, $tail FROM (SELECT "$option{rpc}".* FROM "pgrst_source" AS "$option{rpc}"   ) _postgrest_t};
+	}
+	my $select = $option{select} // qq{"$option{rpc}".*};
+	my $aggregate = $kind eq 'set'
+	  ? q{coalesce(json_agg(_postgrest_t), '[]')}
+	  : q{coalesce(json_agg(_postgrest_t)->0, 'null')};
+	return qq{WITH pgrst_source AS (SELECT "pgrst_call".* FROM $from$call pgrst_call) SELECT null::bigint AS total_result_set, 1 AS page_total, $aggregate AS body, $tail FROM (SELECT $select FROM "pgrst_source" AS "$option{rpc}"   ) _postgrest_t};
+}
+
+my %ada = (email => 'ada@example.org', password => $PASSWORD);
+my $answer;
+
+$answer = request(rpc => 'signup', body => { %ada, info => { name => 'Ada' } });
+is($answer->{status}, 200, 'POST /rpc/signup');
+is($answer->{body}{status}, 'pending', 'answers with the pending account');
+my $mail = mailed($node, 'confirm_email', $ada{email});
+$answer = request(rpc => 'confirm',
+	body => { identifier => $ada{email}, code => $mail->{code} });
+is($answer->{body}{status}, 'active', 'POST /rpc/confirm');
+
+$answer = request(rpc => 'signin', body => { %ada, password => 'not this one' });
+is("$answer->{status} $answer->{code}", '401 invalid_credentials',
+	'POST /rpc/signin with a wrong password');
+$answer = request(rpc => 'signin', body => \%ada);
+is($answer->{body}{token_type}, 'bearer', 'POST /rpc/signin');
+my $tokens = $answer->{body};
+
+$answer = request(rpc => 'sessions', kind => 'set', token => $tokens->{access_token});
+is_deeply([ map { $_->{id} } @{ $answer->{body} } ],
+	[ $tokens->{session_id} ], 'POST /rpc/sessions with the token');
+is($answer->{body}[0]{user_agent}, 'curl/7.88.1', 'which knows the user agent');
+$answer = request(rpc => 'sessions', kind => 'set', read_only => 1,
+	token => $tokens->{access_token});
+is(scalar @{ $answer->{body} }, 1, 'D8: GET /rpc/sessions, READ ONLY');
+$answer = request(rpc => 'sessions', kind => 'set');
+is("$answer->{status} $answer->{code}", '401 not_authenticated',
+	'POST /rpc/sessions without a token');
+$answer = request(rpc => 'uid', kind => 'scalar', read_only => 1,
+	token => $tokens->{access_token});
+is($answer->{body}, $tokens->{user_id}, 'GET /rpc/uid');
+$answer = request(rpc => 'uid', kind => 'scalar', read_only => 1);
+is($answer->{body}, undef, 'GET /rpc/uid without a token is null');
+
+$node->safe_psql($database,
+	"INSERT INTO notes VALUES ('$tokens->{user_id}', 'mine'), (gen_random_uuid(), 'not mine')");
+$answer = request(table => 'notes', read_only => 1, token => $tokens->{access_token});
+is_deeply([ map { $_->{body} } @{ $answer->{body} } ],
+	['mine'], 'GET /notes shows the own rows only');
+
+# The caller aborts the statement after the function returned.
+$answer = request(rpc => 'signin', body => \%ada,
+	select => q{"signin"."access_token", "signin"."token_type"::int});
+is($answer->{status}, '22P02', 'POST /rpc/signin?select=token_type::int fails');
+unlike($answer->{code}, qr/eyJ/, 'G3: and shows no token');
+
+$answer = request(rpc => 'renew', body => { refresh_token => $tokens->{refresh_token} });
+is($answer->{status}, 200, 'POST /rpc/renew without a token');
+my $renewed = $answer->{body};
+$answer = request(rpc => 'renew', no_pre_request => 1,
+	token => $tokens->{access_token},
+	body => { refresh_token => $renewed->{refresh_token} });
+is($answer->{status}, 200,
+	'POST /rpc/renew with an outdated bearer, which counts as none');
+$renewed = $answer->{body};
+$answer = request(table => 'notes', read_only => 1, token => $tokens->{access_token});
+is("$answer->{status} $answer->{code}", '401 token_expired',
+	'GET /notes with the token that a renew replaced');
+
+$answer = request(rpc => 'logout', kind => 'void', token => $renewed->{access_token});
+is($answer->{status}, 204, 'POST /rpc/logout');
+$answer = request(table => 'notes', read_only => 1, token => $renewed->{access_token});
+is("$answer->{status} $answer->{code}", '401 session_revoked',
+	'D5: GET /notes with the token of a session that logged out');
+$answer = request(table => 'notes', read_only => 1, no_pre_request => 1,
+	token => $renewed->{access_token});
+is_deeply($answer->{body}, [],
+	'D5: without db-pre-request the policy shows it nothing');
+$answer = request(rpc => 'renew', body => { refresh_token => $renewed->{refresh_token} });
+is("$answer->{status} $answer->{code}", '401 session_revoked',
+	'D5: and its refresh token is refused');
+
+# Another token's claims beside the bearer's.
+my $one = request(rpc => 'signin', body => \%ada)->{body};
+$dbh->do('BEGIN');
+statement(q{select set_config('request.headers', $1, true), set_config('request.jwt.claims', $2, true)},
+	$json->encode({ authorization => "Bearer $one->{access_token}" }),
+	$json->encode({ jti => '00000000-0000-4000-8000-000000000000' }));
+ok(!eval { statement('select "auth"."check_request"()'); 1 },
+	'claims of another token than the bearer are refused');
+like($dbh->errstr, qr/^DETAIL:\s+invalid_token$/m, 'as an invalid token');
+$dbh->do('ABORT');
+
+# Nothing of a request is left on the connection.
+$dbh->do('BEGIN');
+is(statement('select auth.uid() AS u')->{u}, undef,
+	'G10: the next transaction of the connection has no context');
+$dbh->do('COMMIT');
+
+$dbh->disconnect;
+$node->stop;
+done_testing;

@@ -1,0 +1,90 @@
+# The README does what it says. Its ```sql blocks are run in order, by psql in
+# one session, in a database of their own; its ```sh blocks too, but for what
+# installs, builds or runs the tests: of a make command only the target is
+# looked up. What is not meant to be run is a ```text block.
+use strict;
+use warnings;
+use AuthSession;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+plan skip_all => 'no README.md here' unless -f 'README.md';
+
+my @blocks;
+{
+	my ($language, $first, @lines);
+	open my $readme, '<', 'README.md' or die "README.md: $!";
+	while (my $line = <$readme>)
+	{
+		chomp $line;
+		if (defined $language)
+		{
+			if ($line =~ /^\s*```\s*$/)
+			{
+				push @blocks, [ $language, $first, join("\n", @lines) ];
+				undef $language;
+				next;
+			}
+			push @lines, $line;
+		}
+		elsif ($line =~ /^\s*```(\w*)\s*$/)
+		{
+			($language, $first, @lines) = ($1, $. + 1);
+		}
+	}
+	close $readme;
+	ok(!defined $language, 'every block of the README ends');
+}
+
+is(scalar(grep { $_->[0] eq '' } @blocks),
+	0, 'every block of the README says what it is');
+my ($screen) = grep { $_->[0] eq 'sql' } @blocks;
+cmp_ok($screen ? $screen->[1] : 1_000,
+	'<', 25, 'working SQL is on the first screen');
+
+my $node = new_node('readme', extension => 0, conf => <<'CONF');
+auth_session.require_confirmation = all
+CONF
+$node->safe_psql('postgres', 'CREATE DATABASE readme');
+local $ENV{PGHOST} = $node->host;
+local $ENV{PGPORT} = $node->port;
+local $ENV{PGDATABASE} = 'readme';
+
+# One psql for all blocks: a \gset of one is known to the next.
+my $script = '';
+foreach my $block (grep { $_->[0] eq 'sql' } @blocks)
+{
+	$script .= "\\echo README.md:$block->[1]\n$block->[2]\n";
+}
+my ($out, $err) = ('', '');
+my $ran = IPC::Run::run(
+	[ 'psql', '-X', '-v', 'ON_ERROR_STOP=1', '-f', '-' ],
+	'<', \$script, '>', \$out, '2>', \$err);
+ok($ran, 'the SQL of the README runs as it stands')
+  or diag("after " . (($out =~ /.*(README\.md:\d+)/s)[0] // 'the start') . ":\n$err");
+
+foreach my $block (grep { $_->[0] eq 'sh' } @blocks)
+{
+	foreach my $line (split /\n/, $block->[2])
+	{
+		next if $line =~ /^\s*(#|$)/;
+		my $where = "README.md:$block->[1]: $line";
+
+		if ($line =~ /^\s*(?:sudo\s+)?make\b([^#]*)/)
+		{
+			foreach my $target (grep { !/[=\/]/ && !/^-/ } split ' ', $1)
+			{
+				my $known =
+				  grep { slurp_file($_) =~ /^(?:[^:=\n]*\s)?\Q$target\E(?:\s[^:=\n]*)?:/m }
+				  qw(Makefile test/test.mk src/bridge/bridge.mk);
+				ok($known || $target =~ /^(all|install|clean|uninstall)$/, $where);
+			}
+			next;
+		}
+		next if $line =~ /^\s*(?:sudo|apt-get|apt|git|systemctl|cd)\b/;
+		is(system('sh', '-c', "$line >/dev/null"), 0, $where);
+	}
+}
+
+$node->stop;
+done_testing;
