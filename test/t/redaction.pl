@@ -118,6 +118,19 @@ sub activity
 	return $answer->{rows}[0][0] // '';
 }
 
+my $statements = '';
+
+# Keeps what pg_stat_statements has shown, and makes it forget all, so that
+# the next execution of a statement known to a session brings its text anew.
+sub forget_statements
+{
+	my $answer = $watcher->query('SELECT query FROM pg_stat_statements');
+
+	$statements .= join "\n", map { $_->[0] } @{ $answer->{rows} };
+	$watcher->query('SELECT pg_stat_statements_reset()');
+	return;
+}
+
 # Runs one form; state is the SQLSTATE that it has to end with, '' for none.
 sub form
 {
@@ -458,7 +471,7 @@ form 'odd names, literals, again after a reset', '', sub {
 	$wire->sync;
 	foreach my $portal ('', "it's -- \$\$", '/* "')
 	{
-		$watcher->query('SELECT pg_stat_statements_reset()');
+		forget_statements();
 		$wire->bind($portal, "it's", [ email() ]);
 		$wire->execute($portal);
 		$wire->sync;
@@ -466,6 +479,21 @@ form 'odd names, literals, again after a reset', '', sub {
 	$wire->bind('', "it's", [ email() ]);
 	$wire->execute('');
 	return $wire->sync;
+};
+form 'a literal in a function, again after a reset', '', sub {
+	my $wire = shift;
+	$wire->query(sprintf
+		q(CREATE FUNCTION pg_temp.g(e text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM auth.signup(e, '%s'); END $$),
+		my $secret = secret());
+	# It is in pg_proc, where the client put it.
+	$only_logged{$secret} = 1;
+	$wire->query("SELECT pg_temp.g('" . email() . "')");
+	# Once the planner is the first to tell of it, once the executor.
+	forget_statements();
+	$wire->query("SELECT pg_temp.g('" . email() . "')");
+	$wire->query('SET pg_stat_statements.track_planning = off');
+	forget_statements();
+	return $wire->query("SELECT pg_temp.g('" . email() . "')");
 };
 form 'row by row', 'PT401', sub {
 	my $wire = shift;
@@ -646,8 +674,7 @@ foreach my $log (@logs)
 	like($log{$log}, qr/integer: \\?"*$marker/, "control: $log quotes a wrong value");
 }
 
-my $statements = join "\n", map { $_->[0] }
-  @{ $watcher->query('SELECT query FROM pg_stat_statements')->{rows} };
+forget_statements();
 like($statements, qr/$marker/,
 	'control: pg_stat_statements shows a utility statement without a secret');
 
