@@ -21,6 +21,7 @@
 
 #define COORDINATE_BYTES 32
 #define NUMBER_MAX       (AS_RSA_MAX_BITS / 8)
+#define PEM_MARK         "-----BEGIN"
 #define NAME_MAX_CHARS   31
 
 /* The members of all kinds that carry a number or bytes. */
@@ -71,7 +72,7 @@ static EVP_PKEY *from_params(const char *type, OSSL_PARAM_BLD *builder,
                              bool is_private);
 static AsKey *proved(AsKey *key);
 static size_t start_of(const char *text, size_t length);
-static bool contains(const char *text, size_t length, const char *mark);
+static size_t find(const char *text, size_t length, const char *mark);
 static bool visit_nothing(const AsJsonMember *member, void *into);
 static EVP_PKEY *pkey_from_pem(BIO *bio, bool *is_private);
 static size_t write_members(const AsKey *key, char *out, size_t room);
@@ -403,12 +404,16 @@ AsKey *
 as_key_from_pem(const char *text, size_t length, AsAlgorithm algorithm)
 {
 	bool is_private = false;
+	size_t start;
 	EVP_PKEY *pkey;
 	BIO *bio;
 
 	if (length > AS_KEY_TEXT_MAX || as_algorithm_is_hmac(algorithm))
 		return NULL;
-	bio = BIO_new_mem_buf(text, (int) length);
+
+	/* OpenSSL wants the mark where a line begins; a space may be before. */
+	start = find(text, length, PEM_MARK);
+	bio = BIO_new_mem_buf(text + start, (int) (length - start));
 	if (bio == NULL)
 		return NULL;
 	pkey = pkey_from_pem(bio, &is_private);
@@ -486,7 +491,7 @@ start_of(const char *text, size_t length)
 bool
 as_key_text_is_pem(const char *text, size_t length)
 {
-	return contains(text, length, "-----BEGIN");
+	return find(text, length, PEM_MARK) < length;
 }
 
 bool
@@ -497,11 +502,11 @@ as_key_text_is_jwk(const char *text, size_t length)
 	if (i == length)
 		return false;
 	if (text[i] == '{')
-		return contains(text, length, "\"kty\"") ||
+		return find(text, length, "\"kty\"") < length ||
 		       as_json_read_object(text + i, length - i, length, false,
 		                           visit_nothing, NULL);
 	if (text[i] == '[')
-		return contains(text, length, "\"kty\"") ||
+		return find(text, length, "\"kty\"") < length ||
 		       as_json_read_array(text + i, length - i, length, visit_nothing,
 		                          NULL);
 	return false;
@@ -526,17 +531,18 @@ visit_nothing(const AsJsonMember *member, void *into)
 	return true;
 }
 
-static bool
-contains(const char *text, size_t length, const char *mark)
+/* Where a mark is; length where it is nowhere. */
+static size_t
+find(const char *text, size_t length, const char *mark)
 {
 	size_t mark_length = strlen(mark);
 
 	for (size_t i = 0; i + mark_length <= length; i++)
 	{
 		if (memcmp(text + i, mark, mark_length) == 0)
-			return true;
+			return i;
 	}
-	return false;
+	return length;
 }
 
 /* ---- JWK out ---- */

@@ -1,0 +1,35 @@
+# The JOSE tools against the vectors of the RFCs and the known attacks.
+#
+# psql can't show it: RFC 7520 signs a text that is no JSON, hostile bytes
+# don't fit into a text, and nothing of SQL should stand between an attack
+# and the code that has to refuse it. A program links that code without a
+# server; its assertions are passed on, each under its own name.
+use strict;
+use warnings;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $out = PostgreSQL::Test::Utils::tempdir;
+my ($made, $errors) = ('', '');
+IPC::Run::run([ 'make', '-s', "$out/jose-check", "JOSE_OUT=$out" ],
+	'<', \undef, '>', \$made, '2>', \$errors)
+  or BAIL_OUT("could not build the checks: $made$errors");
+
+open my $tap, '-|', "$out/jose-check", 'test/jose/vectors.txt'
+  or BAIL_OUT("could not run the checks: $!");
+my $planned = 0;
+my $seen = 0;
+while (my $line = <$tap>)
+{
+	if ($line =~ /^(not )?ok \d+ - (.*)$/)
+	{
+		ok(!$1, $2);
+		$seen++;
+	}
+	$planned = $1 if $line =~ /^1\.\.(\d+)$/;
+}
+close $tap;
+is($seen, $planned, 'the checks ran to their end');
+cmp_ok($seen, '>', 300, 'every vector was read');
+
+done_testing();
