@@ -1,0 +1,156 @@
+-- auth.confirm: a code, or a link, proves an address; the password picks the
+-- sign-up.
+\ir helper/common.psql
+
+BEGIN;
+SELECT plan(54);
+
+-- ---- by code ----
+
+SELECT id AS ada FROM auth.signup(pg_temp.email('Ada'), pg_temp.password(), info => '{"n": 1}') \gset
+SELECT pg_temp.code(pg_temp.email('Ada')) AS code, pg_temp.link(pg_temp.email('Ada')) AS link \gset
+
+SELECT pg_temp.raises(format('SELECT auth.confirm(%L, %L)', pg_temp.email('ada'), pg_temp.wrong(:'code')),
+	'invalid_code', 'C5: a wrong code confirms nothing');
+SELECT is((SELECT status FROM auth_admin.users WHERE id = :'ada'), 'pending', 'and leaves the account as it is');
+
+CREATE TEMP TABLE answer ON COMMIT DROP AS SELECT * FROM auth.confirm(upper(pg_temp.email('ada')), :'code');
+SELECT is(id, :'ada', 'a code confirms the account that signed up') FROM answer;
+SELECT is(status, 'active', 'which is active from then on') FROM answer;
+SELECT ok(email_confirmed_at BETWEEN now() AND clock_timestamp(), 'and says when it was confirmed') FROM answer;
+SELECT is(email, pg_temp.email('Ada'), 'B9: the address stays as it was stored') FROM answer;
+SELECT is(info, '{"n": 1}', 'and so does the info') FROM answer;
+SELECT results_eq(
+	format($$SELECT result FROM auth_admin.audit_log WHERE user_id = %L AND action = 'confirm' AND result = 'ok'$$, :'ada'),
+	ARRAY['ok'], 'G6: the confirmation is in the audit log');
+SELECT is((SELECT count(*) FROM auth_private.sessions WHERE user_id = :'ada'), 0::bigint, 'confirming signs nobody in');
+SELECT pg_temp.raises(format('SELECT auth.confirm(%L, %L)', pg_temp.email('ada'), :'code'),
+	'invalid_code', 'C1: a code works once');
+SELECT pg_temp.raises(format('SELECT auth.confirm(code => %L)', :'link'),
+	'invalid_code', 'C1: and takes its link with it');
+SELECT isnt((pg_temp.signin(pg_temp.email('ada'))).access_token, NULL, 'the account can sign in');
+
+-- ---- by link ----
+
+SELECT id AS bob FROM auth.signup(pg_temp.email('bob'), pg_temp.password()) \gset
+SELECT pg_temp.code(pg_temp.email('bob')) AS code, pg_temp.link(pg_temp.email('bob')) AS link \gset
+SELECT pg_temp.raises(format('SELECT auth.confirm(%L, %L)', pg_temp.email('ada'), :'link'),
+	'invalid_code', 'C6: a link doesn''t prove another address');
+SELECT pg_temp.raises(format('SELECT auth.confirm(code => %L)', overlay(:'link' PLACING
+		CASE right(left(:'link', 20), 1) WHEN 'A' THEN 'B' ELSE 'A' END FROM 20 FOR 1)),
+	'invalid_code', 'C3: a link with one character changed is none');
+SELECT pg_temp.raises(format('SELECT auth.confirm(code => %L)', left(:'link', -1)),
+	'invalid_code', 'C3: nor is one cut short');
+SELECT pg_temp.raises(format('SELECT auth.confirm(code => %L)', :'link' || 'A'),
+	'invalid_code', 'C3: nor one that goes on');
+SELECT is((auth.confirm(code => :'link')).id, :'bob', 'a link needs no identifier');
+SELECT pg_temp.raises(format('SELECT auth.confirm(code => %L)', :'link'), 'invalid_code', 'C1: a link works once');
+SELECT pg_temp.raises(format('SELECT auth.confirm(%L, %L)', pg_temp.email('bob'), :'code'),
+	'invalid_code', 'C1: and takes its code with it');
+
+SELECT id AS cyd FROM auth.signup(pg_temp.email('cyd'), pg_temp.password()) \gset
+SELECT is((auth.confirm(pg_temp.email('CYD'), pg_temp.link(pg_temp.email('cyd')))).id, :'cyd',
+	'a link may come with its identifier');
+
+-- ---- bound to one address ----
+
+SELECT auth.signup(pg_temp.email('dan'), pg_temp.password()), auth.signup(pg_temp.email('eve'), pg_temp.password()) \g /dev/null
+SELECT pg_temp.code(pg_temp.email('dan')) AS dan_code, pg_temp.code(pg_temp.email('eve')) AS eve_code \gset
+SELECT pg_temp.raises(format('SELECT auth.confirm(%L, %L)', pg_temp.email('dan'), pg_temp.wrong(:'eve_code', (:'dan_code' = :'eve_code')::integer)),
+	'invalid_code', 'C6: a code of another address is wrong');
+
+SELECT is(
+	pg_temp.failure(format('SELECT auth.confirm(%L, %L)', pg_temp.email('nobody'), :'dan_code')),
+	pg_temp.failure(format('SELECT auth.confirm(%L, %L)', pg_temp.email('dan'), pg_temp.wrong(:'dan_code'))),
+	'B1: an unknown address answers as a wrong code does');
+SELECT is(
+	pg_temp.failure(format('SELECT auth.confirm(%L, %L)', pg_temp.email('ada'), :'dan_code')),
+	pg_temp.failure(format('SELECT auth.confirm(%L, %L)', pg_temp.email('dan'), pg_temp.wrong(:'dan_code'))),
+	'B1: and so does one that is confirmed already');
+
+-- ---- several sign-ups at one address ----
+
+SELECT id AS mallory FROM auth.signup(pg_temp.email('victim'), 'the attacker''s word', info => '{"by": "mallory"}') \gset
+SELECT pg_temp.code(pg_temp.email('victim')) AS first_code \gset
+SELECT id AS victim FROM auth.signup(pg_temp.email('victim'), 'the victim''s word', info => '{"by": "victim"}') \gset
+SELECT pg_temp.code(pg_temp.email('victim')) AS second_code, pg_temp.link(pg_temp.email('victim')) AS link \gset
+SELECT id AS late FROM auth.signup(pg_temp.email('victim'), 'a latecomer''s word', info => '{"by": "late"}') \gset
+
+SELECT pg_temp.raises(format('SELECT auth.confirm(%L, %L)', pg_temp.email('victim'), code),
+	'password_required', 'C13: where several are pending the code alone picks none')
+FROM unnest(ARRAY[:'first_code', :'second_code']) AS code;
+SELECT pg_temp.raises(format('SELECT auth.confirm(code => %L)', :'link'),
+	'password_required', 'C13: nor does the link');
+SELECT pg_temp.raises(format('SELECT auth.confirm(%L, %L, %L)', pg_temp.email('victim'), :'second_code', 'nobody''s word'),
+	'invalid_code', 'C13: a password of none of them counts as a wrong try');
+SELECT is((SELECT count(*) FROM auth_admin.users WHERE email = pg_temp.email('victim') AND status = 'pending'), 3::bigint,
+	'all of them are still pending');
+
+-- The code of the attacker's sign-up, mailed to the victim, with the victim's password.
+CREATE TEMP TABLE kept ON COMMIT DROP AS
+SELECT * FROM auth.confirm(pg_temp.email('victim'), :'first_code', 'the victim''s word');
+SELECT is(id, :'victim', 'C13: any code of the address proves it, the password picks the sign-up') FROM kept;
+SELECT is(info, '{"by": "victim"}', 'C13: which keeps its own info') FROM kept;
+SELECT is((SELECT array_agg(id) FROM auth_admin.users WHERE email = pg_temp.email('victim')), ARRAY[:'victim'::uuid],
+	'C13: the others are gone');
+SELECT pg_temp.raises(format('SELECT auth.signin(%L, %L)', pg_temp.email('victim'), word),
+	'invalid_credentials', 'C13: and so are their passwords: ' || word)
+FROM unnest(ARRAY['the attacker''s word', 'a latecomer''s word']) AS word;
+SELECT isnt((pg_temp.signin(pg_temp.email('victim'), 'the victim''s word')).access_token, NULL,
+	'C13: the victim''s own is the password');
+SELECT pg_temp.raises(format('SELECT auth.confirm(%L, %L, %L)', pg_temp.email('victim'), :'second_code', 'the victim''s word'),
+	'invalid_code', 'C13: no code of the address works any more');
+
+-- One pending sign-up, and a password that is not its own.
+SELECT auth.signup(pg_temp.email('single'), pg_temp.password()) \g /dev/null
+SELECT pg_temp.raises(format('SELECT auth.confirm(%L, %L, %L)', pg_temp.email('single'), pg_temp.code(pg_temp.email('single')), 'not the password'),
+	'invalid_code', 'a password that is given must be right, also of a single sign-up');
+SELECT is((auth.confirm(pg_temp.email('single'), pg_temp.code(pg_temp.email('single')), pg_temp.password())).status, 'active',
+	'and when it is, the sign-up is confirmed');
+
+-- ---- an address that was lost meanwhile ----
+
+SELECT id AS loser FROM auth.signup(pg_temp.email('lost'), pg_temp.password()) \gset
+SELECT pg_temp.code(pg_temp.email('lost')) AS code \gset
+INSERT INTO auth_private.identifiers VALUES (pg_temp.email('lost'), :'bob', true, now());
+SELECT pg_temp.raises(format('SELECT auth.confirm(%L, %L)', pg_temp.email('lost'), :'code'),
+	'already_exists', 'a confirmation that lost its address meanwhile says so');
+SELECT is((SELECT status FROM auth_admin.users WHERE id = :'loser'), 'pending', 'and confirms nothing');
+
+-- ---- two identifiers ----
+
+SELECT id AS two FROM auth.signup(pg_temp.email('two'), pg_temp.password(), pg_temp.phone(1)) \gset
+SELECT is((auth.confirm(pg_temp.email('two'), pg_temp.code(pg_temp.email('two')))).status, 'pending',
+	'with all to confirm, one of two is not enough');
+SELECT pg_temp.raises(format('SELECT auth.signin(%L, %L)', pg_temp.email('two'), pg_temp.password()),
+	'not_confirmed', 'which the owner hears after the right password');
+SELECT pg_temp.raises(format('SELECT auth.signin(%L, %L)', pg_temp.email('two'), 'a wrong password'),
+	'invalid_credentials', 'B1: and nobody else');
+SELECT pg_temp.raises(format('SELECT auth.signin(phone => %L, password => %L)', pg_temp.phone(1), pg_temp.password()),
+	'invalid_credentials', 'B1: nor by the address that is not confirmed');
+SELECT pg_temp.raises(format('SELECT auth.confirm(%L, %L)', pg_temp.email('two'), pg_temp.wrong('000000')),
+	'invalid_code', 'C6: the address that is confirmed has no code');
+SELECT is((auth.confirm(pg_temp.phone(1), pg_temp.code(pg_temp.phone(1)))).status, 'active', 'the second makes it whole');
+SELECT isnt((auth.signin(phone => pg_temp.phone(1), password => pg_temp.password())).access_token, NULL,
+	'and both are good for signing in');
+
+SET LOCAL auth_session.require_confirmation = 'any';
+SELECT auth.signup(pg_temp.email('any'), pg_temp.password(), pg_temp.phone(2)) \g /dev/null
+SELECT is((auth.confirm(pg_temp.phone(2), pg_temp.code(pg_temp.phone(2)))).status, 'active',
+	'with any to confirm, one of two is enough');
+SELECT is(claims ->> 'phone' || coalesce(claims ->> 'email', ''), pg_temp.phone(2), 'and only the confirmed one is in the token')
+FROM auth.signin(phone => pg_temp.phone(2), password => pg_temp.password()) AS t, pg_temp.claims(t.access_token) AS claims;
+RESET auth_session.require_confirmation;
+
+-- ---- what is refused ----
+
+SELECT pg_temp.raises('SELECT auth.confirm()', 'invalid_request', 'a confirmation needs a code', 'code');
+SELECT pg_temp.raises(format('SELECT auth.confirm(%L)', pg_temp.email('dan')), 'invalid_request', 'also with an identifier', 'code');
+SELECT pg_temp.raises('SELECT auth.confirm(code => ''123456'')', 'invalid_request', 'a short code needs its identifier', 'identifier');
+SELECT pg_temp.raises('SELECT auth.confirm(''nonsense'', ''123456'')', 'invalid_request', 'which must be one', 'identifier');
+SELECT pg_temp.raises_when_read_only(format('SELECT auth.confirm(%L, %L)', pg_temp.email('dan'), :'dan_code'),
+	'a confirmation in a read-only transaction says so');
+SELECT is((auth.confirm(pg_temp.email('dan'), :'dan_code')).status, 'active', 'after all that the right code still works');
+
+SELECT * FROM finish();
+ROLLBACK;
