@@ -48,7 +48,7 @@ static AsStatement insert = AS_STATEMENT(
 static AsStatement update_renewed = AS_STATEMENT(
     "UPDATE auth_private.sessions SET jti = $5, generation = generation + 1, "
     "refresh_digest = $6, renewed_at = $7, "
-    "access_expires_at = LEAST($8, ends_at), "
+    "access_expires_at = LEAST($8, $9, ends_at), "
     "expires_at = LEAST($9, ends_at), "
     "expiry_day = (LEAST($9, ends_at) AT TIME ZONE 'UTC')::pg_catalog.date "
     "WHERE user_id = $1 AND id = $2 AND generation = $3 AND "
@@ -231,7 +231,7 @@ as_session_open(const AsUuid *user_id, const AsOrigin *origin, const char *aal,
 	session->expires_at = earlier(
 	    after_seconds(now, auth_session_refresh_token_ttl), session->ends_at);
 	session->access_expires_at = earlier(
-	    after_seconds(now, auth_session_access_token_ttl), session->ends_at);
+	    after_seconds(now, auth_session_access_token_ttl), session->expires_at);
 	session->aal = pstrdup(aal);
 	session->amr = psprintf("[\"%s\"]", amr);
 	as_refresh_token_first(user_id, &session->id, token);
