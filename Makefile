@@ -72,6 +72,7 @@ OBJS = \
 	src/redact.o \
 	src/store.o \
 	src/json_writer.o \
+	src/hook.o \
 	src/encoding.o \
 	src/failure.o
 

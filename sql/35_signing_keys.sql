@@ -3,10 +3,10 @@
 -- and a key made meanwhile can stand side by side; the newest one signs.
 
 CREATE TABLE auth_private.signing_keys (
-    kid text COLLATE "C" NOT NULL PRIMARY KEY,
-    algorithm text COLLATE "C" NOT NULL
+    kid text NOT NULL PRIMARY KEY,
+    algorithm text NOT NULL
         CHECK (algorithm IN ('HS256', 'HS384', 'HS512', 'RS256', 'ES256', 'EdDSA')),
-    state text COLLATE "C" NOT NULL
+    state text NOT NULL
         CHECK (state IN ('next', 'active', 'retiring', 'retired')),
     secret bytea,
     public_jwk jsonb,

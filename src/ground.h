@@ -292,6 +292,29 @@ extern void as_json_end(StringInfo json);
 extern Jsonb *as_jsonb_parse(const char *json);
 extern char *as_jsonb_print(Jsonb *value);
 
+/* ---- hook.c: functions of the application's that the service calls ---- */
+
+#define AS_HOOK_MAX_ARGS 4
+
+typedef struct AsHookCall
+{
+	const char *setting;  /* the setting's name, for the log */
+	const char *function; /* its value, schema.function; not empty */
+	int count;
+	Oid types[AS_HOOK_MAX_ARGS];
+	Datum values[AS_HOOK_MAX_ARGS]; /* none is NULL */
+	Oid collation;                  /* for text arguments; else InvalidOid */
+	Oid result;                     /* the type it must return */
+} AsHookCall;
+
+/*
+ * Calls a hook as its own owner in a security-restricted operation and
+ * returns its result, in the caller's memory. What goes wrong in it is logged
+ * for the operator with its own SQLSTATE, and raised as AS_BUSY; only a
+ * cancelled query goes on as it is.
+ */
+extern Datum as_hook_call(const AsHookCall *hook, bool *is_null);
+
 /* ---- encoding.c: tokens and their JSON are UTF-8 ---- */
 
 /*
