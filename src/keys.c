@@ -86,7 +86,7 @@ auth_admin_activate_signing_key(PG_FUNCTION_ARGS)
 			        "No key of this kid exists, or it is retired.");
 		case AS_KEY_UNACCEPTABLE:
 			as_fail(AS_INVALID_REQUEST,
-			        "The key has no private part and can't sign.");
+			        "The key has no private part and cannot sign.");
 		default:
 			audit_key_change();
 			PG_RETURN_VOID();
@@ -104,7 +104,7 @@ auth_admin_retire_signing_key(PG_FUNCTION_ARGS)
 			        "No key of this kid exists, or it is retired already.");
 		case AS_KEY_UNACCEPTABLE:
 			as_fail(AS_INVALID_REQUEST,
-			        "The active key can't be retired: activate another one "
+			        "The active key cannot be retired: activate another one "
 			        "first.");
 		default:
 			audit_key_change();
@@ -131,7 +131,7 @@ auth_admin_seal_keys(PG_FUNCTION_ARGS)
 	        AS_MASTER_KEY_OK)
 		as_fail(AS_INVALID_REQUEST,
 		        "The previous master key must be a file of 32 bytes and mode "
-		        "0600 that belongs to the server's user.");
+		        "0600 that belongs to the user of the server.");
 	PG_TRY();
 	{
 		sealed = as_signing_key_seal_all(has_previous ? &previous : NULL) +

@@ -99,7 +99,7 @@ as_sealed_fail(AsSealOutcome outcome)
 {
 	ereport(ERROR,
 	        (errcode(ERRCODE_CONFIG_FILE_ERROR),
-	         errmsg("a key of the authentication service can't be used"),
+	         errmsg("a key of the authentication service is not available"),
 	         errdetail_log("%s", outcome == AS_SEAL_OTHER_MASTER_KEY
 	                                 ? "It is sealed under another master key."
 	                             : outcome == AS_SEAL_DAMAGED
@@ -125,10 +125,11 @@ read_master_key(AsMasterKey *out)
 			why = "It is no regular file that the server can read.";
 			break;
 		case AS_MASTER_KEY_MODE:
-			why = "It must belong to the server's user and be of mode 0600.";
+			why =
+			    "It must belong to the user of the server and be of mode 0600.";
 			break;
 		case AS_MASTER_KEY_SIZE:
-			why = "It must have exactly 32 bytes that aren't all zero.";
+			why = "It must have exactly 32 bytes, not all of them zero.";
 			break;
 	}
 	ereport(LOG_SERVER_ONLY, (errcode(ERRCODE_CONFIG_FILE_ERROR),

@@ -37,11 +37,12 @@ as_signing_key_sign(const char *claims, size_t length)
 
 	room = as_jwt_room(signing->key, signing->header_length, length);
 	if (room > AS_JWT_MAX)
-		ereport(ERROR,
-		        (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-		         errmsg("the claims are too large for an access token"),
-		         errhint("The operator puts less into the account's app data "
-		                 "or the claims hook's result.")));
+		ereport(
+		    ERROR,
+		    (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+		     errmsg("the claims are too large for an access token"),
+		     errhint("The operator puts less into the app data of the account "
+		             "or the result of the claims hook.")));
 	token = palloc(room);
 	if (as_jwt_sign(signing->key, signing->header, signing->header_length, utf8,
 	                length, token) == 0)
