@@ -29,6 +29,7 @@ OBJS = \
 	src/message.o \
 	src/door.o \
 	src/access_token.o \
+	src/payload.o \
 	src/account.o \
 	src/identifier.o \
 	src/session.o \

@@ -148,7 +148,6 @@ CREATE TABLE auth_private.audit_log (
 	ip inet,
 	user_agent text
 );
-CREATE INDEX audit_log_at ON auth_private.audit_log (at);
 CREATE INDEX audit_log_user ON auth_private.audit_log (user_id, at);
 COMMENT ON TABLE auth_private.audit_log IS
 	'what happened, one row per event; read through auth_admin.audit_log';

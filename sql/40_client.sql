@@ -1,7 +1,8 @@
 /*
  * What application clients call. Each function authenticates by itself and
- * runs as auth_session_owner under a pinned search_path; the helpers for
- * policies run as their caller, since they are evaluated for every row.
+ * runs as auth_session_owner under a pinned search_path. What every request
+ * or every row calls runs as its caller, which is cheaper, and becomes the
+ * owner in C for the look-up that it needs.
  */
 
 CREATE FUNCTION auth.signup(email text DEFAULT NULL, password text DEFAULT NULL, phone text DEFAULT NULL, info jsonb DEFAULT '{}')
@@ -62,21 +63,21 @@ COMMENT ON FUNCTION auth.sessions() IS
 
 CREATE FUNCTION auth.verify(access_token text)
 RETURNS jsonb
-LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+LANGUAGE c VOLATILE SECURITY INVOKER PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'auth_verify';
 COMMENT ON FUNCTION auth.verify(text) IS
 	'the claims of a live access token. Fails with invalid_request, invalid_token, token_expired, session_revoked, session_expired';
 
 CREATE FUNCTION auth.authenticate(access_token text)
 RETURNS uuid
-LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+LANGUAGE c VOLATILE SECURITY INVOKER PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'auth_authenticate';
 COMMENT ON FUNCTION auth.authenticate(text) IS
 	'makes an access token the context of this transaction and answers the user id. Fails as auth.verify does';
 
 CREATE FUNCTION auth.check_request()
 RETURNS void
-LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+LANGUAGE c VOLATILE SECURITY INVOKER PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'auth_check_request';
 COMMENT ON FUNCTION auth.check_request() IS
 	'for the db-pre-request of PostgREST: fails on a bad, expired or revoked bearer token, with invalid_token, token_expired, session_revoked or session_expired; silent when there is none';

@@ -57,16 +57,12 @@ as_access_token_make(const AsAccount *account, const AsSession *session)
 AsFailure
 as_access_token_read(const char *token, size_t length, AsAccessToken *out)
 {
-	AsFailure failure = as_signing_key_verify(token, length, &out->payload,
-	                                          &out->payload_length);
+	AsJwt jwt;
 
-	if (failure != AS_OK)
-		return failure;
-	if (!as_claims_read(out->payload, out->payload_length, &out->claims) ||
-	    !out->claims.has_sub || !out->claims.has_session_id ||
-	    !out->claims.has_jti)
-		return AS_INVALID_TOKEN;
-	return AS_OK;
+	return as_signing_key_verify(token, length, &jwt) &&
+	               as_payload_read(&jwt, out)
+	           ? AS_OK
+	           : AS_INVALID_TOKEN;
 }
 
 AsFailure

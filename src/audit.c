@@ -16,7 +16,7 @@ static AsStatement insert = AS_STATEMENT(
 
 static AsStatement prune = AS_STATEMENT(
     "DELETE FROM auth_private.audit_log WHERE id IN (SELECT id FROM "
-    "auth_private.audit_log WHERE at <= $1 ORDER BY at LIMIT $2 FOR UPDATE "
+    "auth_private.audit_log WHERE id < $1 ORDER BY id LIMIT $2 FOR UPDATE "
     "SKIP LOCKED)");
 
 static const char *const action_names[] = {
@@ -81,10 +81,14 @@ int
 as_audit_prune(TimestampTz now, int batch)
 {
 	AsArgs args = {0};
+	AsUuid cutoff;
 
 	if (auth_session_audit_retention == 0)
 		return 0;
-	as_arg_time(&args, now - auth_session_audit_retention * USECS_PER_SEC);
+	/* The ids begin with the time, so their index serves. */
+	cutoff = as_uuid_first_of(as_unix_milliseconds(
+	    now - auth_session_audit_retention * USECS_PER_SEC));
+	as_arg_uuid(&args, &cutoff);
 	as_arg_int(&args, batch);
 	return (int) as_store_run(&prune, AS_WRITE, &args, NULL, NULL);
 }

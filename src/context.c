@@ -245,20 +245,11 @@ auth_email(PG_FUNCTION_ARGS)
 	                  context != NULL ? context->token->claims.email : "");
 }
 
-/* NULL where the database's encoding has not all of its characters. */
-static Jsonb *
-payload_of(const AsAccessToken *token)
-{
-	char *json = as_text_from_utf8(token->payload, token->payload_length);
-
-	return json == NULL ? NULL : as_jsonb_parse(json);
-}
-
 Datum
 auth_jwt(PG_FUNCTION_ARGS)
 {
 	const AsContext *context = live();
-	Jsonb *claims = context == NULL ? NULL : payload_of(context->token);
+	Jsonb *claims = context == NULL ? NULL : as_payload_jsonb(context->token);
 
 	if (claims == NULL)
 		PG_RETURN_NULL();
@@ -309,7 +300,7 @@ auth_verify(PG_FUNCTION_ARGS)
 
 	as_door_enter(AS_DOOR_READS);
 	(void) require_live_token(fcinfo, &token);
-	claims = payload_of(&token);
+	claims = as_payload_jsonb(&token);
 	if (claims == NULL)
 		as_fail(AS_INVALID_TOKEN, NULL);
 	PG_RETURN_JSONB_P(claims);

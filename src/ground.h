@@ -156,12 +156,23 @@ extern void as_require_preloaded(void);
 typedef struct AsStatement
 {
 	const char *sql;
+	bool is_qualified;
 	SPIPlanPtr plan;
 } AsStatement;
 
-#define AS_STATEMENT(text)          \
-	{                               \
-		.sql = (text), .plan = NULL \
+#define AS_STATEMENT(text) \
+	{                      \
+		.sql = (text)      \
+	}
+
+/*
+ * One whose every name and operator is schema-qualified. It means the same
+ * under any search_path, so it runs under the caller's: for what is run so
+ * often that pinning the path would be felt.
+ */
+#define AS_STATEMENT_QUALIFIED(text)        \
+	{                                       \
+		.sql = (text), .is_qualified = true \
 	}
 
 typedef enum AsAccess

@@ -18,7 +18,7 @@ AS_ENTRY(auth_admin_activate_signing_key);
 AS_ENTRY(auth_admin_retire_signing_key);
 AS_ENTRY(auth_admin_seal_keys);
 AS_ENTRY(auth_admin_jwt_secret);
-AS_ENTRY(auth_private_signing_keys_changed);
+AS_ENTRY(auth_private_keys_changed);
 
 static void audit_key_change(void);
 
@@ -164,10 +164,10 @@ auth_admin_jwt_secret(PG_FUNCTION_ARGS)
 
 /* The trigger on the table: every backend loads its keys anew. */
 Datum
-auth_private_signing_keys_changed(PG_FUNCTION_ARGS)
+auth_private_keys_changed(PG_FUNCTION_ARGS)
 {
 	if (!CALLED_AS_TRIGGER(fcinfo))
-		elog(ERROR, "auth_private.signing_keys_changed is a trigger");
+		elog(ERROR, "auth_private.keys_changed is a trigger");
 	CacheInvalidateRelcacheByRelid(
 	    RelationGetRelid(((TriggerData *) fcinfo->context)->tg_relation));
 	PG_RETURN_POINTER(NULL);

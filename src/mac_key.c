@@ -3,14 +3,17 @@
  *
  * One random key from which the key of each purpose is derived. It is made
  * on first use, not by CREATE EXTENSION, so that what a restore brings back
- * never meets another; where there are several, the newest counts. It is
- * read at every use: nothing of a transaction that may still roll back stays
- * in a backend. Its stored form is sealed under the master key, where there
- * is one.
+ * never meets another; where there are several, the newest counts. A backend
+ * keeps it until a trigger on the table invalidates what was loaded, as with
+ * the signing keys (key_ring.c): a change, and the abort of a transaction
+ * that made one, drop it everywhere. Its stored form is sealed under the
+ * master key, where there is one.
  */
 #include "nouns.h"
 
 #include <sodium.h>
+
+#include "utils/inval.h"
 
 static AsStatement newest =
     AS_STATEMENT("SELECT key, id FROM auth_private.mac_keys "
@@ -32,6 +35,18 @@ typedef struct Found
 	AsSealOutcome opened;
 	uint8_t key[AS_MAC_KEY_BYTES];
 } Found;
+
+/* What this backend has loaded. */
+typedef struct Loaded
+{
+	bool is_watched;
+	bool is_valid;
+	uint64 invalidations;
+	Oid relation;
+	uint8_t key[AS_MAC_KEY_BYTES];
+} Loaded;
+
+static Loaded loaded;
 
 /* The key rows as they are stored. */
 typedef struct StoredKey
@@ -89,20 +104,51 @@ create(Found *found)
 	found->opened = AS_SEAL_OPENED;
 }
 
-bool
-as_mac_key(AsMacPurpose purpose, bool may_create, AsMacKey *out)
+/* InvalidOid stands for every relation. */
+static void
+on_invalidation(Datum argument, Oid relation)
+{
+	if (relation != InvalidOid && relation != loaded.relation)
+		return;
+	loaded.invalidations++;
+	loaded.is_valid = false;
+	sodium_memzero(loaded.key, sizeof(loaded.key));
+}
+
+/* False where there is no key; raises where it can't be opened. */
+static bool
+load(bool may_create)
 {
 	Found found = {0};
+	uint64 before;
+
+	if (!loaded.is_watched)
+		CacheRegisterRelcacheCallback(on_invalidation, (Datum) 0);
+	loaded.is_watched = true;
+	loaded.relation = as_store_relation("mac_keys");
+	before = loaded.invalidations;
 
 	(void) as_store_run(&newest, AS_READ, NULL, read_key, &found);
 	if (!found.found && may_create)
 		create(&found);
 	if (found.found && found.opened != AS_SEAL_OPENED)
 		as_sealed_fail(found.opened);
-	if (found.found)
-		as_mac_key_derive(found.key, purpose, out);
+	memcpy(loaded.key, found.key, sizeof(loaded.key));
 	sodium_memzero(found.key, sizeof(found.key));
+
+	/* Overtaken by a change, it serves this once. */
+	loaded.is_valid = found.found && loaded.invalidations == before;
 	return found.found;
+}
+
+bool
+as_mac_key(AsMacPurpose purpose, bool may_create, AsMacKey *out)
+{
+	AcceptInvalidationMessages();
+	if (!loaded.is_valid && !load(may_create))
+		return false;
+	as_mac_key_derive(loaded.key, purpose, out);
+	return true;
 }
 
 /* Collects the rows in a list of StoredKey. */

@@ -340,9 +340,25 @@ extern void as_password_forbid(const char *utf8, size_t length);
 typedef struct AsAccessToken
 {
 	AsClaims claims;
-	char *payload; /* the JSON text that was signed */
+	char *payload; /* the JSON text that was signed, in UTF-8 */
 	size_t payload_length;
+	int place; /* payload.c's */
+	uint64 serial;
 } AsAccessToken;
+
+/* ---- payload.c: what an access token says, read once ---- */
+
+/*
+ * Reads the payload of a token that was verified, into the caller's memory;
+ * false where it lacks what every access token has.
+ */
+extern bool as_payload_read(const AsJwt *jwt, AsAccessToken *out);
+
+/*
+ * The claims as jsonb, in the caller's memory; NULL where the database's
+ * encoding has not all of their characters.
+ */
+extern Jsonb *as_payload_jsonb(const AsAccessToken *token);
 
 /* Made for a session as it is now, in the caller's memory. */
 extern char *as_access_token_make(const AsAccount *account,
@@ -427,12 +443,10 @@ extern char *as_signing_key_sign(const char *claims, size_t length);
 /*
  * Verifies form, size, key and signature of a compact JWT against the keys
  * of auth_private.signing_keys (active, next, retiring), at the newest
- * committed state. AS_OK and the payload (UTF-8, a NUL behind it, caller's
- * memory context), or AS_INVALID_TOKEN. Looks at no claim. Raises nothing for
- * any input.
+ * committed state. Looks at no claim; raises nothing for any input. jwt
+ * points into token.
  */
-extern AsFailure as_signing_key_verify(const char *token, size_t length,
-                                       char **payload, size_t *payload_length);
+extern bool as_signing_key_verify(const char *token, size_t length, AsJwt *jwt);
 
 /* ---- key_life.c: how signing keys come, sign, retire and go ---- */
 

@@ -16,6 +16,14 @@ set_version(AsUuid *uuid, uint8_t version)
 	uuid->bytes[8] = (uint8_t) ((uuid->bytes[8] & 0x3f) | 0x80);
 }
 
+static void
+set_time(AsUuid *uuid, uint64_t unix_ms)
+{
+	for (int i = 0; i < 6; i++)
+		uuid->bytes[i] = (uint8_t) (unix_ms >> (40 - 8 * i));
+	set_version(uuid, 7);
+}
+
 AsUuid
 as_uuid_random(void)
 {
@@ -32,9 +40,17 @@ as_uuid_ordered(uint64_t unix_ms)
 	AsUuid uuid;
 
 	randombytes_buf(uuid.bytes, sizeof(uuid.bytes));
-	for (int i = 0; i < 6; i++)
-		uuid.bytes[i] = (uint8_t) (unix_ms >> (40 - 8 * i));
-	set_version(&uuid, 7);
+	set_time(&uuid, unix_ms);
+	return uuid;
+}
+
+AsUuid
+as_uuid_first_of(uint64_t unix_ms)
+{
+	AsUuid uuid;
+
+	memset(&uuid, 0, sizeof(uuid));
+	set_time(&uuid, unix_ms);
 	return uuid;
 }
 

@@ -22,12 +22,13 @@
 #include "utils/builtins.h"
 
 static AsStatement select_cached =
-    AS_STATEMENT("SELECT jti FROM auth_private.token_cache WHERE user_id = $1 "
-                 "AND session_id = $2");
+    AS_STATEMENT_QUALIFIED("SELECT jti FROM auth_private.token_cache WHERE "
+                           "user_id OPERATOR(pg_catalog.=) $1 AND "
+                           "session_id OPERATOR(pg_catalog.=) $2");
 
-static AsStatement select_jti =
-    AS_STATEMENT("SELECT jti, expires_at FROM auth_private.sessions WHERE "
-                 "user_id = $1 AND id = $2");
+static AsStatement select_jti = AS_STATEMENT_QUALIFIED(
+    "SELECT jti, expires_at FROM auth_private.sessions WHERE "
+    "user_id OPERATOR(pg_catalog.=) $1 AND id OPERATOR(pg_catalog.=) $2");
 
 static AsStatement select_one = AS_STATEMENT(
     "SELECT user_id, id, jti, generation, refresh_digest, created_at, "
@@ -56,6 +57,10 @@ static AsStatement update_renewed = AS_STATEMENT(
     "RETURNING user_id, id, jti, generation, refresh_digest, created_at, "
     "renewed_at, access_expires_at, expires_at, ends_at, aal, "
     "pg_catalog.array_to_json(amr)::text");
+
+static AsStatement update_cached = AS_STATEMENT(
+    "UPDATE auth_private.token_cache SET jti = $3, expires_at = $4, "
+    "expiry_day = $5 WHERE user_id = $1 AND session_id = $2");
 
 static AsStatement upsert_cached = AS_STATEMENT(
     "INSERT INTO auth_private.token_cache (user_id, session_id, jti, "
@@ -187,6 +192,7 @@ as_session_check(const AsUuid *user_id, const AsUuid *id, const AsUuid *jti,
 
 /* ---- open, renew, end ---- */
 
+/* A renewed session has its row there, unless a crash or prune took it. */
 static void
 cache(const AsSession *session)
 {
@@ -197,7 +203,9 @@ cache(const AsSession *session)
 	as_arg_uuid(&args, &session->jti);
 	as_arg_time(&args, session->access_expires_at);
 	as_arg_date(&args, session->access_expires_at);
-	(void) as_store_run(&upsert_cached, AS_WRITE, &args, NULL, NULL);
+	if (session->generation == 1 ||
+	    as_store_run(&update_cached, AS_WRITE, &args, NULL, NULL) == 0)
+		(void) as_store_run(&upsert_cached, AS_WRITE, &args, NULL, NULL);
 }
 
 static TimestampTz

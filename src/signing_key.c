@@ -50,36 +50,22 @@ as_signing_key_sign(const char *claims, size_t length)
 	return token;
 }
 
-AsFailure
-as_signing_key_verify(const char *token, size_t length, char **payload,
-                      size_t *payload_length)
+bool
+as_signing_key_verify(const char *token, size_t length, AsJwt *jwt)
 {
 	const AsSigningKey *keys;
 	int count;
-	AsJwt jwt;
-	size_t room;
-	bool ok;
 	int i = 0;
 
-	if (!as_jwt_split(token, length, AS_JWT_MAX, &jwt))
-		return AS_INVALID_TOKEN;
+	if (!as_jwt_split(token, length, AS_JWT_MAX, jwt))
+		return false;
 	keys = as_key_ring(&count);
 	while (i < count &&
-	       (keys[i].header_length != jwt.header_length ||
-	        memcmp(keys[i].header, jwt.header, jwt.header_length) != 0))
+	       (keys[i].header_length != jwt->header_length ||
+	        memcmp(keys[i].header, jwt->header, jwt->header_length) != 0))
 		i++;
-	ok = i < count ? verifies(&keys[i], &jwt)
-	               : verifies_with_any(&jwt, keys, count);
-	if (!ok)
-		return AS_INVALID_TOKEN;
-
-	room = AS_BASE64URL_BYTES(jwt.payload_length) + 1;
-	*payload = palloc(room);
-	if (as_jwt_payload(&jwt, *payload, room, payload_length))
-		return AS_OK;
-	pfree(*payload);
-	*payload = NULL;
-	return AS_INVALID_TOKEN;
+	return i < count ? verifies(&keys[i], jwt)
+	                 : verifies_with_any(jwt, keys, count);
 }
 
 /* Whether a key that still verifies made the signature. */

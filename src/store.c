@@ -43,7 +43,7 @@ typedef struct Frame
 } Frame;
 
 static void
-frame_enter(Frame *frame, AsAccess access)
+frame_enter(Frame *frame, AsAccess access, bool pin_search_path)
 {
 	Oid owner = as_store_owner();
 
@@ -51,7 +51,8 @@ frame_enter(Frame *frame, AsAccess access)
 	frame->guc_level = 0;
 	frame->lock_timeout = LockTimeout;
 
-	if (strcmp(namespace_search_path, PINNED_SEARCH_PATH) != 0)
+	if (pin_search_path &&
+	    strcmp(namespace_search_path, PINNED_SEARCH_PATH) != 0)
 	{
 		frame->guc_level = NewGUCNestLevel();
 		(void) set_config_option("search_path", PINNED_SEARCH_PATH, PGC_USERSET,
@@ -174,7 +175,7 @@ as_store_run(AsStatement *statement, AsAccess access, const AsArgs *args,
 	Frame frame;
 	uint64 found = 0;
 
-	frame_enter(&frame, access);
+	frame_enter(&frame, access, !statement->is_qualified);
 	PG_TRY();
 	{
 		found = execute(statement, access, args, reader, into);
@@ -194,7 +195,7 @@ as_store_lock_value(const char *table, uint32 key)
 	Oid relation = as_store_relation(table);
 	Frame frame;
 
-	frame_enter(&frame, AS_WRITE);
+	frame_enter(&frame, AS_WRITE, true);
 	PG_TRY();
 	{
 		LockDatabaseObject(relation, key, 0, ExclusiveLock);
