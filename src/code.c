@@ -83,17 +83,15 @@ read_code(const AsRow *row, void *into)
 	code->link_expires_at = as_row_time(row, 7);
 }
 
-void
-as_code_issue(const AsUuid *user_id, AsPurpose purpose, const char *identifier,
-              AsCode *code)
+static void
+insert_code(const AsUuid *user_id, AsPurpose purpose, const char *identifier,
+            AsCode *code)
 {
 	AsArgs args = {0};
 	TimestampTz now = GetCurrentTimestamp();
 	int link_ttl = purpose == AS_PURPOSE_PASSWORD_RESET
 	                   ? auth_session_reset_link_ttl
 	                   : auth_session_link_ttl;
-
-	as_code_drop(user_id, purpose, identifier);
 
 	code->user_id = *user_id;
 	code->id = as_uuid_random();
@@ -110,6 +108,35 @@ as_code_issue(const AsUuid *user_id, AsPurpose purpose, const char *identifier,
 	as_arg_time(&args, code->code_expires_at);
 	as_arg_time(&args, code->link_expires_at);
 	(void) as_store_run(&insert, AS_WRITE, &args, NULL, NULL);
+}
+
+void
+as_code_issue(const AsUuid *user_id, AsPurpose purpose, const char *identifier,
+              AsCode *code)
+{
+	as_code_drop(user_id, purpose, identifier);
+	insert_code(user_id, purpose, identifier, code);
+}
+
+void
+as_code_issue_to_nobody(AsPurpose purpose, const char *identifier, AsCode *code)
+{
+	AsDigest digest;
+	AsUuid nobody;
+
+	/* Version 8 (RFC 9562 section 5.8): no account has such an id. */
+	as_digest(identifier, strlen(identifier), &digest);
+	memcpy(nobody.bytes, digest.bytes, sizeof(nobody.bytes));
+	nobody.bytes[6] = (nobody.bytes[6] & 0x0f) | 0x80;
+	nobody.bytes[8] = (nobody.bytes[8] & 0x3f) | 0x80;
+
+	if (purpose == AS_PURPOSE_PASSWORD_RESET)
+		as_code_issue(&nobody, purpose, identifier, code);
+	else
+	{
+		insert_code(&nobody, purpose, identifier, code);
+		as_code_drop(&nobody, purpose, identifier);
+	}
 }
 
 bool

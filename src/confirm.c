@@ -258,19 +258,27 @@ auth_confirm(PG_FUNCTION_ARGS)
 
 /*
  * The newest pending sign-up at the address, whose code is sent again; false
- * where there is none.
+ * where there is none, or the address has an owner. The statements are the
+ * same in each case.
  */
 static bool
 newest_pending(const AsIdentifier *identifier, AsAccount *account)
 {
 	AsClaimList claims;
+	AsUuid owner;
+	AsUuid nobody = as_uuid_random();
+	bool is_owned = as_identifier_owner(identifier->canonical, &owner);
+	bool is_pending;
+	int next = 0;
 
 	as_identifier_claims(identifier->canonical, &claims);
-	for (int i = 0; i < claims.count; i++)
-		if (as_account_find(&claims.user_ids[i], account) &&
-		    account->status != AS_ACCOUNT_BANNED)
-			return true;
-	return false;
+	do
+		is_pending = as_account_find(
+		                 next < claims.count ? &claims.user_ids[next] : &nobody,
+		                 account) &&
+		             account->status != AS_ACCOUNT_BANNED;
+	while (!is_pending && ++next < claims.count);
+	return is_pending && !is_owned;
 }
 
 Datum
@@ -278,7 +286,6 @@ auth_resend_confirmation(PG_FUNCTION_ARGS)
 {
 	AsIdentifier identifier;
 	AsAccount account;
-	AsUuid owner;
 	AsEvent event;
 	bool is_pending;
 	int retry_after_s;
@@ -293,8 +300,7 @@ auth_resend_confirmation(PG_FUNCTION_ARGS)
 		as_fail_throttled(retry_after_s);
 
 	as_identifier_lock(identifier.canonical);
-	is_pending = newest_pending(&identifier, &account) &&
-	             !as_identifier_owner(identifier.canonical, &owner);
+	is_pending = newest_pending(&identifier, &account);
 	as_message_send_code(is_pending ? &account.id : NULL,
 	                     purpose_of(&identifier), &identifier,
 	                     identifier.typed);

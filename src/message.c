@@ -30,7 +30,6 @@ void
 as_message_send_code(const AsUuid *user_id, AsPurpose purpose,
                      const AsIdentifier *identifier, const char *recipient)
 {
-	AsUuid nobody = as_uuid_random();
 	AsCode code;
 	AsNotification notification = {
 	    .kind = as_purpose_name(purpose),
@@ -41,9 +40,10 @@ as_message_send_code(const AsUuid *user_id, AsPurpose purpose,
 	};
 
 	if (user_id == NULL)
-		user_id = &nobody;
-	as_code_issue(user_id, purpose, identifier->canonical, &code);
-	notification.user_id = user_id;
+		as_code_issue_to_nobody(purpose, identifier->canonical, &code);
+	else
+		as_code_issue(user_id, purpose, identifier->canonical, &code);
+	notification.user_id = &code.user_id;
 	notification.code_id = &code.id;
 	as_outbox_add(&notification);
 }

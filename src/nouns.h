@@ -243,6 +243,14 @@ extern const char *as_purpose_name(AsPurpose purpose);
 /* Makes a code and kills an older one for the same. */
 extern void as_code_issue(const AsUuid *user_id, AsPurpose purpose,
                           const char *identifier, AsCode *code);
+/*
+ * The same writes for an address that has nobody to send a code to: of a row
+ * that is replaced by the next request for a reset, as an account's would
+ * be; or, as a pending sign-up always has an older code to replace, of one
+ * that is gone again.
+ */
+extern void as_code_issue_to_nobody(AsPurpose purpose, const char *identifier,
+                                    AsCode *code);
 
 /* Only codes whose link is still good are found. */
 extern bool as_code_find(const AsUuid *user_id, const AsUuid *id, AsCode *code);

@@ -98,10 +98,12 @@ static AsFailure
 look_up_account(SignIn *signin)
 {
 	AsUuid owner;
+	bool is_owned = as_identifier_owner(signin->identifier.canonical, &owner);
 
-	signin->is_known =
-	    as_identifier_owner(signin->identifier.canonical, &owner) &&
-	    as_account_find(&owner, &signin->account);
+	/* Nobody's account is looked for as well. */
+	if (!is_owned)
+		owner = as_uuid_random();
+	signin->is_known = as_account_find(&owner, &signin->account) && is_owned;
 	if (signin->is_known)
 		signin->event.user_id = signin->account.id;
 	return AS_OK;
