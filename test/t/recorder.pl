@@ -1,0 +1,370 @@
+# What a failure leaves behind survives the caller's rollback: a background
+# worker commits it. One psql can't show it: it takes several sessions and
+# databases, killed workers, and a server that is stopped meanwhile.
+use strict;
+use warnings;
+
+use lib 'test/lib';
+use AuthSession;
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = AuthSession::cluster(
+	'recorder',
+	'auth_session.refresh_reuse_grace = 0',
+	'auth_session.signin_rate_per_account = 0');
+
+my $user = AuthSession::signup($node, 'a@example.com');
+my $wrong =
+  "SELECT auth.signin(email => 'a\@example.com', password => 'wrong horse')";
+
+# A new session: its id and its current refresh token.
+sub signin
+{
+	my (%option) = @_;
+
+	return split /\|/,
+	  $node->safe_psql($option{dbname} // 'postgres',
+		"SELECT t.session_id, t.refresh_token
+		 FROM auth.signin(email => 'a\@example.com', password => 'correct horse') AS t"
+	  );
+}
+
+sub renew
+{
+	my ($token) = @_;
+	return "SELECT (auth.renew('$token')).refresh_token";
+}
+
+# A session whose first token has been used: its id, that token, the current.
+sub used_token
+{
+	my ($session, $first) = signin();
+
+	return ($session, $first, $node->safe_psql('postgres', renew($first)));
+}
+
+sub is_live
+{
+	my ($session) = @_;
+	return $node->safe_psql('postgres',
+		"SELECT count(*) FROM auth_private.sessions WHERE id = '$session'");
+}
+
+sub ends_soon
+{
+	my ($session, $name) = @_;
+
+	ok( $node->poll_query_until('postgres',
+			"SELECT count(*) = 0 FROM auth_private.sessions WHERE id = '$session'"),
+		$name);
+	return;
+}
+
+sub audit_rows
+{
+	my ($where, %option) = @_;
+	return $node->safe_psql($option{dbname} // 'postgres',
+		"SELECT count(*) FROM auth_admin.audit_log WHERE $where");
+}
+
+# A session that stays, for a transaction that stays open.
+sub stay
+{
+	my ($dbname) = @_;
+	my %session = (in => '', out => '');
+
+	$session{run} = IPC::Run::start(
+		[
+			'psql', '-XAtq', '-h', $node->host, '-p', $node->port, $dbname ],
+		'<', \$session{in}, '>', \$session{out}, '2>&1');
+	return \%session;
+}
+
+# Sends statements to it, and waits until they are done.
+sub ask
+{
+	my ($session, $sql) = @_;
+
+	$session->{out} = '';
+	$session->{in} .= "$sql\n;\\echo done\n";
+	$session->{run}->pump
+	  until $session->{out} =~ /^done$/m || !$session->{run}->pumpable;
+	return $session->{out};
+}
+
+sub finish
+{
+	my ($session) = @_;
+
+	$session->{in} .= "\\q\n";
+	eval { $session->{run}->finish };
+	return;
+}
+
+my $workers =
+  "FROM pg_stat_activity WHERE backend_type = 'auth_session recorder'";
+
+# ---- E2: reuse ends the session, and nothing else ----
+
+my ($other) = signin();
+my ($session, $old, $current) = used_token();
+my $got = AuthSession::call($node, renew($old));
+
+is("$got->{state} $got->{code}", 'PT401 refresh_token_reused',
+	'E2: a used refresh token is refused');
+is(is_live($session), 0, 'E2: and its session has ended at once');
+is(AuthSession::call($node, renew($current))->{code},
+	'session_revoked', 'E2: its current token, too');
+is(is_live($other), 1, "E2: the user's other session lives");
+
+# ---- E12: one row, one message ----
+
+AuthSession::call($node, renew($old)) foreach 1 .. 3;
+is( audit_rows("session_id = '$session' AND result = 'refresh_token_reused'"),
+	1, 'E12: reuse makes one audit row, however often it is tried');
+is( $node->safe_psql('postgres',
+		"SELECT count(*) FROM auth_private.outbox
+		 WHERE kind = 'session_revoked' AND user_id = '$user'"),
+	1, 'E12: and one message to the user');
+
+# ---- E3: neither a rollback nor a savepoint undoes it ----
+
+($session, $old) = used_token();
+AuthSession::call($node, "BEGIN;\n" . renew($old));
+is(is_live($session), 0, 'E3: it survives the end of the connection');
+
+($session, $old) = used_token();
+$node->psql('postgres', "BEGIN;\n" . renew($old) . ";\nROLLBACK;",
+	on_error_stop => 0);
+is(is_live($session), 0, 'E3: it survives ROLLBACK');
+
+($session, $old) = used_token();
+$node->psql('postgres',
+	"BEGIN;\nSAVEPOINT s;\n" . renew($old) . ";\nROLLBACK TO s;\nCOMMIT;",
+	on_error_stop => 0);
+is(is_live($session), 0, 'E3: it survives ROLLBACK TO SAVEPOINT');
+
+($session, $old) = used_token();
+$node->psql('postgres',
+	"SELECT test.outcome(\$\$" . renew($old) . "\$\$), 1 / 0");
+is(is_live($session), 0, 'E3: it survives an error raised after it');
+
+# ---- B6, G6: failures are on record, rolled back or not ----
+
+my $before = audit_rows("result = 'invalid_credentials'");
+$node->psql('postgres',
+	"BEGIN;\nSAVEPOINT s;\n$wrong;\nROLLBACK TO s;\n$wrong;\nROLLBACK;",
+	on_error_stop => 0);
+is(audit_rows("result = 'invalid_credentials'"),
+	$before + 2, 'B6: failures in transactions rolled back leave audit rows');
+is( audit_rows(
+		"result = 'invalid_credentials' AND action = 'signin' AND user_id = '$user'
+		 AND reason = 'wrong password' AND at > now() - interval '1 hour'"),
+	$before + 2, 'G6: which say who, what, why and when');
+
+AuthSession::call($node,
+	"SELECT set_config('request.headers', '{\"user-agent\":\"evil\\r\\n2026 forged \\u001b[2J\"}', false);\n$wrong"
+);
+is(audit_rows("user_agent LIKE '%evil%'"),
+	1, 'G6: with the user agent of the caller');
+is(audit_rows("user_agent ~ '[[:cntrl:]]'"),
+	0, 'G6: from which no control character forges a line');
+
+$node->safe_psql('postgres', 'CREATE ROLE app');
+foreach my $attempt (
+	'DELETE FROM auth_private.audit_log',
+	'UPDATE auth_admin.audit_log SET result = NULL')
+{
+	is(AuthSession::call($node, "SET ROLE app;\n$attempt")->{state},
+		'42501', "G6: an application can't: $attempt");
+}
+
+# ---- the caller's own lock only delays it ----
+
+($session, $old, $current) = used_token();
+my $caller = stay('postgres');
+ask($caller, "BEGIN;\n" . renew($current) . ";\nSAVEPOINT s");
+like(ask($caller, renew($old)), qr/has been used before/,
+	'a caller that holds the row is answered');
+is(is_live($session), 1, 'while its lock delays the record');
+$before = audit_rows("result = 'invalid_credentials'");
+AuthSession::call($node, $wrong);
+is(audit_rows("result = 'invalid_credentials'"),
+	$before + 1, 'which delays no other');
+
+# ---- a killed worker loses nothing ----
+
+is($node->safe_psql('postgres', "SELECT bool_and(pg_terminate_backend(pid)) $workers"),
+	't', 'the worker is killed while it has the record');
+ask($caller, 'ROLLBACK');
+ends_soon($session, 'E3: and when the lock is gone the session ends');
+finish($caller);
+
+# ---- the queue survives a restart ----
+
+($session, $old, $current) = used_token();
+$caller = stay('postgres');
+ask($caller, "BEGIN;\n" . renew($current) . ";\nSAVEPOINT s");
+ask($caller, renew($old));
+is(is_live($session), 1, 'a record is still queued');
+$node->restart;
+ends_soon($session, 'E3: it is committed after a restart of the server');
+finish($caller);
+ok(!-e $node->data_dir . '/pg_stat/auth_session.records',
+	'and the file that kept it is gone');
+
+# ---- a full queue denies, and forgets nothing ----
+
+($session, $old) = used_token();
+my $locker = stay('postgres');
+ask($locker, 'BEGIN; LOCK TABLE auth_private.audit_log');
+my $log_start = -s $node->logfile;
+$before = $node->safe_psql('postgres',
+	"SELECT n_live_tup FROM pg_stat_user_tables WHERE relname = 'audit_log'");
+
+# Each attempt gives up the wait, and leaves its record queued.
+$node->psql('postgres',
+	"SET statement_timeout = '5ms';\n"
+	  . join('', (renew($old) . ";\n") x 1200),
+	on_error_stop => 0);
+my $full = AuthSession::call($node, $wrong);
+is("$full->{state} $full->{code}", 'PT503 busy',
+	'G7: with the queue full a failure is answered with busy');
+is( AuthSession::call($node, renew($old))->{code},
+	'busy', 'G7: so is the reuse of a token');
+like(slurp_file($node->logfile, $log_start),
+	qr/queue of auth_session's recorder is full/,
+	'the log says so');
+ask($locker, 'ROLLBACK');
+finish($locker);
+ends_soon($session, 'and afterwards what was queued is committed');
+$node->poll_query_until('postgres',
+	"SELECT test.outcome(\$\$$wrong\$\$) = 'invalid_credentials'")
+  or die 'the queue is never emptied';
+pass('and the queue takes new records');
+
+# ---- NOTIFY, after the commit only ----
+
+my $listener = stay('postgres');
+ask($listener, 'LISTEN auth_session_outbox');
+signin();
+ask($listener, 'SELECT 1')
+  until $listener->{out} =~ /notification "auth_session_outbox"/;
+like($listener->{out}, qr/"auth_session_outbox" received/,
+	'G8: the bridge is woken by a sign-in');
+unlike($listener->{out}, qr/payload/, 'G3: by a notification without a payload');
+$node->poll_query_until('postgres', "SELECT count(*) = 0 $workers");
+ask($listener, 'SELECT 1');
+$node->safe_psql('postgres',
+	"BEGIN; SELECT auth.signin(email => 'a\@example.com', password => 'correct horse') IS NULL; ROLLBACK"
+);
+is($node->safe_psql('postgres', "SELECT count(*) $workers"),
+	0, 'G8: no worker stirs for a sign-in that is rolled back');
+unlike(ask($listener, 'SELECT 1'),
+	qr/auth_session_outbox/, 'G8: and the bridge sleeps on');
+finish($listener);
+
+# ---- several databases ----
+
+my @databases = map { "d$_" } 1 .. 6;
+$node->safe_psql('postgres', "CREATE DATABASE $_") foreach @databases;
+AuthSession::extension($node, $_) foreach @databases;
+my @calls = map {
+	IPC::Run::start(
+		[
+			'psql', '-XAtq', '-h', $node->host, '-p', $node->port,
+			'-c', "SELECT test.outcome(\$\$$wrong\$\$) FROM generate_series(1, 20)",
+			$_ ],
+		'>', '/dev/null')
+} @databases;
+$_->finish foreach @calls;
+foreach my $database (@databases)
+{
+	ok( $node->poll_query_until($database,
+			"SELECT count(*) = 20 FROM auth_admin.audit_log WHERE result = 'invalid_credentials'"
+		),
+		"20 failures in database $database are on record there");
+}
+
+# ---- it holds up nobody who changes the databases ----
+
+foreach my $statement (
+	'DROP DATABASE d1',
+	'CREATE DATABASE d7 TEMPLATE d2')
+{
+	my ($database) = $statement =~ /(d[12])$/;
+
+	AuthSession::call($node, $wrong, dbname => $database);
+	is(AuthSession::call($node, $statement)->{error},
+		'', "$statement right after a failure in it");
+}
+
+my $noise = IPC::Run::start(
+	[
+		'psql', '-XAtq', '-h', $node->host, '-p', $node->port,
+		'-c', "SELECT test.outcome(\$\$$wrong\$\$) FROM generate_series(1, 100)",
+		'd3' ],
+	'>', '/dev/null', '2>', '/dev/null');
+$node->poll_query_until('d3', 'SELECT count(*) > 25 FROM auth_admin.audit_log');
+is(AuthSession::call($node, 'DROP EXTENSION auth_session', dbname => 'd3')->{error},
+	'', 'DROP EXTENSION in the midst of failures');
+$noise->finish;
+$node->safe_psql('d3', 'CREATE EXTENSION auth_session');
+AuthSession::call($node, $wrong, dbname => 'd3');
+is( audit_rows("result = 'invalid_credentials'", dbname => 'd3'),
+	1, 'and when it is created again it records again');
+
+# A record whose database goes is given up, and holds up nothing.
+$caller = stay('d4');
+ask($caller, 'BEGIN; LOCK TABLE auth_private.audit_log');
+ask($caller, $wrong);
+$node->safe_psql('postgres', 'DROP DATABASE d4 WITH (FORCE)');
+finish($caller);
+AuthSession::call($node, $wrong, dbname => 'd5');
+is( audit_rows("result = 'invalid_credentials'", dbname => 'd5'),
+	21, 'a record of a database that was dropped holds up no other database');
+
+# ---- a crash of the worker ----
+
+$node->poll_query_until('postgres', "SELECT count(*) = 0 $workers");
+AuthSession::call($node, $wrong);
+my $pid = $node->safe_psql('postgres', "SELECT pid $workers AND datname = 'postgres'");
+kill 'KILL', $pid;
+$node->poll_query_until('postgres',
+	"SELECT pg_postmaster_start_time() IS NOT NULL");
+($session, $old) = used_token();
+AuthSession::call($node, renew($old));
+ends_soon($session, 'after kill -9 of the worker the next one records');
+
+$node->stop;
+
+# ---- without a free slot the one static worker serves all ----
+
+my $crowded = AuthSession::cluster(
+	'crowded',
+	'max_worker_processes = 2',
+	'max_logical_replication_workers = 0',
+	'shared_preload_libraries = \'auth_session\'');
+$crowded->safe_psql('postgres', <<'SQL');
+CREATE DATABASE d1;
+CREATE DATABASE d2;
+SQL
+AuthSession::extension($crowded, $_) foreach qw(d1 d2);
+foreach my $round (1 .. 3)
+{
+	AuthSession::call($crowded, $wrong, dbname => $_) foreach qw(postgres d1 d2);
+}
+foreach my $database (qw(postgres d1 d2))
+{
+	ok( $crowded->poll_query_until($database,
+			"SELECT count(*) = 3 FROM auth_admin.audit_log WHERE result = 'invalid_credentials'"
+		),
+		"without a free worker slot: database $database is served");
+}
+is(AuthSession::call($crowded, 'DROP DATABASE d1')->{error},
+	'', 'and can be dropped');
+$crowded->stop;
+done_testing();

@@ -1,0 +1,188 @@
+# Attempts are counted where no rollback reaches, before the hash is
+# computed. One psql can't show it: it takes many sessions at once, several
+# client addresses and transactions that are aborted.
+use strict;
+use warnings;
+
+use lib 'test/lib';
+use AuthSession;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+# A window as long as can be: it starts with the server, and lasts.
+my $node = AuthSession::cluster(
+	'throttle',
+	'auth_session.rate_window = 1d',
+	'auth_session.trusted_proxies = 1',
+	'auth_session.max_waiting_hashes = 1000',
+	'auth_session.hash_wait = 60s',
+	'max_connections = 230');
+
+sub wrong
+{
+	my ($email) = @_;
+	return "SELECT auth.signin(email => '$email', password => 'wrong horse')";
+}
+
+sub right
+{
+	my ($email) = @_;
+	return
+	  "SELECT (auth.signin(email => '$email', password => 'correct horse')).token_type";
+}
+
+AuthSession::signup($node, "$_\@example.com")
+  foreach qw(parallel rollback success owner window off clear);
+
+# ---- B5: as many comparisons as the limit, whatever comes at once ----
+
+foreach my $email ('parallel@example.com', 'nobody@example.com')
+{
+	my %answers = AuthSession::in_parallel($node, 200, 1,
+		"test.outcome(\$\$" . wrong($email) . "\$\$)");
+
+	is_deeply(
+		\%answers,
+		{ invalid_credentials => 10, throttled => 190 },
+		"B5: of 200 parallel wrong guesses at $email 10 are compared");
+}
+
+my $known = AuthSession::call($node, wrong('parallel@example.com'));
+my $unknown = AuthSession::call($node, wrong('nobody@example.com'));
+
+is($known->{state}, 'PT429', 'over the limit is PT429');
+is($unknown->{state}, $known->{state}, 'B1: for an unknown account, too');
+is($unknown->{code}, $known->{code}, 'B1: with the same code');
+like($known->{hint}, qr/^[1-9][0-9]*$/,
+	'the hint is the seconds to wait, a bare integer');
+cmp_ok($known->{hint}, '<=', 86400, 'and no more than the window');
+is(AuthSession::call($node, right('parallel@example.com'))->{state},
+	'PT429', 'B4: the right password is refused, too');
+
+# ---- B6: neither ROLLBACK nor SAVEPOINT nor a new session resets ----
+
+AuthSession::call($node, "BEGIN;\n" . wrong('rollback@example.com') . ";\nROLLBACK")
+  foreach 1 .. 4;
+$node->psql('postgres',
+	"BEGIN;\n"
+	  . join('',
+		map { "SAVEPOINT s;\n" . wrong('rollback@example.com') . ";\nROLLBACK TO s;\n" }
+		  1 .. 6)
+	  . 'COMMIT;',
+	on_error_stop => 0);
+is(AuthSession::call($node, right('rollback@example.com'))->{code},
+	'throttled', 'B6: failures in transactions that were rolled back count');
+is( $node->safe_psql('postgres',
+		"SELECT count(*) FROM auth_admin.audit_log AS l
+		 JOIN auth_private.identifiers AS i USING (user_id)
+		 WHERE i.identifier = 'rollback\@example.com' AND l.result = 'invalid_credentials'"),
+	10, 'B6: and each left its audit row');
+
+# ---- a success takes back its own count only ----
+
+foreach my $round (1 .. 12)
+{
+	my $got = AuthSession::call($node, right('success@example.com'));
+	is($got->{value}, 'bearer', "B4: success $round is not counted")
+	  if $round == 12 || $got->{value} ne 'bearer';
+}
+AuthSession::call($node, wrong('success@example.com')) foreach 1 .. 9;
+is(AuthSession::call($node, right('success@example.com'))->{value},
+	'bearer', 'a success after 9 failures');
+is(AuthSession::call($node, wrong('success@example.com'))->{code},
+	'invalid_credentials', 'B4: leaves them counted: one more');
+is(AuthSession::call($node, wrong('success@example.com'))->{code},
+	'throttled', 'B4: and no other');
+
+# ---- B7: an attacker can't lock the owner out ----
+
+AuthSession::call($node,
+	AuthSession::from('203.0.113.1') . wrong('owner@example.com'))
+  foreach 1 .. 11;
+is( AuthSession::call($node,
+		AuthSession::from('203.0.113.1') . right('owner@example.com'))->{code},
+	'throttled', 'B7: locked out from the attacker\'s address');
+is( AuthSession::call($node,
+		AuthSession::from('198.51.100.7') . right('owner@example.com'))->{value},
+	'bearer', 'B7: the owner gets in from another at once');
+
+# ---- B8: one client, one bucket ----
+
+sub addresses_share
+{
+	my ($email, $attacks, $then, $expected, $name) = @_;
+
+	AuthSession::call($node, AuthSession::from($_) . wrong($email))
+	  foreach @$attacks;
+	is( AuthSession::call($node, AuthSession::from($then) . wrong($email))->{code},
+		$expected, $name);
+	return;
+}
+
+addresses_share('b8a@example.com',
+	[ ('::ffff:192.0.2.9') x 5, ('192.0.2.9') x 5 ],
+	'192.0.2.9', 'throttled', 'B8: a mapped IPv4 address is that address');
+addresses_share('b8b@example.com',
+	[ map { "2001:DB8:0:7::$_" } 1 .. 10 ],
+	'2001:db8::7:1:2:3:4', 'throttled', 'B8: an IPv6 /64 is one client');
+addresses_share('b8c@example.com',
+	[ map { "2001:db8:0:7::$_" } 1 .. 10 ],
+	'2001:db8:0:8::1', 'invalid_credentials', 'B8: the next /64 is another');
+addresses_share('b8d@example.com',
+	[ map { "9.9.9.$_, 192.0.2.10" } 1 .. 10 ],
+	'8.8.8.8, 192.0.2.10', 'throttled',
+	'B8: what the client itself put into x-forwarded-for is ignored');
+
+# ---- the account, from all addresses together ----
+
+AuthSession::call($node, AuthSession::from("10.1.$_.1") . wrong('all@example.com'))
+  foreach 1 .. 100;
+is( AuthSession::call($node,
+		AuthSession::from('10.2.0.1') . wrong('all@example.com'))->{code},
+	'throttled', 'B4: ten times the limit from all addresses together');
+
+# ---- one address, many accounts ----
+
+AuthSession::call($node,
+	AuthSession::from('10.3.0.1') . wrong("spray$_\@example.com"))
+  foreach 1 .. 100;
+is( AuthSession::call($node,
+		AuthSession::from('10.3.0.1') . wrong('spray@example.com'))->{code},
+	'throttled', 'failures of one address at many accounts are counted');
+is( AuthSession::call($node,
+		AuthSession::from('10.3.0.2') . wrong('spray@example.com'))->{code},
+	'invalid_credentials', 'and are no other address\'s');
+
+# ---- settings ----
+
+AuthSession::call($node,
+	"SET auth_session.signin_rate_per_account = 0;\n" . wrong('off@example.com'))
+  foreach 1 .. 12;
+is( AuthSession::call($node,
+		"SET auth_session.signin_rate_per_account = 0;\n"
+		  . wrong('off@example.com'))->{code},
+	'invalid_credentials', '0 turns a limit off');
+
+# ---- databases are apart, a restart starts anew, the window passes ----
+
+$node->safe_psql('postgres', 'CREATE DATABASE other');
+AuthSession::extension($node, 'other');
+is( AuthSession::call($node, wrong('nobody@example.com'), dbname => 'other')
+	  ->{code},
+	'invalid_credentials', 'another database counts for itself');
+
+$node->append_conf('postgresql.conf', 'auth_session.rate_window = 2s');
+$node->reload;
+$node->poll_query_until('postgres',
+	"SELECT current_setting('auth_session.rate_window') = '2s'");
+$node->poll_query_until('postgres',
+	"SELECT test.outcome(\$\$" . wrong('window@example.com') . "\$\$)",
+	'throttled')
+  or die 'the limit of the short window was never reached';
+ok( $node->poll_query_until('postgres',
+		"SELECT test.outcome(\$\$" . right('window@example.com') . "\$\$)", 'ok'),
+	'B7: when the window has passed the owner gets in again');
+
+$node->stop;
+done_testing();
