@@ -176,7 +176,7 @@ recorder_log_full(void)
 		recorder->full_logged = now;
 	LWLockRelease(recorder_lock);
 	if (log_it)
-		ereport(LOG, (errmsg("the queue of auth_session's recorder is full"),
+		ereport(LOG, (errmsg("the queue of the auth_session recorder is full"),
 		              errdetail("A failure that must be recorded is answered "
 		                        "with \"busy\".")));
 }

@@ -4,8 +4,7 @@
 use strict;
 use warnings;
 
-use lib 'test/lib';
-use AuthSession;
+use Caller;
 use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -16,7 +15,7 @@ plan skip_all => 'only Linux tells the memory of a process'
 
 use constant { PLACES => 2, MEMORY_KB => 65536 };
 
-my $node = AuthSession::cluster(
+my $node = Caller::server(
 	'hash_gate',
 	'auth_session.max_concurrent_hashes = ' . PLACES,
 	'auth_session.max_waiting_hashes = 1000',
@@ -30,7 +29,7 @@ my $wrong =
 my $right =
   "SELECT (auth.signin(email => 'a\@example.com', password => 'correct horse')).token_type";
 
-AuthSession::signup($node, 'a@example.com');
+Caller::signup($node, 'a@example.com');
 
 sub reconfigure
 {
@@ -71,7 +70,7 @@ sub children_of
 
 # ---- A15: a storm ----
 
-my $script = tempdir_short() . '/storm.sql';
+my $script = PostgreSQL::Test::Utils::tempdir_short() . '/storm.sql';
 append_to_file($script, "SELECT test.outcome(\$\$$wrong\$\$) AS o \\gset\n");
 my $postmaster = (split /\n/, slurp_file($node->data_dir . '/postmaster.pid'))[0];
 my ($out, $err) = ('', '');
@@ -184,7 +183,7 @@ sub signal
 sub is_busy
 {
 	my ($sql, $name) = @_;
-	my $got = AuthSession::call($node, $sql);
+	my $got = Caller::call($node, $sql);
 
 	is("$got->{state} $got->{code}", 'PT503 busy', $name);
 	return;
@@ -224,7 +223,7 @@ is_busy("SET auth_session.hash_wait = '10ms';\n$wrong",
 
 signal('pg_terminate_backend', $first);
 ok(ends($first), 'a backend is killed while it computes');
-is(AuthSession::call($node, $right)->{value},
+is(Caller::call($node, $right)->{value},
 	'bearer', 'and the next caller has its place');
 
 # ---- max_concurrent_hashes is read anew ----
@@ -234,7 +233,7 @@ until_it_computes($fourth);
 reconfigure('auth_session.max_waiting_hashes', 0);
 is_busy($wrong, 'with one place, taken, and no line the next one is busy');
 reconfigure('auth_session.max_concurrent_hashes', 2);
-is(AuthSession::call($node, $right)->{value},
+is(Caller::call($node, $right)->{value},
 	'bearer', 'a second place is there after a reload');
 reconfigure('auth_session.max_concurrent_hashes', 1);
 is_busy($wrong, 'and gone after another');

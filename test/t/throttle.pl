@@ -4,14 +4,13 @@
 use strict;
 use warnings;
 
-use lib 'test/lib';
-use AuthSession;
+use Caller;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 # A window as long as can be: it starts with the server, and lasts.
-my $node = AuthSession::cluster(
+my $node = Caller::server(
 	'throttle',
 	'auth_session.rate_window = 1d',
 	'auth_session.trusted_proxies = 1',
@@ -32,14 +31,14 @@ sub right
 	  "SELECT (auth.signin(email => '$email', password => 'correct horse')).token_type";
 }
 
-AuthSession::signup($node, "$_\@example.com")
+Caller::signup($node, "$_\@example.com")
   foreach qw(parallel rollback success owner window off clear);
 
 # ---- B5: as many comparisons as the limit, whatever comes at once ----
 
 foreach my $email ('parallel@example.com', 'nobody@example.com')
 {
-	my %answers = AuthSession::in_parallel($node, 200, 1,
+	my %answers = Caller::at_once($node, 200,
 		"test.outcome(\$\$" . wrong($email) . "\$\$)");
 
 	is_deeply(
@@ -48,8 +47,8 @@ foreach my $email ('parallel@example.com', 'nobody@example.com')
 		"B5: of 200 parallel wrong guesses at $email 10 are compared");
 }
 
-my $known = AuthSession::call($node, wrong('parallel@example.com'));
-my $unknown = AuthSession::call($node, wrong('nobody@example.com'));
+my $known = Caller::call($node, wrong('parallel@example.com'));
+my $unknown = Caller::call($node, wrong('nobody@example.com'));
 
 is($known->{state}, 'PT429', 'over the limit is PT429');
 is($unknown->{state}, $known->{state}, 'B1: for an unknown account, too');
@@ -57,12 +56,12 @@ is($unknown->{code}, $known->{code}, 'B1: with the same code');
 like($known->{hint}, qr/^[1-9][0-9]*$/,
 	'the hint is the seconds to wait, a bare integer');
 cmp_ok($known->{hint}, '<=', 86400, 'and no more than the window');
-is(AuthSession::call($node, right('parallel@example.com'))->{state},
+is(Caller::call($node, right('parallel@example.com'))->{state},
 	'PT429', 'B4: the right password is refused, too');
 
 # ---- B6: neither ROLLBACK nor SAVEPOINT nor a new session resets ----
 
-AuthSession::call($node, "BEGIN;\n" . wrong('rollback@example.com') . ";\nROLLBACK")
+Caller::call($node, "BEGIN;\n" . wrong('rollback@example.com') . ";\nROLLBACK")
   foreach 1 .. 4;
 $node->psql('postgres',
 	"BEGIN;\n"
@@ -71,7 +70,7 @@ $node->psql('postgres',
 		  1 .. 6)
 	  . 'COMMIT;',
 	on_error_stop => 0);
-is(AuthSession::call($node, right('rollback@example.com'))->{code},
+is(Caller::call($node, right('rollback@example.com'))->{code},
 	'throttled', 'B6: failures in transactions that were rolled back count');
 is( $node->safe_psql('postgres',
 		"SELECT count(*) FROM auth_admin.audit_log AS l
@@ -83,28 +82,28 @@ is( $node->safe_psql('postgres',
 
 foreach my $round (1 .. 12)
 {
-	my $got = AuthSession::call($node, right('success@example.com'));
+	my $got = Caller::call($node, right('success@example.com'));
 	is($got->{value}, 'bearer', "B4: success $round is not counted")
 	  if $round == 12 || $got->{value} ne 'bearer';
 }
-AuthSession::call($node, wrong('success@example.com')) foreach 1 .. 9;
-is(AuthSession::call($node, right('success@example.com'))->{value},
+Caller::call($node, wrong('success@example.com')) foreach 1 .. 9;
+is(Caller::call($node, right('success@example.com'))->{value},
 	'bearer', 'a success after 9 failures');
-is(AuthSession::call($node, wrong('success@example.com'))->{code},
+is(Caller::call($node, wrong('success@example.com'))->{code},
 	'invalid_credentials', 'B4: leaves them counted: one more');
-is(AuthSession::call($node, wrong('success@example.com'))->{code},
+is(Caller::call($node, wrong('success@example.com'))->{code},
 	'throttled', 'B4: and no other');
 
 # ---- B7: an attacker can't lock the owner out ----
 
-AuthSession::call($node,
-	AuthSession::from('203.0.113.1') . wrong('owner@example.com'))
+Caller::call($node,
+	Caller::from('203.0.113.1') . wrong('owner@example.com'))
   foreach 1 .. 11;
-is( AuthSession::call($node,
-		AuthSession::from('203.0.113.1') . right('owner@example.com'))->{code},
+is( Caller::call($node,
+		Caller::from('203.0.113.1') . right('owner@example.com'))->{code},
 	'throttled', 'B7: locked out from the attacker\'s address');
-is( AuthSession::call($node,
-		AuthSession::from('198.51.100.7') . right('owner@example.com'))->{value},
+is( Caller::call($node,
+		Caller::from('198.51.100.7') . right('owner@example.com'))->{value},
 	'bearer', 'B7: the owner gets in from another at once');
 
 # ---- B8: one client, one bucket ----
@@ -113,9 +112,9 @@ sub addresses_share
 {
 	my ($email, $attacks, $then, $expected, $name) = @_;
 
-	AuthSession::call($node, AuthSession::from($_) . wrong($email))
+	Caller::call($node, Caller::from($_) . wrong($email))
 	  foreach @$attacks;
-	is( AuthSession::call($node, AuthSession::from($then) . wrong($email))->{code},
+	is( Caller::call($node, Caller::from($then) . wrong($email))->{code},
 		$expected, $name);
 	return;
 }
@@ -136,30 +135,30 @@ addresses_share('b8d@example.com',
 
 # ---- the account, from all addresses together ----
 
-AuthSession::call($node, AuthSession::from("10.1.$_.1") . wrong('all@example.com'))
+Caller::call($node, Caller::from("10.1.$_.1") . wrong('all@example.com'))
   foreach 1 .. 100;
-is( AuthSession::call($node,
-		AuthSession::from('10.2.0.1') . wrong('all@example.com'))->{code},
+is( Caller::call($node,
+		Caller::from('10.2.0.1') . wrong('all@example.com'))->{code},
 	'throttled', 'B4: ten times the limit from all addresses together');
 
 # ---- one address, many accounts ----
 
-AuthSession::call($node,
-	AuthSession::from('10.3.0.1') . wrong("spray$_\@example.com"))
+Caller::call($node,
+	Caller::from('10.3.0.1') . wrong("spray$_\@example.com"))
   foreach 1 .. 100;
-is( AuthSession::call($node,
-		AuthSession::from('10.3.0.1') . wrong('spray@example.com'))->{code},
+is( Caller::call($node,
+		Caller::from('10.3.0.1') . wrong('spray@example.com'))->{code},
 	'throttled', 'failures of one address at many accounts are counted');
-is( AuthSession::call($node,
-		AuthSession::from('10.3.0.2') . wrong('spray@example.com'))->{code},
+is( Caller::call($node,
+		Caller::from('10.3.0.2') . wrong('spray@example.com'))->{code},
 	'invalid_credentials', 'and are no other address\'s');
 
 # ---- settings ----
 
-AuthSession::call($node,
+Caller::call($node,
 	"SET auth_session.signin_rate_per_account = 0;\n" . wrong('off@example.com'))
   foreach 1 .. 12;
-is( AuthSession::call($node,
+is( Caller::call($node,
 		"SET auth_session.signin_rate_per_account = 0;\n"
 		  . wrong('off@example.com'))->{code},
 	'invalid_credentials', '0 turns a limit off');
@@ -167,8 +166,8 @@ is( AuthSession::call($node,
 # ---- databases are apart, a restart starts anew, the window passes ----
 
 $node->safe_psql('postgres', 'CREATE DATABASE other');
-AuthSession::extension($node, 'other');
-is( AuthSession::call($node, wrong('nobody@example.com'), dbname => 'other')
+Caller::extension($node, 'other');
+is( Caller::call($node, wrong('nobody@example.com'), dbname => 'other')
 	  ->{code},
 	'invalid_credentials', 'another database counts for itself');
 
