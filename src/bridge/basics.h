@@ -184,12 +184,13 @@ typedef enum AsCounter
 extern void as_metrics_add(AsCounter counter, uint64_t n);
 extern void as_metrics_set(AsCounter gauge, uint64_t value);
 /*
- * Serve the counters: target is HOST:PORT on loopback (a thread of its own
- * answers, so that they are there while a peer hangs) or file:PATH (written
- * by as_metrics_flush, at most once a second, by rename).  AS_KIND_USAGE for
- * another address, AS_KIND_INTERNAL where the port is taken.  Call once.
+ * Serve the counters from a thread of its own: target is HOST:PORT on
+ * loopback, or file:PATH (replaced twice a second).  AS_KIND_USAGE for
+ * another address, AS_KIND_INTERNAL where the port is taken or the file
+ * cannot be written.  Call once.
  */
 extern bool as_metrics_start(const char *target, AsFault *fault);
-extern void as_metrics_flush(bool now);
+/* Replace the file now; nothing without one. */
+extern void as_metrics_flush(void);
 
 #endif

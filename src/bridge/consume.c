@@ -353,7 +353,6 @@ round_of(Consumer *c, bool receiving, AsFault *fault)
 		if (sinks[i]->up && !deliver(c, sinks[i], fault) &&
 		    as_program_ends(c->program, c->proven, fault))
 			return false;
-	as_metrics_flush(false);
 	return true;
 }
 
@@ -374,6 +373,19 @@ idle(Consumer *c)
 		as_signals_wait(-1, until);
 }
 
+/* The queue's URL, which has to be a broker's. */
+static bool
+take_url(AsUrl *url, const AsOptions *options, AsFault *fault)
+{
+	if (!as_url_parse(url, options->consume, fault))
+		return false;
+	if (strncmp(url->scheme, "amqp", 4) != 0)
+		return as_fault_set(fault, AS_KIND_USAGE,
+		                    "consume: %s is not a broker (amqp or amqps)",
+		                    url->name);
+	return true;
+}
+
 static bool
 take_options(Consumer *c, AsFault *fault)
 {
@@ -384,13 +396,7 @@ take_options(Consumer *c, AsFault *fault)
 	    (size_t) options->batch < most ? (size_t) options->batch : most;
 	c->held = as_realloc(c->held, c->prefetch * sizeof(AsNotification *));
 	as_url_free(&c->url);
-	if (!as_url_parse(&c->url, options->consume, fault))
-		return false;
-	if (strncmp(c->url.scheme, "amqp", 4) != 0)
-		return as_fault_set(fault, AS_KIND_USAGE,
-		                    "consume: %s is not a broker (amqp or amqps)",
-		                    c->url.name);
-	return true;
+	return take_url(&c->url, options, fault);
 }
 
 bool
@@ -399,7 +405,7 @@ as_consume_check(const AsOptions *options, AsFault *fault)
 	AsUrl url;
 	AsBroker *broker = NULL;
 
-	if (as_url_parse(&url, options->consume, fault))
+	if (take_url(&url, options, fault))
 		broker = as_broker_open(&url, options, true, fault);
 	as_broker_close(broker);
 	as_url_free(&url);

@@ -95,18 +95,11 @@ run(AsProgram *program)
 	AsFault fault;
 	bool good;
 
-	if (program->options->metrics &&
-	    !as_metrics_start(program->options->metrics, &fault))
-		good = false;
-	else
-	{
-		as_log(AS_INFO, "started", "version", AS_VERSION, "from",
-		       program->options->consume ? "broker" : "database",
-		       (char *) NULL);
-		good = program->options->consume ? as_consume_run(program, &fault)
-		                                 : as_relay_run(program, &fault);
-	}
-	as_metrics_flush(true);
+	as_log(AS_INFO, "started", "version", AS_VERSION, "from",
+	       program->options->consume ? "broker" : "database", (char *) NULL);
+	good = program->options->consume ? as_consume_run(program, &fault)
+	                                 : as_relay_run(program, &fault);
+	as_metrics_flush();
 	if (good)
 	{
 		as_log(AS_INFO, "stopped", (char *) NULL);
@@ -142,6 +135,12 @@ main(int argc, char **argv)
 	if (!as_routes_make(&program.routes, program.options, &fault))
 		goto fail;
 	as_signals_catch();
+	if (program.options->metrics &&
+	    !as_metrics_start(program.options->metrics, &fault))
+	{
+		as_routes_free(&program.routes);
+		goto fail;
+	}
 	status = program.options->check ? check(&program) : run(&program);
 	as_routes_free(&program.routes);
 	as_options_free(program.options);

@@ -3,10 +3,10 @@
  *		Counters in Prometheus' text format, over HTTP on loopback or in a file.
  *
  * Counters are plain 64-bit values touched with the compiler's relaxed
- * atomics.  A thread of its own answers HTTP, one request at a time and with
- * a time limit, so the figures stay readable while the bridge waits for a
- * peer that hangs, which is when they are wanted.  The thread reads nothing
- * but the counters.
+ * atomics.  A thread of its own answers HTTP (one request at a time, with a
+ * time limit) or writes the file, so the figures stay readable while the
+ * bridge waits for a peer that hangs, which is when they are wanted.  The
+ * thread reads nothing but the counters.
  */
 #include "basics.h"
 
@@ -25,9 +25,12 @@
 
 #define PREFIX "auth_session_bridge_"
 
+/* Milliseconds between two versions of the file. */
+#define FILE_PERIOD 500
+
 static uint64_t values[AS_NCOUNTERS];
 static char *file_path;
-static int64_t file_written;
+static pthread_mutex_t file_lock = PTHREAD_MUTEX_INITIALIZER;
 static int listener = -1;
 
 static const struct
@@ -175,6 +178,38 @@ serve(void *unused)
 	return NULL;
 }
 
+static void *
+keep_file(void *unused)
+{
+	(void) unused;
+	for (;;)
+	{
+		as_metrics_flush();
+		poll(NULL, 0, FILE_PERIOD);
+	}
+	return NULL;
+}
+
+static bool
+start_thread(void *(*work)(void *), AsFault *fault)
+{
+	pthread_t thread;
+	sigset_t all;
+	sigset_t before;
+	int rc;
+
+	/* Signals belong to the main thread. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	rc = pthread_create(&thread, NULL, work, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (rc != 0)
+		return as_fault_set(fault, AS_KIND_INTERNAL,
+		                    "metrics: cannot start a thread");
+	pthread_detach(thread);
+	return true;
+}
+
 static bool
 start_http(const char *target, AsFault *fault)
 {
@@ -184,10 +219,6 @@ start_http(const char *target, AsFault *fault)
 	struct addrinfo *found = NULL;
 	char port[16];
 	int one = 1;
-	pthread_t thread;
-	sigset_t all;
-	sigset_t before;
-	int rc;
 
 	/* Parsing as http refuses every host but loopback. */
 	if (!as_url_parse(&url, text, fault))
@@ -215,17 +246,8 @@ start_http(const char *target, AsFault *fault)
 		             strerror(errno));
 		goto fail;
 	}
-	/* Signals belong to the main thread. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&thread, NULL, serve, NULL);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (rc != 0)
-	{
-		as_fault_set(fault, AS_KIND_INTERNAL, "metrics: cannot start a thread");
+	if (!start_thread(serve, fault))
 		goto fail;
-	}
-	pthread_detach(thread);
 	freeaddrinfo(found);
 	as_url_free(&url);
 	free(text);
@@ -247,26 +269,25 @@ as_metrics_start(const char *target, AsFault *fault)
 		return as_fault_set(fault, AS_KIND_USAGE,
 		                    "metrics: file: names no path");
 	file_path = as_copy(target + 5);
-	as_metrics_flush(true);
+	as_metrics_flush();
 	if (access(file_path, R_OK) != 0)
 		return as_fault_set(fault, AS_KIND_INTERNAL,
 		                    "metrics: cannot write %s: %s", file_path,
 		                    strerror(errno));
-	return true;
+	return start_thread(keep_file, fault);
 }
 
 void
-as_metrics_flush(bool now)
+as_metrics_flush(void)
 {
-	int64_t clock = as_clock_now();
 	size_t length;
 	char *text;
 	char *draft;
 	FILE *out;
 
-	if (file_path == NULL || (!now && clock - file_written < 1000))
+	if (file_path == NULL)
 		return;
-	file_written = clock;
+	pthread_mutex_lock(&file_lock);
 	draft = as_format("%s.new", file_path);
 	text = render(&length);
 	out = fopen(draft, "w");
@@ -279,4 +300,5 @@ as_metrics_flush(bool now)
 	}
 	free(text);
 	free(draft);
+	pthread_mutex_unlock(&file_lock);
 }

@@ -76,7 +76,7 @@ static const Setting settings[] = {
          "certificates to trust instead of the system's"),
     FLAG("insecure-tls", insecure_tls,
          "do not verify certificates (for trying out only)"),
-    NUMBER("batch", batch, 1, 10000, "1000", "N", "notifications per claim"),
+    NUMBER("batch", batch, 1, 10000, "2000", "N", "notifications per claim"),
     NUMBER("lease", lease, 5, 3600, "60", "SECONDS",
            "how long a claim keeps others off"),
     NUMBER("poll", poll, 1, 3600, "5", "SECONDS",

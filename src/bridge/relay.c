@@ -315,7 +315,6 @@ round_of(Relay *r, bool claiming, AsFault *fault)
 		if (sinks[i]->up && !deliver(r, sinks[i], fault) &&
 		    as_program_ends(r->program, r->proven, fault))
 			return false;
-	as_metrics_flush(false);
 	return true;
 }
 
@@ -325,20 +324,26 @@ idle(Relay *r, bool claiming)
 {
 	AsSink *sinks[2];
 	int n = as_routes_list(&r->program->routes, sinks);
+	bool database = r->rest.failures == 0;
+	bool up = false;
 	/* Sinks are tended once a second. */
 	int64_t until = as_clock_now() + 1000;
 	AsFault fault;
 	bool woken;
 	int i;
 
-	if (claiming && r->look < until)
-		until = r->look;
-	if (r->rest.until > 0 && r->rest.until < until)
-		until = r->rest.until;
 	for (i = 0; i < n; i++)
+	{
+		up = up || sinks[i]->up;
 		if (!sinks[i]->up && sinks[i]->rest.until < until)
 			until = sinks[i]->rest.until;
-	if (as_clock_now() < r->rest.until || r->rest.failures > 0)
+	}
+	if (!database && r->rest.until < until)
+		until = r->rest.until;
+	/* A look that cannot be had is nothing to wait for. */
+	if (database && up && claiming && r->look < until)
+		until = r->look;
+	if (!database)
 		as_signals_wait(-1, until);
 	else if (!as_outbox_wait(r->outbox, until, &woken, &fault))
 		(void) database_failed(r, &fault);

@@ -76,7 +76,7 @@ line_of(const char *text, const char *p)
 bool
 as_render_check(const char *text, int *line, const char **why)
 {
-	char open[DEPTH_MAX][NAME_MAX_LENGTH + 1];
+	Tag open[DEPTH_MAX];
 	const char *p = text;
 	int depth = 0;
 	Tag tag;
@@ -85,7 +85,7 @@ as_render_check(const char *text, int *line, const char **why)
 	{
 		if (tag.sign == '/')
 		{
-			if (depth == 0 || strcmp(open[depth - 1], tag.name) != 0)
+			if (depth == 0 || strcmp(open[depth - 1].name, tag.name) != 0)
 				*why = "a section ends that is not the last opened";
 			depth--;
 		}
@@ -94,7 +94,7 @@ as_render_check(const char *text, int *line, const char **why)
 			if (depth == DEPTH_MAX)
 				*why = "sections are nested too deep";
 			else
-				memcpy(open[depth], tag.name, sizeof(tag.name));
+				open[depth] = tag;
 			depth++;
 		}
 		if (*why != NULL)
@@ -104,7 +104,7 @@ as_render_check(const char *text, int *line, const char **why)
 	if (*why == NULL && depth > 0)
 	{
 		*why = "a section is not closed";
-		tag.start = text + strlen(text);
+		tag = open[depth - 1];
 	}
 	if (*why == NULL)
 		return true;

@@ -14,7 +14,7 @@
 #include <time.h>
 
 /* A broker takes a whole claim; the others, a few rounds of connections. */
-#define AMQP_CHUNK 1000
+#define AMQP_CHUNK 10000
 #define FILE_CHUNK 100
 #define ROUNDS     4
 

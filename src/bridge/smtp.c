@@ -52,6 +52,7 @@ typedef struct Mail
 	Stage stage;
 	int code;          /* of the last reply to the last command; 0: none */
 	char enhanced[12]; /* "5.1.1", or empty */
+	bool over;         /* what follows is the good-bye */
 	struct curl_slist *headers;
 	struct curl_slist *recipients;
 	curl_mime *mime;
@@ -204,6 +205,12 @@ on_trace(CURL *easy, curl_infotype type, char *data, size_t size, void *context)
 	Mail *mail = context;
 
 	(void) easy;
+	/* With QUIT libcurl has made up its mind. */
+	if (type == CURLINFO_HEADER_OUT && size >= 4 &&
+	    strncmp(data, "QUIT", 4) == 0)
+		mail->over = true;
+	if (mail->over)
+		return 0;
 	if (type == CURLINFO_HEADER_OUT)
 	{
 		mail->code = 0;

@@ -7,12 +7,21 @@
  * be connections; libcurl keeps the connections between runs.  Once the
  * sink itself has failed no further transfer is begun, and those under way
  * end as they can.
+ *
+ * libcurl says good-bye to a mail server when it closes a connection, and
+ * would wait two minutes for the answer of one that hangs.  So the sockets
+ * are known here, and those of a sink that failed are shut down first.
  */
 #include "bridge.h"
 
 #include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* More than connections: libcurl tries several addresses of a host. */
+#define SOCKETS_MAX 256
 
 struct AsTransfers
 {
@@ -21,7 +30,44 @@ struct AsTransfers
 	CURL *easies[64];
 	AsTransfer slots[64];
 	bool busy[64];
+	bool failed;
+	curl_socket_t sockets[SOCKETS_MAX]; /* open ones */
+	int nsockets;
 };
+
+static curl_socket_t
+on_open(void *context, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	AsTransfers *t = context;
+	curl_socket_t fd = socket(address->family, address->socktype | SOCK_CLOEXEC,
+	                          address->protocol);
+
+	(void) purpose;
+	if (fd == CURL_SOCKET_BAD)
+		return fd;
+	if (t->nsockets == SOCKETS_MAX)
+	{
+		close(fd);
+		return CURL_SOCKET_BAD;
+	}
+	t->sockets[t->nsockets++] = fd;
+	return fd;
+}
+
+static int
+on_close(void *context, curl_socket_t fd)
+{
+	AsTransfers *t = context;
+	int i;
+
+	for (i = 0; i < t->nsockets; i++)
+		if (t->sockets[i] == fd)
+		{
+			t->sockets[i] = t->sockets[--t->nsockets];
+			break;
+		}
+	return close(fd);
+}
 
 AsTransfers *
 as_transfers_make(const AsSink *sink)
@@ -46,6 +92,8 @@ as_transfers_free(AsTransfers *t)
 
 	if (t == NULL)
 		return;
+	for (i = 0; t->failed && i < t->nsockets; i++)
+		(void) shutdown(t->sockets[i], SHUT_RDWR);
 	for (i = 0; i < t->n; i++)
 		if (t->easies[i])
 			curl_easy_cleanup(t->easies[i]);
@@ -55,7 +103,7 @@ as_transfers_free(AsTransfers *t)
 
 /* What every transfer to this sink has in common. */
 static void
-prepare(const AsSink *sink, CURL *easy, AsTransfer *transfer)
+prepare(AsTransfers *t, const AsSink *sink, CURL *easy, AsTransfer *transfer)
 {
 	const AsOptions *options = sink->options;
 
@@ -64,6 +112,12 @@ prepare(const AsSink *sink, CURL *easy, AsTransfer *transfer)
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, (long) options->timeout);
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT, (long) options->timeout);
+	curl_easy_setopt(easy, CURLOPT_SERVER_RESPONSE_TIMEOUT,
+	                 (long) options->timeout);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, t);
+	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
+	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, t);
 	curl_easy_setopt(easy, CURLOPT_PROXY, "");
 	curl_easy_setopt(easy, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
 	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
@@ -112,7 +166,7 @@ start(AsTransfers *t, AsSink *sink, AsNotification *n,
 		return false;
 	transfer->easy = t->easies[i];
 	curl_easy_reset(t->easies[i]);
-	prepare(sink, t->easies[i], transfer);
+	prepare(t, sink, t->easies[i], transfer);
 	if (!begin(sink, transfer))
 		return false;
 	t->busy[i] = true;
@@ -182,6 +236,7 @@ as_transfers_run(AsTransfers *t, AsNotification **batch, size_t count,
 		if (active > 0 && running > 0)
 			curl_multi_poll(t->multi, NULL, 0, 1000, NULL);
 	}
+	t->failed = failed;
 	return !failed;
 }
 

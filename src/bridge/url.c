@@ -115,11 +115,13 @@ parse_network(AsUrl *url, AsFault *fault)
 	CURLU *parts = curl_url();
 	const Scheme *scheme;
 	char *query = NULL;
+	const char *authority = strstr(url->text, "://");
 	char *port;
 	size_t n;
 	bool good = false;
 
-	if (parts == NULL ||
+	/* libcurl forgives a third slash, and takes the path for the host. */
+	if (parts == NULL || authority == NULL || authority[3] == '/' ||
 	    curl_url_set(parts, CURLUPART_URL, url->text,
 	                 CURLU_NON_SUPPORT_SCHEME | CURLU_PATH_AS_IS) != CURLUE_OK)
 	{

@@ -1,0 +1,303 @@
+# Publishing to a real RabbitMQ: content and confirm, outages of the broker,
+# of the database and of the bridge itself. Every notification arrives at
+# least once; a duplicate has the same id. psql can show none of this.
+use strict;
+use warnings;
+use Bridge;
+use JSON::PP qw(decode_json);
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = cluster('broker');
+my $rabbit = start_rabbit();
+my @database = ('--database', $node->connstr('postgres') . ' user=bridge');
+my @bridge = (@database, '--to', $rabbit->{url}, '--poll', '1');
+my @quick = ('--timeout', '2', '--lease', '5');
+
+sub sql { return $node->safe_psql('postgres', $_[0]); }
+
+sub reset_all
+{
+	sql('TRUNCATE auth_private.outbox');
+	rabbit($rabbit, 'ids', 'app');
+	return;
+}
+
+sub unsettled
+{
+	return sql('SELECT count(*) FROM auth_private.outbox WHERE settled_at IS NULL');
+}
+
+# What a message says: its body, which is decoded already.
+sub body_of { return JSON::PP->new->decode($_[0]{body}); }
+
+# On their way: leased and neither settled nor released.
+sub claimed
+{
+	return sql('SELECT count(*) FROM auth_private.outbox
+		WHERE settled_at IS NULL AND attempts > 0 AND due_at > now()');
+}
+
+# Takes all messages; how many there were, and how many of which ids.
+sub taken
+{
+	my @messages = rabbit($rabbit, 'ids', 'app');
+	my %ids;
+
+	$ids{$_}++ for @messages;
+	return (scalar @messages, \%ids);
+}
+
+# All rows of the outbox are among the messages, nothing else is.
+sub complete
+{
+	my ($what, $ids) = @_;
+	my @rows = split /\n/, sql('SELECT id FROM auth_private.outbox ORDER BY id');
+
+	return is_deeply([ sort keys %$ids ], \@rows, $what);
+}
+
+# ---- no queue: mandatory
+enqueue($node, { kind => 'new_signin', recipient => 'ada@example.org' });
+my ($status, $out, $log) = run_bridge(@bridge, '--once');
+is($status, 8, 'a message that no queue takes');
+like(sql('SELECT error FROM auth_private.outbox'), qr/^temporary: no queue is bound to exchange "auth_session" for new_signin/,
+	'comes back, and the row is released with the reason');
+
+# ---- one message
+rabbit($rabbit, 'declare', 'app');
+reset_all();
+enqueue($node,
+	{
+		kind => 'confirm_email',
+		recipient => 'ada@example.org',
+		payload => '{"code": "012345", "user_agent": "Zürich \"x\"\n"}'
+	});
+($status, $out, $log) = run_bridge(@bridge, '--once', '--log-level', 'debug', '--log-format', 'json');
+is($status, 0, 'a message is published');
+my ($message) = map { decode_json($_) } rabbit($rabbit, 'take', 'app');
+my $body = body_of($message);
+my $row = sql('SELECT to_json(o) FROM auth_private.outbox o');
+$row = decode_json($row);
+is($message->{message_id}, $row->{id}, "message-id is the row's id");
+is($message->{routing_key}, 'confirm_email', 'the routing key is the kind');
+is($message->{exchange}, 'auth_session', 'the exchange');
+is($message->{content_type}, 'application/json', 'JSON');
+is($message->{delivery_mode}, 2, 'persistent');
+is($body->{$_}, $row->{$_}, "the body's $_") for qw(id kind channel recipient user_id);
+is_deeply($body->{payload}, $row->{payload}, 'the payload');
+is($body->{site_url}, 'https://app.example.org', 'auth_session.site_url');
+like($body->{created_at}, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/, 'created_at in UTC');
+ok($row->{settled_at}, 'the row is settled');
+unlike($log, qr/012345|ada\@|secret/, 'no code, address or password in the log');
+is_deeply([ grep { !eval { decode_json($_) } } split /\n/, $log ], [], 'whose lines are JSON');
+ok((grep { decode_json($_)->{event} eq 'delivered' && decode_json($_)->{id} eq $row->{id} }
+		split /\n/, $log), 'one of them says delivered');
+
+# ---- G8: NOTIFY wakes it and carries nothing
+reset_all();
+my $listener = $node->background_psql('postgres');
+$listener->query_safe('LISTEN auth_session_outbox');
+{
+	my $bridge = start_bridge(@database, '--to', $rabbit->{url}, '--poll', '3600');
+	ok(eventually('up', sub { metric($bridge, 'source_up') }), 'a bridge that polls once an hour');
+	sql(q{SELECT auth.signup('wake@example.org', 'correct horse 9')});
+	ok(eventually('woken', sub { rabbit($rabbit, 'count', 'app') }), 'is woken by a sign-up');
+	my $heard = $listener->query('SELECT 1');
+	like($heard, qr/Asynchronous notification "auth_session_outbox" received from server process/,
+		'G3: another role hears it too');
+	unlike($heard, qr/payload/, 'G3: and hears nothing but that');
+	is(stop($bridge), 0, 'SIGTERM ends it with status 0');
+}
+$listener->quit;
+($message) = map { decode_json($_) } rabbit($rabbit, 'take', 'app');
+like(body_of($message)->{payload}{code}, qr/^\d{6}$/, 'the message has the code');
+
+# ---- a clean stop finishes what is claimed
+reset_all();
+enqueue($node, { count => 3000 });
+{
+	my $bridge = start_bridge(@bridge, '--batch', '500');
+	eventually('the first batch', sub { unsettled() < 3000 });
+	is(stop($bridge), 0, 'SIGTERM under load');
+	my ($n, $ids) = taken();
+	is(claimed(), '0', 'leaves no lease behind');
+	is($n, sql('SELECT count(*) FROM auth_private.outbox WHERE settled_at IS NOT NULL'),
+		'and what it published is settled');
+}
+
+# ---- two bridges share the work
+reset_all();
+enqueue($node, { count => 5000 });
+{
+	my @bridges = map { start_bridge(@bridge, '--batch', '100') } 1, 2;
+	ok(eventually('all settled', sub { unsettled() == 0 }), 'two bridges');
+	my @shares = map { stop($_); metric($_, 'delivered_total') } @bridges;
+	cmp_ok($_, '>', 0, 'each has a share') for @shares;
+	my ($n, $ids) = taken();
+	is($n, 5000, 'no row twice');
+	complete('and every row once', $ids);
+}
+
+# ---- G7: the broker is stopped in the middle of 10,000 and started again
+reset_all();
+enqueue($node, { count => 10000 });
+{
+	my $bridge = start_bridge(@bridge, '--batch', '200');
+	eventually('some delivered', sub { unsettled() < 8000 });
+	stop_rabbit($rabbit);
+	my $left = unsettled();
+	cmp_ok($left, '>', 0, "broker stopped with $left notifications to go");
+	ok(eventually('noticed', sub { metric($bridge, 'sink_failures_total') >= 2 }), 'the bridge notices');
+	start_rabbit($rabbit);
+	ok(eventually('all settled', sub { unsettled() == 0 }), 'started again: the rest is delivered');
+	my ($n, $ids) = taken();
+	complete("all 10,000 arrive, " . ($n - 10000) . " of them twice, with the same id", $ids);
+	is(sql('SELECT max(attempts) FROM auth_private.outbox'), '1', 'each with a single claim');
+
+	# A bridge that waits costs next to nothing.
+	my @stat = split / /, slurp_file("/proc/$bridge->{pid}/stat");
+	cmp_ok($stat[13] + $stat[14], '<', 500, 'and without spinning meanwhile');
+	is(stop($bridge), 0, 'clean stop');
+}
+
+# ---- a hanging broker delays the bridge, never a sign-up or sign-in
+reset_all();
+sql(q{ALTER SYSTEM SET auth_session.require_confirmation = 'none'; SELECT pg_reload_conf()});
+sql(q{SELECT auth.signup('hang@example.org', 'correct horse 9')});
+{
+	my $bridge = start_bridge(@bridge, @quick);
+	ok(eventually('drained', sub { unsettled() == 0 }), 'a bridge at work');
+	kill 'STOP', $rabbit->{pid};
+	enqueue($node, { count => 10 });
+	ok(eventually('claimed', sub { claimed() == 10 }), 'waits for a broker that hangs');
+	is(sql(q{SET statement_timeout = '10s';
+			SELECT count(*) FROM generate_series(1, 5),
+			LATERAL auth.signin('hang@example.org', 'correct horse 9')}), '5',
+		'G7: sign-ins commit all the same');
+	ok(eventually('timed out', sub { metric($bridge, 'sink_failures_total') >= 1 }), 'its wait has an end');
+	kill 'CONT', $rabbit->{pid};
+	ok(eventually('all settled', sub { unsettled() == 0 }), 'and when it goes on, everything is delivered');
+	my ($n, $ids) = taken();
+	complete('nothing is lost', $ids);
+	is(stop($bridge), 0, 'clean stop');
+}
+
+# ---- kill -9 between publish and settle
+reset_all();
+{
+	my $locker = $node->background_psql('postgres');
+	my $bridge = start_bridge(@bridge, '--timeout', '30');
+
+	ok(eventually('up', sub { metric($bridge, 'email_up') }), 'a bridge that is connected');
+	kill 'STOP', $rabbit->{pid};
+	enqueue($node, { count => 20 });
+	ok(eventually('claimed', sub { claimed() == 20 }), 'twenty notifications are published');
+	$locker->query_safe('BEGIN; LOCK TABLE auth_private.outbox IN EXCLUSIVE MODE');
+	kill 'CONT', $rabbit->{pid};
+	ok(eventually('settling', sub {
+		sql(q{SELECT count(*) FROM pg_stat_activity WHERE usename = 'bridge'
+			AND wait_event_type = 'Lock' AND query LIKE '%settle_notifications%'}) }),
+		'confirmed, and their settlement waits');
+	kill_hard($bridge);
+	sql(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'bridge'});
+	$locker->query_safe('ROLLBACK');
+	$locker->quit;
+	is(unsettled(), '20', 'killed with -9: nothing is settled');
+	sql('UPDATE auth_private.outbox SET due_at = now()');    # the lease ends
+	is((run_bridge(@bridge, '--once'))[0], 0, 'another bridge');
+	my ($n, $ids) = taken();
+	is($n, 40, 'delivers them again');
+	complete('under the same ids', $ids);
+	is_deeply([ grep { $_ != 2 } values %$ids ], [], 'each twice');
+}
+
+# ---- the database is restarted under it
+reset_all();
+enqueue($node, { count => 4000 });
+{
+	my $bridge = start_bridge(@bridge, '--batch', '100');
+	eventually('some delivered', sub { unsettled() < 3000 });
+	$node->restart('immediate');
+	ok(eventually('noticed', sub { metric($bridge, 'source_failures_total') }), 'the database crashes under it');
+	ok(eventually('all settled', sub { unsettled() == 0 }), 'it reconnects and goes on');
+	enqueue($node, { recipient => 'after@example.org' });
+	ok(eventually('all settled', sub { unsettled() == 0 }), 'and hears of what comes later');
+	my ($n, $ids) = taken();
+	complete("nothing is lost, " . ($n - 4001) . " came twice, with the same id", $ids);
+	$node->stop('fast');
+	ok(eventually('noticed', sub { metric($bridge, 'source_failures_total') >= 2 }), 'the database is gone');
+	is(stop($bridge), 0, 'SIGTERM then ends it too');
+	$node->start;
+}
+
+# ---- SIGHUP
+{
+	my $conf = write_file("$rabbit->{dir}/bridge.conf", "to = $rabbit->{url}\n", 0600);
+	my $bridge = start_bridge(@database, '--config', $conf, '--poll', '1');
+	my $told = sub { my ($event) = @_; return scalar(() = slurp_file($bridge->{log}) =~ /event=$event\b/g); };
+
+	reset_all();
+	ok(eventually('up', sub { metric($bridge, 'email_up') }), 'a bridge with a configuration file');
+	write_file($conf, "to = nonsense\n");
+	kill 'HUP', $bridge->{pid};
+	ok(eventually('refused', sub { $told->('reload_failed') }), 'SIGHUP with a wrong one is refused');
+	enqueue($node, { recipient => 'old@example.org' });
+	ok(eventually('settled', sub { unsettled() == 0 }), 'and it goes on with the old one');
+	is((taken())[0], 1, 'to the old destination');
+	write_file($conf, "to = file:$rabbit->{dir}/file\n");
+	kill 'HUP', $bridge->{pid};
+	ok(eventually('reloaded', sub { $told->('reloaded') }), 'SIGHUP with a right one');
+	enqueue($node, { recipient => 'new@example.org' });
+	ok(eventually('settled', sub { unsettled() == 0 }), 'takes effect');
+	is((lines("$rabbit->{dir}/file"))[0]{recipient}, 'new@example.org', 'at the new destination');
+	is(stop($bridge), 0, 'clean stop');
+}
+
+# ---- what is wrong with a broker
+sub check_broker
+{
+	my ($what, $expected, $kind, $url, @arguments) = @_;
+	my ($status, undef, $log) = run_bridge(@database, '--to', $url, @arguments, '--check');
+
+	is($status, $expected, $what);
+	like($log, $expected ? qr/check_failed end=amqps?:\S+ kind=$kind/ : qr/check_ok end=amqp/, '  and the log says why');
+	unlike($log, qr/geheim|secret/, '  without the password');
+	return;
+}
+my $tls_url = "amqps://bridge:secret\@localhost:$rabbit->{tls_port}";
+my @trust = ('--ca-file', "$rabbit->{tls}/ca.crt");
+check_broker('a broker that is as it should be', 0, '', $rabbit->{url});
+check_broker('a refused login', 4, 'login', "amqp://bridge:geheim\@127.0.0.1:$rabbit->{port}");
+check_broker('a virtual host that is not there', 4, 'login', "$rabbit->{url}/nowhere");
+check_broker('a broker that is not there', 3, 'unreachable', 'amqp://127.0.0.1:' . free_port());
+check_broker('an exchange of another type', 9, 'topology', "$rabbit->{url}/?exchange=amq.direct");
+check_broker('an exchange that is to be there', 9, 'topology', "$rabbit->{url}/?exchange=mine&declare=no");
+check_broker('amqps', 0, '', $tls_url, @trust);
+check_broker('a certificate that nobody trusts', 5, 'tls', $tls_url);
+check_broker('the certificate of another host', 5, 'tls',
+	"amqps://bridge:secret\@localhost.localdomain:$rabbit->{tls_port}", @trust)
+  if gethostbyname('localhost.localdomain');
+check_broker('amqps to a port without TLS', 5, 'tls', "amqps://bridge:secret\@localhost:$rabbit->{port}", @trust);
+reset_all();
+enqueue($node, { recipient => 'tls@example.org' });
+is((run_bridge(@database, '--to', $tls_url, @trust, '--once'))[0], 0, 'a message over TLS');
+is((taken())[0], 1, 'arrives');
+
+# ---- metrics over HTTP
+{
+	my $port = free_port();
+	my $bridge = start_bridge(@bridge, '--metrics', "127.0.0.1:$port");
+	my $answer;
+
+	ok(eventually('metrics', sub {
+		my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port") or return 0;
+		print $socket "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+		$answer = join '', <$socket>;
+		return $answer =~ /source_up 1/; }), 'metrics over HTTP');
+	like($answer, qr{^HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4}, 'in the text format of Prometheus');
+	like($answer, qr/^# TYPE auth_session_bridge_delivered_total counter$/m, 'with types');
+	is(stop($bridge), 0, 'clean stop');
+}
+
+done_testing();
