@@ -26,6 +26,10 @@ static AsStatement select_update =
     AS_STATEMENT("SELECT " COLUMNS " FROM auth_private.accounts WHERE id = $1 "
                  "FOR NO KEY UPDATE");
 
+static AsStatement select_free =
+    AS_STATEMENT("SELECT " COLUMNS " FROM auth_private.accounts WHERE id = $1 "
+                 "FOR NO KEY UPDATE SKIP LOCKED");
+
 static AsStatement insert =
     AS_STATEMENT("INSERT INTO auth_private.accounts (id, status, email, phone, "
                  "password_hash, info, app, epoch, code_failures, created_at) "
@@ -120,11 +124,15 @@ bool
 as_account_lock(const AsUuid *id, AsAccountLock lock, AsAccount *account)
 {
 	AsArgs args = {0};
-	AsStatement *statement =
-	    lock == AS_ACCOUNT_SHARED ? &select_share : &select_update;
+	AsStatement *const statements[] = {
+	    [AS_ACCOUNT_SHARED] = &select_share,
+	    [AS_ACCOUNT_EXCLUSIVE] = &select_update,
+	    [AS_ACCOUNT_IF_FREE] = &select_free,
+	};
 
 	as_arg_uuid(&args, id);
-	return as_store_run(statement, AS_WRITE, &args, read_account, account) > 0;
+	return as_store_run(statements[lock], AS_WRITE, &args, read_account,
+	                    account) > 0;
 }
 
 bool
@@ -313,7 +321,7 @@ as_account_prune_pending(TimestampTz now, int batch)
 
 		CHECK_FOR_INTERRUPTS();
 		/* Confirmed since it was found? */
-		if (as_account_lock(&ids.ids[i], AS_ACCOUNT_EXCLUSIVE, &account) &&
+		if (as_account_lock(&ids.ids[i], AS_ACCOUNT_IF_FREE, &account) &&
 		    account.status == AS_ACCOUNT_PENDING &&
 		    as_account_delete(&account.id))
 			deleted++;

@@ -103,8 +103,9 @@ typedef struct AsAccount
 
 typedef enum AsAccountLock
 {
-	AS_ACCOUNT_SHARED,   /* FOR SHARE: stays as it is until we commit */
-	AS_ACCOUNT_EXCLUSIVE /* FOR NO KEY UPDATE: is about to change */
+	AS_ACCOUNT_SHARED,    /* FOR SHARE: stays as it is until we commit */
+	AS_ACCOUNT_EXCLUSIVE, /* FOR NO KEY UPDATE: is about to change */
+	AS_ACCOUNT_IF_FREE    /* the same, or false where somebody has it */
 } AsAccountLock;
 
 extern bool as_account_find(const AsUuid *id, AsAccount *account);
