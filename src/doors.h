@@ -127,6 +127,14 @@ extern const AsContext *as_context(void);
 /* The caller's live context; raises what is wrong with it. */
 extern const AsContext *as_context_require(void);
 
+/* ---- signin.c ---- */
+
+/*
+ * Takes back the failed sign-ins of a canonical identifier: those from the
+ * caller's client address, and those that count for all addresses together.
+ */
+extern void as_signin_forgive(const char *identifier);
+
 /* ---- code_try.c: a typed code or a link token against code rows ---- */
 
 /* What proves an address: six digits or so, or a link token. */

@@ -255,7 +255,6 @@ find_reset(Reset *reset)
 static AsFailure
 save_reset(Reset *reset)
 {
-	const char *key = reset->identifier.canonical;
 	AsAccount now;
 
 	if (!as_account_lock(&reset->account.id, AS_ACCOUNT_EXCLUSIVE, &now) ||
@@ -266,7 +265,7 @@ save_reset(Reset *reset)
 	(void) as_session_end_all(&now.id, NULL);
 	as_code_drop_all(&now.id);
 	tell_changed(&now);
-	as_throttle_clear(AS_LIMIT_SIGNIN_ACCOUNT, key, strlen(key));
+	as_signin_forgive(reset->identifier.canonical);
 	return AS_OK;
 }
 

@@ -57,6 +57,36 @@ return_tickets(SignIn *signin)
 }
 
 /*
+ * The key of an account's failures from one client address. Limits by address
+ * are for addresses that a trusted proxy told: any other counts as one.
+ */
+static StringInfoData
+account_address_key(const char *identifier)
+{
+	static const uint8 no_address[sizeof(((AsRequest *) 0)->address_key)] = {0};
+	const AsRequest *request = as_request();
+	StringInfoData key;
+
+	initStringInfo(&key);
+	appendBinaryStringInfo(&key,
+	                       (const char *) (request->has_client_address
+	                                           ? request->address_key
+	                                           : no_address),
+	                       sizeof(no_address));
+	appendStringInfoString(&key, identifier);
+	return key;
+}
+
+void
+as_signin_forgive(const char *identifier)
+{
+	StringInfoData both = account_address_key(identifier);
+
+	as_throttle_clear(AS_LIMIT_SIGNIN_ACCOUNT_ADDRESS, both.data, both.len);
+	as_throttle_clear(AS_LIMIT_SIGNIN_ACCOUNT, identifier, strlen(identifier));
+}
+
+/*
  * Counts the attempt as a failure before anything is known of it; a success
  * takes its own count back.
  */
@@ -68,16 +98,8 @@ count_attempt(SignIn *signin)
 	size_t length = strlen(account);
 	int rate = auth_session_signin_rate_per_account;
 	int window = auth_session_rate_window;
-	StringInfoData both;
+	StringInfoData both = account_address_key(account);
 
-	initStringInfo(&both);
-	appendBinaryStringInfo(&both, (const char *) request->address_key,
-	                       sizeof(request->address_key));
-	appendBinaryStringInfo(&both, account, (int) length);
-
-	/* Limits by address are for addresses that a trusted proxy told. */
-	if (!request->has_client_address)
-		memset(both.data, 0, sizeof(request->address_key));
 	if (as_throttle_take(AS_LIMIT_SIGNIN_ACCOUNT_ADDRESS, both.data, both.len,
 	                     rate, window, &signin->tickets[0],
 	                     &signin->retry_after_s) &&
