@@ -1,0 +1,198 @@
+-- How often one may try: counted in shared memory, where no rollback reaches.
+-- The counts are by identifier and client address; each test has its own.
+\ir helper/common.psql
+
+BEGIN;
+SELECT plan(60);
+
+-- A documentation address (RFC 5737, RFC 3849) that no other run used lately.
+SELECT ('x' || lpad(:'run', 16, '0'))::bit(64)::bigint AS serial \gset
+CREATE FUNCTION pg_temp.ipv4(number integer) RETURNS text LANGUAGE sql AS $$
+	SELECT format('10.%s.%s.%s', (serial >> 8) & 255, serial & 255, number)
+	FROM (SELECT ('x' || lpad(current_setting('pgtap.run'), 16, '0'))::bit(64)::bigint AS serial) AS run
+$$;
+CREATE FUNCTION pg_temp.ipv6(network integer, host text) RETURNS text LANGUAGE sql AS $$
+	SELECT format('2001:db8:%s:%s:%s', to_hex(serial & 65535), to_hex(network), host)
+	FROM (SELECT ('x' || lpad(current_setting('pgtap.run'), 16, '0'))::bit(64)::bigint AS serial) AS run
+$$;
+CREATE FUNCTION pg_temp.from_address(address text) RETURNS text LANGUAGE sql AS $$
+	SELECT set_config('request.headers', json_build_object('x-forwarded-for', address)::text, true)
+$$;
+CREATE FUNCTION pg_temp.try(address text, password text DEFAULT 'a wrong password') RETURNS text LANGUAGE sql AS $$
+	SELECT coalesce(pg_temp.failure(format('SELECT auth.signin(%L, %L)', address, password)) ->> 'detail', 'signed in')
+$$;
+-- The answers to so many wrong tries: how often which.
+CREATE FUNCTION pg_temp.tries(address text, times integer) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+	answers jsonb := '{}';
+	answer text;
+BEGIN
+	FOR n IN 1 .. times LOOP
+		answer := pg_temp.try(address);
+		answers := answers || jsonb_build_object(answer, coalesce((answers ->> answer)::int, 0) + 1);
+	END LOOP;
+	RETURN answers;
+END
+$$;
+
+-- ---- ten failures of one account ----
+
+SELECT pg_temp.account(pg_temp.email('Ada')) AS ada \gset
+SELECT is(pg_temp.tries(pg_temp.email('ada'), 12), '{"invalid_credentials": 10, "throttled": 2}', 'B4: of twelve wrong passwords ten are looked at');
+SELECT pg_temp.raises(format('SELECT auth.signin(%L, %L)', pg_temp.email('ada'), pg_temp.password()),
+	'throttled', 'B4: then the right one isn''t, either, for so many seconds', '^[1-9][0-9]{0,2}$');
+SELECT is(pg_temp.tries(pg_temp.email('nobody'), 12), '{"invalid_credentials": 10, "throttled": 2}', 'B1: an unknown account is treated alike');
+SELECT is(pg_temp.failure(format('SELECT auth.signin(%L, %L)', pg_temp.email('nobody'), 'a wrong password')) - 'hint',
+	pg_temp.failure(format('SELECT auth.signin(%L, %L)', pg_temp.email('ada'), pg_temp.password())) - 'hint', 'B1: in the same words');
+SELECT auth.signup(pg_temp.email('pending'), pg_temp.password()) \g /dev/null
+SELECT is(pg_temp.tries(pg_temp.email('pending'), 12), '{"invalid_credentials": 10, "throttled": 2}', 'B1: and so is a pending one');
+SELECT is(pg_temp.try(twin), 'throttled', 'B9: all spellings of an address have one count: ' || twin)
+FROM unnest(ARRAY[upper(pg_temp.email('ada')), replace(pg_temp.email('ada'), 'pgtap', 'PGTAP')]) AS twin;
+SELECT pg_temp.account(pg_temp.email('kassandra')) AS kassandra \gset
+SELECT is(pg_temp.tries(replace(pg_temp.email('kassandra'), 'k', U&'\212A'), 5) || pg_temp.tries(replace(pg_temp.email('kassandra'), 's', U&'\017F'), 6),
+	'{"invalid_credentials": 5, "throttled": 1}', 'B9: also those with the Kelvin sign and the long s');
+
+-- ---- a success counts nothing ----
+
+SELECT pg_temp.account(pg_temp.email('bob')) AS bob \gset
+SELECT is(string_agg(DISTINCT pg_temp.try(pg_temp.email('bob'), pg_temp.password()), ','), 'signed in', 'B4: twelve right passwords count as nothing')
+FROM generate_series(1, 12);
+SELECT is(pg_temp.tries(pg_temp.email('bob'), 9), '{"invalid_credentials": 9}', 'B4: nine wrong ones');
+SELECT is(pg_temp.try(pg_temp.email('bob'), pg_temp.password()), 'signed in', 'B4: leave room for a right one');
+SELECT is(pg_temp.tries(pg_temp.email('bob'), 2), '{"invalid_credentials": 1, "throttled": 1}', 'B4: which takes back its own count only');
+
+-- ---- no rollback gives a try back (B6) ----
+
+SELECT pg_temp.account(pg_temp.email('cyd')) AS cyd \gset
+SAVEPOINT attack;
+SELECT is(pg_temp.tries(pg_temp.email('cyd'), 10), '{"invalid_credentials": 10}', 'B6: ten wrong passwords');
+ROLLBACK TO attack;
+SELECT is(pg_temp.try(pg_temp.email('cyd'), pg_temp.password()), 'throttled', 'B6: count after ROLLBACK TO SAVEPOINT');
+SELECT pg_temp.comes_true(format($$SELECT count(*) = 10 FROM auth_admin.audit_log WHERE user_id = %L AND action = 'signin'
+		AND result = 'invalid_credentials'$$, :'cyd'), 'B6: and each is in the audit log');
+SELECT results_eq(format($$SELECT count(*) FROM auth_admin.audit_log WHERE user_id = %L AND result = 'throttled'$$, :'cyd'), ARRAY[0::bigint],
+	'what cost no hash is counted, not recorded');
+-- As PostgREST's ?select= does: the statement fails after the function answered.
+SELECT pg_temp.account(pg_temp.email('cast')) AS cast \gset
+SELECT is(string_agg(DISTINCT pg_temp.failure(format('SELECT (auth.signin(%L, %L)).token_type::int', pg_temp.email('cast'), pg_temp.password())) ->> 'sqlstate', ','),
+	'22P02', 'B6: a caller can spoil its own sign-in') FROM generate_series(1, 3);
+SELECT is((SELECT count(*) FROM auth_private.sessions WHERE user_id = :'cast'), 0::bigint, 'B6: and then has none');
+
+-- ---- client addresses ----
+
+SET LOCAL auth_session.trusted_proxies = 1;
+SELECT pg_temp.account(pg_temp.email('dan')) AS dan \gset
+SELECT pg_temp.from_address(pg_temp.ipv4(1)) \g /dev/null
+SELECT is(pg_temp.tries(pg_temp.email('dan'), 11), '{"invalid_credentials": 10, "throttled": 1}', 'B7: ten failures from one address');
+SELECT pg_temp.from_address('::ffff:' || pg_temp.ipv4(1)) \g /dev/null
+SELECT is(pg_temp.try(pg_temp.email('dan')), 'throttled', 'B8: an IPv4 address in IPv6 is the same');
+SELECT pg_temp.from_address(format('%s, %s', pg_temp.ipv4(2), pg_temp.ipv4(1))) \g /dev/null
+SELECT is(pg_temp.try(pg_temp.email('dan')), 'throttled', 'B8: what a client put before it is ignored');
+SELECT pg_temp.from_address(pg_temp.ipv4(2)) \g /dev/null
+SELECT is(pg_temp.try(pg_temp.email('dan'), pg_temp.password()), 'signed in', 'B7: the owner gets in from another address at once');
+SELECT pg_temp.from_address(pg_temp.ipv6(1, ':1')) \g /dev/null
+SELECT is(pg_temp.tries(pg_temp.email('dan'), 10), '{"invalid_credentials": 10}', 'B8: ten failures from an IPv6 address');
+CREATE FUNCTION pg_temp.try_from(client text, address text, password text DEFAULT 'a wrong password') RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM pg_temp.from_address(client);
+	RETURN pg_temp.try(address, password);
+END
+$$;
+SELECT is(pg_temp.try_from(client, pg_temp.email('dan')), 'throttled', 'B8: and so from its whole /64: ' || client)
+FROM unnest(ARRAY[pg_temp.ipv6(1, '0:0:0:1'), upper(pg_temp.ipv6(1, ':abcd')), pg_temp.ipv6(1, 'ffff:ffff:ffff:ffff'), pg_temp.ipv6(1, '0:0:192.0.2.1')]) AS client;
+SELECT is(pg_temp.try_from(pg_temp.ipv6(2, ':1'), pg_temp.email('dan'), pg_temp.password()), 'signed in', 'B8: the next /64 is another');
+
+-- A hundred failures of one account from all addresses together.
+SELECT pg_temp.account(pg_temp.email('spread')) AS spread \gset
+SET LOCAL auth_session.signin_rate_per_account = 1;
+SELECT is(string_agg(pg_temp.try_from(pg_temp.ipv4(100 + n), pg_temp.email('spread')), ',' ORDER BY n), rtrim(repeat('invalid_credentials,', 10), ','),
+	'B4: ten failures, each from another address') FROM generate_series(1, 10) AS n;
+SELECT is(pg_temp.try_from(pg_temp.ipv4(120), pg_temp.email('spread'), pg_temp.password()), 'throttled',
+	'B4: ten times the rate is the limit from all addresses together');
+RESET auth_session.signin_rate_per_account;
+
+-- One address at many accounts.
+SET LOCAL auth_session.signin_rate_per_address = 3;
+SELECT is(string_agg(pg_temp.try_from(pg_temp.ipv4(3), pg_temp.email('stuffed' || n)), ',' ORDER BY n),
+	'invalid_credentials,invalid_credentials,invalid_credentials,throttled,throttled', 'B4: an address may fail so often, at whatever accounts')
+FROM generate_series(1, 5) AS n;
+SELECT is(pg_temp.try_from(pg_temp.ipv4(3), pg_temp.email('dan'), pg_temp.password()), 'throttled', 'B4: and then tries no other');
+SELECT is(pg_temp.try_from(pg_temp.ipv4(4), pg_temp.email('dan'), pg_temp.password()), 'signed in', 'B7: which is nothing to another address');
+SET LOCAL auth_session.trusted_proxies = 0;
+SELECT is(pg_temp.try_from(pg_temp.ipv4(3), pg_temp.email('dan'), pg_temp.password()), 'signed in', 'B8: without a trusted proxy the header is ignored');
+SET LOCAL auth_session.trusted_proxies = 2;
+SELECT is(pg_temp.try_from(format('%s, %s', pg_temp.ipv4(3), pg_temp.ipv4(9)), pg_temp.email('dan'), pg_temp.password()), 'throttled',
+	'B8: with two proxies the second from the right counts');
+SELECT is(pg_temp.try_from(format('%s, %s', pg_temp.ipv4(9), pg_temp.ipv4(3)), pg_temp.email('dan'), pg_temp.password()), 'signed in',
+	'B8: and not the first');
+SELECT is(pg_temp.try_from(pg_temp.ipv4(3), pg_temp.email('dan'), pg_temp.password()), 'signed in', 'B8: where there are fewer, none does');
+SET LOCAL auth_session.trusted_proxies = 1;
+SELECT is(pg_temp.try_from(bad, pg_temp.email('dan'), pg_temp.password()), 'signed in', 'B8: what is no address is none: ' || what)
+FROM (VALUES ('', 'empty'), (pg_temp.ipv4(3) || ',', 'an empty entry'), ('unknown', 'a word'), (pg_temp.ipv4(3) || ':1234', 'with a port'),
+	('999.1.1.1', 'out of range'), (repeat('1', 10000), 'endless')) AS none (bad, what);
+RESET auth_session.signin_rate_per_address;
+
+-- ---- the window ----
+
+SELECT pg_temp.account(pg_temp.email('eve')) AS eve \gset
+SET LOCAL auth_session.trusted_proxies = 0;
+SET LOCAL auth_session.rate_window = 2;
+SET LOCAL auth_session.signin_rate_per_account = 1;
+CREATE FUNCTION pg_temp.locked_out(address text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	answer text;
+	seconds text;
+BEGIN
+	-- Across the edge of a window the limit can pass twice.
+	FOR n IN 1 .. 3 LOOP
+		answer := pg_temp.try(address);
+		EXIT WHEN answer = 'throttled';
+	END LOOP;
+	RETURN answer;
+END
+$$;
+SELECT is(pg_temp.locked_out(pg_temp.email('eve')), 'throttled', 'B7: who is locked out');
+SELECT pg_temp.comes_true(format('SELECT pg_temp.try(%L, pg_temp.password()) = %L', pg_temp.email('eve'), 'signed in'),
+	'B7: gets in again when the window has passed');
+SET LOCAL auth_session.signin_rate_per_account = 0;
+SELECT is(pg_temp.tries(pg_temp.email('eve'), 12), '{"invalid_credentials": 12}', 'a rate of 0 is none');
+RESET auth_session.signin_rate_per_account;
+RESET auth_session.rate_window;
+
+-- ---- a reset clears it (B7) ----
+
+SELECT pg_temp.account(pg_temp.email('fay')) AS fay \gset
+SELECT pg_temp.tries(pg_temp.email('fay'), 11) \g /dev/null
+SELECT is(pg_temp.try(pg_temp.email('fay'), pg_temp.password()), 'throttled', 'B7: a locked-out owner');
+SELECT lives_ok(format('SELECT auth.request_password_reset(%L)', pg_temp.email('fay')), 'B7: can still ask for a reset');
+SELECT lives_ok(format('SELECT auth.reset_password(%L, %L, %L)', pg_temp.email('fay'), pg_temp.code(pg_temp.email('fay'), 'password_reset'), 'a new good one'),
+	'B7: use it');
+SELECT is(pg_temp.try(pg_temp.email('fay'), 'a new good one'), 'signed in', 'B7: and sign in at once');
+
+-- ---- sign-ups ----
+
+SET LOCAL auth_session.trusted_proxies = 1;
+SET LOCAL auth_session.signup_rate_per_address = 2;
+CREATE FUNCTION pg_temp.signs_up(client text, address text, password text DEFAULT pg_temp.password()) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM pg_temp.from_address(client);
+	RETURN coalesce(pg_temp.failure(format('SELECT auth.signup(%L, %L)', address, password)) ->> 'detail', 'signed up');
+END
+$$;
+SELECT is(string_agg(pg_temp.signs_up(pg_temp.ipv4(5), pg_temp.email('new' || n)), ',' ORDER BY n), 'signed up,signed up,throttled',
+	'C14: an address may sign up so often') FROM generate_series(1, 3) AS n;
+SELECT pg_temp.raises(format('SELECT auth.signup(%L, %L)', pg_temp.email('new4'), pg_temp.password()), 'throttled', 'C14: and is told for how long not', '^[1-9][0-9]{0,2}$');
+SELECT is(pg_temp.signs_up(pg_temp.ipv4(6), pg_temp.email('new5')), 'signed up', 'C14: which is nothing to another');
+SELECT is(pg_temp.signs_up(NULL, pg_temp.email('new6')), 'signed up', 'C14: and for the header''s addresses only') FROM generate_series(1, 3);
+RESET auth_session.signup_rate_per_address;
+
+-- ---- messages to one address ----
+
+SELECT is(string_agg(pg_temp.signs_up(pg_temp.ipv4(10 + n), pg_temp.email('mailed')), ',' ORDER BY n), rtrim(repeat('signed up,', 5), ',') || ',throttled',
+	'C14: five messages go to one address, whoever asks') FROM generate_series(1, 6) AS n;
+SELECT is(pg_temp.signs_up(pg_temp.ipv4(20), upper(pg_temp.email('mailed'))), 'throttled', 'B9: and however it is spelt');
+SELECT is(pg_temp.signs_up(pg_temp.ipv4(20), pg_temp.email('other')), 'signed up', 'C14: which is nothing to another');
+SELECT is((SELECT count(*) FROM auth_private.outbox WHERE recipient = pg_temp.email('mailed')), 5::bigint, 'C14: five are in the outbox');
+
+SELECT * FROM finish();
+ROLLBACK;
