@@ -255,6 +255,17 @@ extern uint64 as_store_run(AsStatement *statement, AsAccess access,
                            const AsArgs *args, AsRowReader reader, void *into);
 
 /*
+ * Looks for the row with two uuids as its primary key, in a table of
+ * auth_private whose first three columns are uuids and the first two its key,
+ * and copies the third. As AS_READ sees it, but without the executor, for the
+ * one look-up that every request makes; and only among the rows that this
+ * server holds itself, so false must mean no more than "look properly".
+ */
+extern bool as_store_probe(const char *table, const char *primary_key,
+                           const AsUuid *first, const AsUuid *second,
+                           AsUuid *third);
+
+/*
  * Takes an exclusive lock on a value that need not have a row yet, until the
  * transaction ends: table is a relation of auth_private, key any number. The
  * first in the lock order, before any account. AS_BUSY after lock_wait.

@@ -21,11 +21,6 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
-static AsStatement select_cached =
-    AS_STATEMENT_QUALIFIED("SELECT jti FROM auth_private.token_cache WHERE "
-                           "user_id OPERATOR(pg_catalog.=) $1 AND "
-                           "session_id OPERATOR(pg_catalog.=) $2");
-
 static AsStatement select_jti = AS_STATEMENT_QUALIFIED(
     "SELECT jti, expires_at FROM auth_private.sessions WHERE "
     "user_id OPERATOR(pg_catalog.=) $1 AND id OPERATOR(pg_catalog.=) $2");
@@ -149,12 +144,6 @@ typedef struct Jti
 } Jti;
 
 static void
-read_cached(const AsRow *row, void *into)
-{
-	as_row_uuid(row, 1, &((Jti *) into)->jti);
-}
-
-static void
 read_jti(const AsRow *row, void *into)
 {
 	as_row_uuid(row, 1, &((Jti *) into)->jti);
@@ -177,9 +166,13 @@ as_session_check(const AsUuid *user_id, const AsUuid *id, const AsUuid *jti,
 	as_arg_uuid(&args, user_id);
 	as_arg_uuid(&args, id);
 
-	/* On a standby an unlogged table can't even be planned for. */
+	/*
+	 * On a standby an unlogged table can't be read. Where the table is spread
+	 * over other servers, nothing is found here and the session decides.
+	 */
 	if (!RecoveryInProgress() &&
-	    as_store_run(&select_cached, AS_READ, &args, read_cached, &found) > 0 &&
+	    as_store_probe("token_cache", "token_cache_pkey", user_id, id,
+	                   &found.jti) &&
 	    same_uuid(&found.jti, jti))
 		return AS_OK;
 

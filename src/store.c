@@ -16,8 +16,11 @@
  */
 #include "ground.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/parallel.h"
+#include "access/stratnum.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
@@ -26,8 +29,10 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/uuid.h"
 
@@ -186,6 +191,38 @@ as_store_run(AsStatement *statement, AsAccess access, const AsArgs *args,
 	}
 	PG_END_TRY();
 	frame_leave(&frame);
+	return found;
+}
+
+bool
+as_store_probe(const char *table, const char *primary_key, const AsUuid *first,
+               const AsUuid *second, AsUuid *third)
+{
+	Relation relation = table_open(as_store_relation(table), AccessShareLock);
+	Snapshot snapshot = RegisterSnapshot(snapshot_for(AS_READ));
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple tuple;
+	bool is_null;
+	bool found;
+
+	ScanKeyInit(&key[0], 1, BTEqualStrategyNumber, F_UUID_EQ,
+	            PointerGetDatum(first));
+	ScanKeyInit(&key[1], 2, BTEqualStrategyNumber, F_UUID_EQ,
+	            PointerGetDatum(second));
+	scan = systable_beginscan(relation, as_store_relation(primary_key), true,
+	                          snapshot, 2, key);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
+		memcpy(third->bytes,
+		       DatumGetUUIDP(
+		           heap_getattr(tuple, 3, RelationGetDescr(relation), &is_null))
+		           ->data,
+		       sizeof(third->bytes));
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(relation, AccessShareLock);
 	return found;
 }
 
