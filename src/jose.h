@@ -34,13 +34,13 @@ extern bool as_algorithm_is_hmac(AsAlgorithm algorithm);
 #define AS_BASE64URL_CHARS(n) (((n) / 3) * 4 + ((n) % 3 * 8 + 5) / 6)
 #define AS_BASE64URL_BYTES(n) ((n) / 4 * 3 + 2)
 
-/* Room that the encoder needs for n bytes: whole groups and a NUL. */
-#define AS_BASE64URL_ROOM(n) (((n) + 2) / 3 * 4 + 1)
+/* Room that the encoder needs for n bytes: the characters and a NUL. */
+#define AS_BASE64URL_ROOM(n) (AS_BASE64URL_CHARS(n) + 1)
 
 /*
  * Writes the characters and a NUL into out, which has AS_BASE64URL_ROOM
  * bytes; answers the number of characters. For what is no key: its time
- * depends on the data (libsodium's does not, at eight times the cost).
+ * depends on the data (libsodium's does not, at ten times the cost).
  */
 extern size_t as_base64url_encode(const void *bytes, size_t length, char *out);
 

@@ -47,7 +47,13 @@ struct AsKey
 	EVP_PKEY_CTX *verifier;
 	EVP_MD_CTX *digest;
 	EVP_MD *sha256;
+	EVP_MD_CTX *ed_signer;
+	EVP_MD_CTX *ed_verifier;
 };
+
+/* EVP_DigestSignInit and EVP_DigestVerifyInit. */
+typedef int (*DigestInit)(EVP_MD_CTX *context, EVP_PKEY_CTX **pkey_context,
+                          const EVP_MD *type, ENGINE *engine, EVP_PKEY *pkey);
 
 static const struct
 {
@@ -72,6 +78,7 @@ static bool verify_digest(AsKey *key, const void *data, size_t length,
                           const uint8_t *signature, size_t signature_length);
 static bool verify_ed25519(AsKey *key, const void *data, size_t length,
                            const uint8_t *signature);
+static bool ed25519_context(EVP_MD_CTX **kept, DigestInit init, EVP_PKEY *pkey);
 static bool hash(AsKey *key, const void *data, size_t length,
                  uint8_t out[SHA256_BYTES]);
 static EVP_PKEY_CTX *digest_context(AsKey *key, bool for_signing);
@@ -202,14 +209,16 @@ as_key_adopt(AsAlgorithm algorithm, EVP_PKEY *pkey, bool is_private)
 	key->is_private = is_private;
 	key->signature_length = signature_length;
 	key->pkey = pkey;
-	key->digest = EVP_MD_CTX_new();
 	if (algorithm != AS_EDDSA)
-		key->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-	if (key->digest == NULL || (algorithm != AS_EDDSA && key->sha256 == NULL))
 	{
-		as_key_free(key);
-		ERR_clear_error();
-		return NULL;
+		key->digest = EVP_MD_CTX_new();
+		key->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+		if (key->digest == NULL || key->sha256 == NULL)
+		{
+			as_key_free(key);
+			ERR_clear_error();
+			return NULL;
+		}
 	}
 	return key;
 }
@@ -317,6 +326,8 @@ as_key_free(AsKey *key)
 	EVP_PKEY_CTX_free(key->signer);
 	EVP_PKEY_CTX_free(key->verifier);
 	EVP_MD_CTX_free(key->digest);
+	EVP_MD_CTX_free(key->ed_signer);
+	EVP_MD_CTX_free(key->ed_verifier);
 	EVP_MD_free(key->sha256);
 	EVP_PKEY_free(key->pkey);
 	OPENSSL_free(key);
@@ -451,8 +462,8 @@ sign_ed25519(AsKey *key, const void *data, size_t length, uint8_t *out)
 {
 	size_t written = ED25519_SIGNATURE;
 
-	if (EVP_DigestSignInit(key->digest, NULL, NULL, NULL, key->pkey) != 1 ||
-	    EVP_DigestSign(key->digest, out, &written, data, length) != 1)
+	if (!ed25519_context(&key->ed_signer, EVP_DigestSignInit, key->pkey) ||
+	    EVP_DigestSign(key->ed_signer, out, &written, data, length) != 1)
 		return 0;
 	return written;
 }
@@ -461,10 +472,26 @@ static bool
 verify_ed25519(AsKey *key, const void *data, size_t length,
                const uint8_t *signature)
 {
-	return EVP_DigestVerifyInit(key->digest, NULL, NULL, NULL, key->pkey) ==
-	           1 &&
-	       EVP_DigestVerify(key->digest, signature, ED25519_SIGNATURE, data,
-	                        length) == 1;
+	return ed25519_context(&key->ed_verifier, EVP_DigestVerifyInit,
+	                       key->pkey) &&
+	       EVP_DigestVerify(key->ed_verifier, signature, ED25519_SIGNATURE,
+	                        data, length) == 1;
+}
+
+/*
+ * Makes a context ready for the next message. Ed25519 keeps no state from
+ * one to the next, and OpenSSL 3.0 takes the same context again; later ones
+ * want it initialised each time.
+ */
+static bool
+ed25519_context(EVP_MD_CTX **kept, DigestInit init, EVP_PKEY *pkey)
+{
+	if (*kept != NULL && OPENSSL_version_major() == 3 &&
+	    OPENSSL_version_minor() == 0)
+		return true;
+	if (*kept == NULL)
+		*kept = EVP_MD_CTX_new();
+	return *kept != NULL && init(*kept, NULL, NULL, NULL, pkey) == 1;
 }
 
 static bool

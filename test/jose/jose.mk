@@ -4,7 +4,8 @@
 #   make check-jose      vectors and attacks, as TAP (test/t/jose.pl runs it)
 #   make fuzz            libFuzzer on the verifier with clang, AddressSanitizer
 #                        and UBSan; FUZZ_SECONDS=60
-#   make bench-jose      the figures of HS256, ES256 and EdDSA, in one run
+#
+# Their figures are of `make bench`, which builds $(JOSE_OUT)/jose-bench.
 
 TOOLS = $(addprefix src/,json_reader.c base64url.c key.c jwk.c jwt.c claims.c \
 	random_id.c key_seal.c)
@@ -20,7 +21,7 @@ TOOL_LIBS = -L$(shell $(PG_CONFIG) --pkglibdir) -L$(shell $(PG_CONFIG) --libdir)
 	-lpgcommon -lpgport $(shell $(PKG_CONFIG) --libs libsodium libcrypto) -lm -lpthread
 TOOL_HEADERS = $(wildcard src/*.h test/jose/*.h)
 
-.PHONY: check-jose fuzz bench-jose
+.PHONY: check-jose fuzz
 
 $(JOSE_OUT)/jose-check: $(TOOLS) test/jose/check.c test/jose/attacks.c $(TOOL_HEADERS)
 	$(CC) -O1 $(TOOL_CFLAGS) -Itest/jose -o $@ $(filter %.c,$^) $(TOOL_LIBS)
@@ -39,3 +40,6 @@ fuzz: $(JOSE_OUT)/jose-fuzz
 	"$(abspath $(JOSE_OUT)/jose-fuzz)" -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
 		-max_len=8192 -dict="$(abspath test/fuzz/dictionary)" -print_final_stats=1 \
 		"$$dir" "$(abspath test/fuzz/corpus)"
+
+$(JOSE_OUT)/jose-bench: $(TOOLS) test/bench/jose.c $(TOOL_HEADERS)
+	$(CC) -O2 $(TOOL_CFLAGS) -o $@ $(filter %.c,$^) $(TOOL_LIBS)
