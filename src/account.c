@@ -11,24 +11,20 @@
 
 #include "miscadmin.h"
 
-#define COLUMNS                                                          \
-	"id, status, email, phone, email_confirmed_at, phone_confirmed_at, " \
-	"pending_email, pending_phone, password_hash, info, app, epoch, "    \
-	"code_failures, banned_until, created_at"
+static AsStatement select_one = AS_STATEMENT(
+    "SELECT " AS_ACCOUNT_COLUMNS " FROM auth_private.accounts WHERE id = $1");
 
-static AsStatement select_one =
-    AS_STATEMENT("SELECT " COLUMNS " FROM auth_private.accounts WHERE id = $1");
+static AsStatement select_share =
+    AS_STATEMENT("SELECT " AS_ACCOUNT_COLUMNS
+                 " FROM auth_private.accounts WHERE id = $1 FOR SHARE");
 
-static AsStatement select_share = AS_STATEMENT(
-    "SELECT " COLUMNS " FROM auth_private.accounts WHERE id = $1 FOR SHARE");
+static AsStatement select_update = AS_STATEMENT(
+    "SELECT " AS_ACCOUNT_COLUMNS " FROM auth_private.accounts WHERE id = $1 "
+    "FOR NO KEY UPDATE");
 
-static AsStatement select_update =
-    AS_STATEMENT("SELECT " COLUMNS " FROM auth_private.accounts WHERE id = $1 "
-                 "FOR NO KEY UPDATE");
-
-static AsStatement select_free =
-    AS_STATEMENT("SELECT " COLUMNS " FROM auth_private.accounts WHERE id = $1 "
-                 "FOR NO KEY UPDATE SKIP LOCKED");
+static AsStatement select_free = AS_STATEMENT(
+    "SELECT " AS_ACCOUNT_COLUMNS " FROM auth_private.accounts WHERE id = $1 "
+    "FOR NO KEY UPDATE SKIP LOCKED");
 
 static AsStatement insert =
     AS_STATEMENT("INSERT INTO auth_private.accounts (id, status, email, phone, "
@@ -85,30 +81,35 @@ status_of(const char *name)
 	elog(ERROR, "unknown account status \"%s\"", name);
 }
 
-static void
-read_account(const AsRow *row, void *into)
+void
+as_account_read(const AsRow *row, int first, AsAccount *account)
 {
-	AsAccount *account = into;
 	char *hash;
 
 	memset(account, 0, sizeof(*account));
-	as_row_uuid(row, 1, &account->id);
-	account->status = status_of(as_row_text(row, 2));
-	account->email = as_row_text(row, 3);
-	account->phone = as_row_text(row, 4);
-	account->email_confirmed_at = as_row_time(row, 5);
-	account->phone_confirmed_at = as_row_time(row, 6);
-	account->pending_email = as_row_text(row, 7);
-	account->pending_phone = as_row_text(row, 8);
-	hash = as_row_text(row, 9);
+	as_row_uuid(row, first, &account->id);
+	account->status = status_of(as_row_text(row, first + 1));
+	account->email = as_row_text(row, first + 2);
+	account->phone = as_row_text(row, first + 3);
+	account->email_confirmed_at = as_row_time(row, first + 4);
+	account->phone_confirmed_at = as_row_time(row, first + 5);
+	account->pending_email = as_row_text(row, first + 6);
+	account->pending_phone = as_row_text(row, first + 7);
+	hash = as_row_text(row, first + 8);
 	if (hash != NULL)
 		strlcpy(account->hash.phc, hash, sizeof(account->hash.phc));
-	account->info = as_row_jsonb(row, 10);
-	account->app = as_row_jsonb(row, 11);
-	account->epoch = as_row_int8(row, 12);
-	account->code_failures = as_row_int(row, 13);
-	account->banned_until = as_row_time(row, 14);
-	account->created_at = as_row_time(row, 15);
+	account->info = as_row_jsonb(row, first + 9);
+	account->app = as_row_jsonb(row, first + 10);
+	account->epoch = as_row_int8(row, first + 11);
+	account->code_failures = as_row_int(row, first + 12);
+	account->banned_until = as_row_time(row, first + 13);
+	account->created_at = as_row_time(row, first + 14);
+}
+
+static void
+read_account(const AsRow *row, void *into)
+{
+	as_account_read(row, 1, into);
 }
 
 bool

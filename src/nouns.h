@@ -101,6 +101,17 @@ typedef struct AsAccount
 	TimestampTz created_at;
 } AsAccount;
 
+/* The columns of a statement over accounts, as as_account_read takes them. */
+#define AS_ACCOUNT_COLUMNS                                                  \
+	"accounts.id, accounts.status, accounts.email, accounts.phone, "        \
+	"accounts.email_confirmed_at, accounts.phone_confirmed_at, "            \
+	"accounts.pending_email, accounts.pending_phone, "                      \
+	"accounts.password_hash, accounts.info, accounts.app, accounts.epoch, " \
+	"accounts.code_failures, accounts.banned_until, accounts.created_at"
+
+/* Reads them, the first being column first of the row. */
+extern void as_account_read(const AsRow *row, int first, AsAccount *account);
+
 typedef enum AsAccountLock
 {
 	AS_ACCOUNT_SHARED,    /* FOR SHARE: stays as it is until we commit */
@@ -186,11 +197,12 @@ extern bool as_session_find(const AsUuid *user_id, const AsUuid *id,
 
 /*
  * Makes next the current refresh token if presented is it and the session
- * has not expired; a new jti, a new expiry, and session as it then is.
- * Durable. False when nothing was changed.
+ * has not expired; a new jti, a new expiry, and session as it then is, with
+ * its account. Durable. False when nothing was changed.
  */
 extern bool as_session_renew(const AsRefreshToken *presented,
-                             const AsRefreshToken *next, AsSession *session);
+                             const AsRefreshToken *next, AsSession *session,
+                             AsAccount *account);
 
 /*
  * Whether jti is live: AS_OK, AS_TOKEN_EXPIRED (replaced by a renewal),

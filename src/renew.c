@@ -72,19 +72,6 @@ check_context(Renew *renew)
 	return AS_USER_MISMATCH;
 }
 
-static AsFailure
-load_account(Renew *renew)
-{
-	if (!as_account_find(&renew->presented.user_id, &renew->account) ||
-	    renew->account.status == AS_ACCOUNT_PENDING ||
-	    as_account_is_banned(&renew->account, GetCurrentTimestamp()))
-	{
-		renew->event.reason = AS_REASON_SESSION_GONE;
-		return AS_SESSION_REVOKED;
-	}
-	return AS_OK;
-}
-
 static bool
 is_within_grace(const Renew *renew)
 {
@@ -104,7 +91,9 @@ classify(Renew *renew)
 	AsSession *session = &renew->session;
 	AsDigest successor;
 
-	if (!as_session_find(&presented->user_id, &presented->session_id, session))
+	if (!as_session_find(&presented->user_id, &presented->session_id,
+	                     session) ||
+	    !as_account_find(&presented->user_id, &renew->account))
 	{
 		renew->event.reason = AS_REASON_SESSION_GONE;
 		return AS_SESSION_REVOKED;
@@ -132,9 +121,21 @@ classify(Renew *renew)
 static AsFailure
 rotate(Renew *renew)
 {
-	if (as_session_renew(&renew->presented, &renew->next, &renew->session))
+	if (as_session_renew(&renew->presented, &renew->next, &renew->session,
+	                     &renew->account))
 		return AS_OK;
 	return classify(renew);
+}
+
+/* A ban ends all sessions; this is for one that slipped in beside it. */
+static AsFailure
+check_account(Renew *renew)
+{
+	if (renew->account.status != AS_ACCOUNT_PENDING &&
+	    !as_account_is_banned(&renew->account, GetCurrentTimestamp()))
+		return AS_OK;
+	renew->event.reason = AS_REASON_SESSION_GONE;
+	return AS_SESSION_REVOKED;
 }
 
 static void
@@ -167,8 +168,8 @@ auth_renew(PG_FUNCTION_ARGS)
 
 	if ((outcome = read_token(fcinfo, &renew)) == AS_OK &&
 	    (outcome = check_context(&renew)) == AS_OK &&
-	    (outcome = load_account(&renew)) == AS_OK)
-		outcome = rotate(&renew);
+	    (outcome = rotate(&renew)) == AS_OK)
+		outcome = check_account(&renew);
 	as_text_wipe(&renew.text);
 	sodium_memzero(&renew.presented.secret, sizeof(renew.presented.secret));
 

@@ -25,11 +25,16 @@ static AsStatement select_jti = AS_STATEMENT_QUALIFIED(
     "SELECT jti, expires_at FROM auth_private.sessions WHERE "
     "user_id OPERATOR(pg_catalog.=) $1 AND id OPERATOR(pg_catalog.=) $2");
 
-static AsStatement select_one = AS_STATEMENT(
-    "SELECT user_id, id, jti, generation, refresh_digest, created_at, "
-    "renewed_at, access_expires_at, expires_at, ends_at, aal, "
-    "pg_catalog.array_to_json(amr)::text FROM auth_private.sessions "
-    "WHERE user_id = $1 AND id = $2");
+#define COLUMNS                                                           \
+	"sessions.user_id, sessions.id, sessions.jti, sessions.generation, "  \
+	"sessions.refresh_digest, sessions.created_at, sessions.renewed_at, " \
+	"sessions.access_expires_at, sessions.expires_at, sessions.ends_at, " \
+	"sessions.aal, pg_catalog.array_to_json(sessions.amr)::pg_catalog.text"
+#define COLUMN_COUNT 12
+
+static AsStatement select_one =
+    AS_STATEMENT("SELECT " COLUMNS " FROM auth_private.sessions WHERE user_id "
+                 "= $1 AND id = $2");
 
 static AsStatement insert = AS_STATEMENT(
     "INSERT INTO auth_private.sessions (user_id, id, jti, generation, "
@@ -39,7 +44,8 @@ static AsStatement insert = AS_STATEMENT(
 
 /*
  * Only the row that the presented token knows: of any number of renewals at
- * once, one finds it.
+ * once, one finds it. The account comes along, since the next access token
+ * says what it is now.
  */
 static AsStatement update_renewed = AS_STATEMENT(
     "UPDATE auth_private.sessions SET jti = $5, generation = generation + 1, "
@@ -47,11 +53,10 @@ static AsStatement update_renewed = AS_STATEMENT(
     "access_expires_at = LEAST($8, $9, ends_at), "
     "expires_at = LEAST($9, ends_at), "
     "expiry_day = (LEAST($9, ends_at) AT TIME ZONE 'UTC')::pg_catalog.date "
-    "WHERE user_id = $1 AND id = $2 AND generation = $3 AND "
-    "refresh_digest = $4 AND expires_at > $7 "
-    "RETURNING user_id, id, jti, generation, refresh_digest, created_at, "
-    "renewed_at, access_expires_at, expires_at, ends_at, aal, "
-    "pg_catalog.array_to_json(amr)::text");
+    "FROM auth_private.accounts "
+    "WHERE sessions.user_id = $1 AND sessions.id = $2 AND generation = $3 AND "
+    "refresh_digest = $4 AND expires_at > $7 AND accounts.id = $1 "
+    "RETURNING " COLUMNS ", " AS_ACCOUNT_COLUMNS);
 
 static AsStatement update_cached = AS_STATEMENT(
     "UPDATE auth_private.token_cache SET jti = $3, expires_at = $4, "
@@ -261,11 +266,27 @@ as_session_open(const AsUuid *user_id, const AsOrigin *origin, const char *aal,
 	cache(session);
 }
 
+typedef struct Renewed
+{
+	AsSession *session;
+	AsAccount *account;
+} Renewed;
+
+static void
+read_renewed(const AsRow *row, void *into)
+{
+	Renewed *renewed = into;
+
+	read_session(row, renewed->session);
+	as_account_read(row, COLUMN_COUNT + 1, renewed->account);
+}
+
 bool
 as_session_renew(const AsRefreshToken *presented, const AsRefreshToken *next,
-                 AsSession *session)
+                 AsSession *session, AsAccount *account)
 {
 	AsArgs args = {0};
+	Renewed renewed = {session, account};
 	AsDigest digest;
 	AsUuid jti = as_uuid_random();
 	TimestampTz now = GetCurrentTimestamp();
@@ -282,8 +303,8 @@ as_session_renew(const AsRefreshToken *presented, const AsRefreshToken *next,
 	as_arg_time(&args, now);
 	as_arg_time(&args, after_seconds(now, auth_session_access_token_ttl));
 	as_arg_time(&args, after_seconds(now, auth_session_refresh_token_ttl));
-	if (as_store_run(&update_renewed, AS_WRITE, &args, read_session, session) ==
-	    0)
+	if (as_store_run(&update_renewed, AS_WRITE, &args, read_renewed,
+	                 &renewed) == 0)
 		return false;
 	cache(session);
 	return true;
