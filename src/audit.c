@@ -15,9 +15,9 @@ static AsStatement insert = AS_STATEMENT(
     "$8::pg_catalog.inet, $9)");
 
 static AsStatement prune = AS_STATEMENT(
-    "DELETE FROM auth_private.audit_log WHERE id IN (SELECT id FROM "
-    "auth_private.audit_log WHERE id < $1 ORDER BY id LIMIT $2 FOR UPDATE "
-    "SKIP LOCKED)");
+    "WITH batch AS MATERIALIZED (SELECT id FROM auth_private.audit_log WHERE "
+    "id < $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED) "
+    "DELETE FROM auth_private.audit_log WHERE id IN (SELECT id FROM batch)");
 
 static const char *const action_names[] = {
     [AS_ACTION_SIGNUP] = "signup",

@@ -41,9 +41,10 @@ static AsStatement update_attempts =
                  "user_id = $1 AND id = $2");
 
 static AsStatement prune = AS_STATEMENT(
-    "DELETE FROM auth_private.codes WHERE (user_id, id) IN (SELECT user_id, id "
-    "FROM auth_private.codes WHERE link_expires_at <= $1 ORDER BY "
-    "link_expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)");
+    "WITH batch AS MATERIALIZED (SELECT user_id, id FROM auth_private.codes "
+    "WHERE link_expires_at <= $1 ORDER BY link_expires_at LIMIT $2 FOR UPDATE "
+    "SKIP LOCKED) DELETE FROM auth_private.codes WHERE (user_id, id) IN "
+    "(SELECT user_id, id FROM batch)");
 
 /* In the order of AsPurpose; also the kind of the notification. */
 static const char *const purpose_names[] = {

@@ -29,12 +29,17 @@ static AsStatement insert = AS_STATEMENT(
     "recipient, user_id, code_id, payload, attempts, due_at, settled_at) "
     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $2, $9)");
 
+/*
+ * The batch is picked once: planned as a subquery of IN it could be read again
+ * for each row, and hand out more than $2.
+ */
 static AsStatement claim = AS_STATEMENT(
+    "WITH batch AS MATERIALIZED (SELECT id FROM auth_private.outbox WHERE "
+    "settled_at IS NULL AND parked_at IS NULL AND due_at <= $1 ORDER BY due_at "
+    "LIMIT $2 FOR UPDATE SKIP LOCKED) "
     "UPDATE auth_private.outbox SET due_at = $1 + $3, attempts = attempts + 1 "
-    "WHERE id IN (SELECT id FROM auth_private.outbox WHERE settled_at IS NULL "
-    "AND parked_at IS NULL AND due_at <= $1 ORDER BY due_at LIMIT $2 FOR "
-    "UPDATE SKIP LOCKED) RETURNING id, created_at, kind, channel, recipient, "
-    "user_id, code_id, payload");
+    "WHERE id IN (SELECT id FROM batch) RETURNING id, created_at, kind, "
+    "channel, recipient, user_id, code_id, payload");
 
 static AsStatement settle =
     AS_STATEMENT("UPDATE auth_private.outbox SET settled_at = $2, parked_at = "
@@ -51,9 +56,10 @@ static AsStatement release = AS_STATEMENT(
     "WHERE id = ANY ($1) AND settled_at IS NULL");
 
 static AsStatement prune = AS_STATEMENT(
-    "DELETE FROM auth_private.outbox WHERE id IN (SELECT id FROM "
-    "auth_private.outbox WHERE created_at <= $1 AND (settled_at <= $1 OR "
-    "created_at <= $2) ORDER BY created_at LIMIT $3 FOR UPDATE SKIP LOCKED)");
+    "WITH batch AS MATERIALIZED (SELECT id FROM auth_private.outbox WHERE "
+    "created_at <= $1 AND (settled_at <= $1 OR created_at <= $2) ORDER BY "
+    "created_at LIMIT $3 FOR UPDATE SKIP LOCKED) "
+    "DELETE FROM auth_private.outbox WHERE id IN (SELECT id FROM batch)");
 
 uint64
 as_unix_milliseconds(TimestampTz at)

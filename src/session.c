@@ -97,17 +97,22 @@ static AsStatement select_live = AS_STATEMENT(
     "id IS NOT DISTINCT FROM $2 FROM auth_private.sessions WHERE user_id = $1 "
     "AND expires_at > $3 ORDER BY created_at DESC, id DESC");
 
+/*
+ * A batch is picked once: planned as a subquery of IN it could be read again
+ * for each row, and with FOR UPDATE SKIP LOCKED find others each time.
+ */
 static AsStatement prune_sessions = AS_STATEMENT(
-    "DELETE FROM auth_private.sessions WHERE (user_id, id) IN (SELECT user_id, "
-    "id FROM auth_private.sessions WHERE expiry_day <= $1 AND expires_at <= $2 "
-    "ORDER BY expiry_day LIMIT $3 FOR UPDATE SKIP LOCKED) AND "
-    "expires_at <= $2");
+    "WITH batch AS MATERIALIZED (SELECT user_id, id FROM auth_private.sessions "
+    "WHERE expiry_day <= $1 AND expires_at <= $2 ORDER BY expiry_day LIMIT $3 "
+    "FOR UPDATE SKIP LOCKED) DELETE FROM auth_private.sessions WHERE "
+    "(user_id, id) IN (SELECT user_id, id FROM batch) AND expires_at <= $2");
 
 static AsStatement prune_cached = AS_STATEMENT(
+    "WITH batch AS MATERIALIZED (SELECT user_id, session_id FROM "
+    "auth_private.token_cache WHERE expiry_day <= $1 AND expires_at <= $2 "
+    "ORDER BY expiry_day LIMIT $3 FOR UPDATE SKIP LOCKED) "
     "DELETE FROM auth_private.token_cache WHERE (user_id, session_id) IN "
-    "(SELECT user_id, session_id FROM auth_private.token_cache WHERE "
-    "expiry_day <= $1 AND expires_at <= $2 ORDER BY expiry_day LIMIT $3 FOR "
-    "UPDATE SKIP LOCKED) AND expires_at <= $2");
+    "(SELECT user_id, session_id FROM batch) AND expires_at <= $2");
 
 static void
 read_session(const AsRow *row, void *into)
