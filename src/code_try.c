@@ -27,9 +27,11 @@ as_proof_read(const AsText *code, AsProof *proof)
 		                        &proof->user_id, &proof->code_id);
 		return proof->is_link;
 	}
+	if (code->length != (size_t) auth_session_code_length ||
+	    code->length != strspn(code->bytes, "0123456789"))
+		return false;
 	proof->digits = *code;
-	return code->length == strspn(code->bytes, "0123456789") &&
-	       code->length == (size_t) auth_session_code_length;
+	return true;
 }
 
 /* Counts a try of the digits of one row; false when there are none left. */
@@ -77,9 +79,14 @@ as_code_try(const AsProof *proof, AsCodeTry *tries, int count)
 }
 
 void
-as_code_try_failed(AsEvent *event, const AsCodeTry *tries, int count)
+as_code_try_failed(AsEvent *event, const AsProof *proof, const AsCodeTry *tries,
+                   int count)
 {
 	AsRecord record = {.kind = AS_RECORD_CODE_ATTEMPT};
+
+	/* What has not even the form of a code is no try. */
+	if (!proof->is_link && proof->digits.length == 0)
+		return;
 
 	event->reason = AS_REASON_WRONG_CODE;
 	event->result = AS_INVALID_CODE;

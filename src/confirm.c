@@ -222,7 +222,8 @@ refuse(Confirm *confirm, AsFailure outcome)
 	if (outcome == AS_THROTTLED)
 		as_fail_throttled(confirm->retry_after_s);
 	if (outcome == AS_INVALID_CODE && confirm->identifier.canonical != NULL)
-		as_code_try_failed(&confirm->event, confirm->tries, confirm->count);
+		as_code_try_failed(&confirm->event, &confirm->proof, confirm->tries,
+		                   confirm->count);
 	if (outcome == AS_ALREADY_EXISTS)
 		as_door_refuse(&confirm->event, outcome, NULL);
 	as_fail(outcome, confirm->hint);

@@ -169,9 +169,12 @@ typedef struct AsCodeTry
  */
 extern bool as_code_try(const AsProof *proof, AsCodeTry *tries, int count);
 
-/* Makes the wrong try on each row durable; count may be 0. */
-extern void as_code_try_failed(AsEvent *event, const AsCodeTry *tries,
-                               int count);
+/*
+ * Makes the wrong try on each row durable; count may be 0. Nothing where the
+ * proof could not be read.
+ */
+extern void as_code_try_failed(AsEvent *event, const AsProof *proof,
+                               const AsCodeTry *tries, int count);
 
 /* Takes back what a right try counted. */
 extern void as_code_try_succeeded(AsCodeTry *tries, int count);

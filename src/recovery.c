@@ -289,7 +289,7 @@ auth_reset_password(PG_FUNCTION_ARGS)
 		reset.count = 0;
 	}
 	else if (outcome == AS_INVALID_CODE && reset.identifier.canonical != NULL)
-		as_code_try_failed(&reset.event, &reset.try, reset.count);
+		as_code_try_failed(&reset.event, &reset.proof, &reset.try, reset.count);
 	as_password_wipe(&reset.new.password);
 	as_text_wipe(&reset.code);
 
