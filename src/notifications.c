@@ -7,6 +7,7 @@
 #include "funcapi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
 AS_ENTRY(auth_admin_claim_notifications);
@@ -14,6 +15,7 @@ AS_ENTRY(auth_admin_settle_notifications);
 AS_ENTRY(auth_admin_release_notifications);
 
 #define CLAIM_MOST       10000
+#define LEASE_MOST       USECS_PER_DAY
 #define ERROR_MOST_BYTES 1000
 
 static void
@@ -33,6 +35,14 @@ put_claimed(ReturnSetInfo *result, const AsClaimed *row)
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
+static bool
+is_lease(const Interval *lease)
+{
+	return lease->month == 0 && lease->day >= 0 && lease->day <= 1 &&
+	       lease->time >= 0 && lease->time <= LEASE_MOST &&
+	       lease->day * USECS_PER_DAY + lease->time <= LEASE_MOST;
+}
+
 Datum
 auth_admin_claim_notifications(PG_FUNCTION_ARGS)
 {
@@ -45,8 +55,8 @@ auth_admin_claim_notifications(PG_FUNCTION_ARGS)
 	most = PG_ARGISNULL(0) ? 0 : PG_GETARG_INT32(0);
 	if (most < 1 || most > CLAIM_MOST)
 		as_fail(AS_INVALID_REQUEST, "max is not from 1 to 10000.");
-	if (PG_ARGISNULL(1))
-		as_fail(AS_INVALID_REQUEST, "Give a lease.");
+	if (PG_ARGISNULL(1) || !is_lease(PG_GETARG_INTERVAL_P(1)))
+		as_fail(AS_INVALID_REQUEST, "The lease is not from 0 to 24 hours.");
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	count = as_outbox_claim(most, PG_GETARG_DATUM(1), &rows);
