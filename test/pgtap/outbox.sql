@@ -1,0 +1,131 @@
+-- The bridge's door: claim, settle, release.
+\ir helper/common.psql
+
+BEGIN;
+SELECT plan(59);
+SET LOCAL auth_session.resend_cooldown = 0;
+SET LOCAL auth_session.message_rate_per_account = 0;
+
+-- Under this plan a batch picked by a subquery of IN would be picked anew for
+-- each row, and so exceed its size.
+SET LOCAL enable_hashjoin = off;
+SET LOCAL enable_mergejoin = off;
+SET LOCAL enable_hashagg = off;
+SET LOCAL enable_material = off;
+SET LOCAL enable_memoize = off;
+SET LOCAL enable_sort = off;
+
+-- Whatever other files left is none of this one's.
+UPDATE auth_private.outbox SET settled_at = now() WHERE settled_at IS NULL;
+SELECT is((SELECT count(*) FROM auth_admin.claim_notifications(10000, '1 hour')), 0::bigint, 'an empty outbox has nothing to claim');
+
+-- ---- claim ----
+
+SELECT id AS a1 FROM auth.signup(pg_temp.email('a1'), pg_temp.password()) \gset
+SELECT auth.signup(pg_temp.email('a2'), pg_temp.password()) \g /dev/null
+SELECT auth.signup(phone => pg_temp.phone(3), password => pg_temp.password()) \g /dev/null
+SELECT ok(bool_and(payload = '{}'), 'C4: the table has neither code nor link') FROM auth_private.outbox WHERE settled_at IS NULL;
+CREATE TEMP TABLE claimed ON COMMIT DROP AS SELECT row_number() OVER () AS n, c.* FROM auth_admin.claim_notifications(2, '1 hour') AS c;
+SELECT results_eq('SELECT recipient FROM claimed ORDER BY n', ARRAY[pg_temp.email('a1'), pg_temp.email('a2')], 'as many as asked for, oldest first');
+SELECT results_eq('SELECT kind, channel, user_id FROM claimed WHERE n = 1', format('VALUES (%L, %L, %L::uuid)', 'confirm_email', 'email', :'a1'), 'with kind, channel and user');
+SELECT set_eq('SELECT jsonb_object_keys(payload) FROM claimed WHERE n = 1', ARRAY['code', 'code_expires_at', 'link_token', 'link_expires_at'],
+	'what is derived is added to the payload');
+SELECT ok(created_at BETWEEN now() AND clock_timestamp(), 'and when it was written') FROM claimed WHERE n = 1;
+SELECT results_eq($$SELECT recipient, channel FROM auth_admin.claim_notifications(10, '1 hour')$$, $$VALUES (pg_temp.phone(3), 'sms')$$,
+	'the next claim goes on where the first ended');
+SELECT is((SELECT count(*) FROM auth_admin.claim_notifications(10, '1 hour')), 0::bigint, 'what is leased is not handed out again');
+SELECT ok(bool_and(due_at > clock_timestamp() + interval '59 minutes' AND attempts = 1), 'for as long as the lease') FROM auth_private.outbox WHERE settled_at IS NULL;
+
+-- A lease that runs out.
+UPDATE auth_private.outbox SET due_at = clock_timestamp() WHERE id = (SELECT id FROM claimed WHERE n = 2);
+SELECT is((SELECT id FROM auth_admin.claim_notifications(10, '1 second')), (SELECT id FROM claimed WHERE n = 2), 'G7: after the lease it is handed out again, under the same id');
+SELECT is((SELECT count(*) FROM auth_admin.claim_notifications(10, '1 second')), 0::bigint, 'G7: but not before');
+SELECT pg_temp.comes_true($$SELECT EXISTS (SELECT FROM auth_admin.claim_notifications(10, '1 hour'))$$, 'G7: as soon as its second is over');
+
+-- ---- settle ----
+
+SELECT id AS i1 FROM claimed WHERE n = 1 \gset
+SELECT id AS i2 FROM claimed WHERE n = 2 \gset
+SELECT is(auth_admin.settle_notifications(ARRAY[:'i1', gen_random_uuid()]::uuid[]), 1, 'settling counts those that were there');
+SELECT is(auth_admin.settle_notifications(ARRAY[:'i1']::uuid[]), 0, 'and not yet settled');
+SELECT is(auth_admin.settle_notifications('{}'), 0, 'none is none');
+UPDATE auth_private.outbox SET due_at = clock_timestamp() WHERE id = :'i1';
+SELECT is((SELECT count(*) FROM auth_admin.claim_notifications(10, '1 hour')), 0::bigint, 'what is settled is never handed out');
+SELECT is(auth_admin.release_notifications(ARRAY[:'i1']::uuid[], 'late'), 0, 'nor can it be released');
+
+-- ---- release ----
+
+CREATE FUNCTION pg_temp.pause(notification uuid) RETURNS interval LANGUAGE sql AS $$
+	SELECT date_trunc('second', due_at - clock_timestamp() + interval '0.9 s') FROM auth_private.outbox WHERE id = notification
+$$;
+UPDATE auth_private.outbox SET attempts = 1 WHERE id = :'i2';
+SELECT is(auth_admin.release_notifications(ARRAY[:'i2']::uuid[], 'mailbox full'), 1, 'releasing counts, too');
+SELECT is(error, 'mailbox full', 'keeps the error') FROM auth_private.outbox WHERE id = :'i2';
+SELECT is(pg_temp.pause(:'i2'), interval '1 s', 'and pauses a second');
+SELECT is((SELECT count(*) FROM auth_admin.claim_notifications(10, '1 hour')), 0::bigint, 'in which it is not handed out');
+SELECT pg_temp.comes_true($$SELECT EXISTS (SELECT FROM auth_admin.claim_notifications(10, '1 hour'))$$, 'but after it');
+SELECT auth_admin.release_notifications(ARRAY[:'i2']::uuid[], 'mailbox full') \g /dev/null
+SELECT is(pg_temp.pause(:'i2'), interval '2 s', 'the second pause is twice as long');
+UPDATE auth_private.outbox SET attempts = 9 WHERE id = :'i2';
+SELECT auth_admin.release_notifications(ARRAY[:'i2']::uuid[], 'mailbox full') \g /dev/null
+SELECT is(pg_temp.pause(:'i2'), interval '256 s', 'the ninth 256 seconds');
+SELECT is(parked_at, NULL, 'nine tries park nothing') FROM auth_private.outbox WHERE id = :'i2';
+UPDATE auth_private.outbox SET attempts = 10 WHERE id = :'i2';
+SELECT auth_admin.release_notifications(ARRAY[:'i2']::uuid[], 'no such mailbox') \g /dev/null
+SELECT isnt(parked_at, NULL, 'ten do') FROM auth_private.outbox WHERE id = :'i2';
+UPDATE auth_private.outbox SET due_at = clock_timestamp() WHERE id = :'i2';
+SELECT is((SELECT count(*) FROM auth_admin.claim_notifications(10, '1 hour')), 0::bigint, 'what is parked is not handed out');
+SELECT results_eq('SELECT notifications_waiting, notifications_parked, notifications_last_parked_error FROM auth_admin.stats',
+	$$VALUES (1::bigint, 1::bigint, 'no such mailbox')$$, 'operators see it');
+SELECT is(auth_admin.release_notifications(ARRAY[:'i2']::uuid[], NULL), 1, 'and can take it up again');
+SELECT is((SELECT id FROM auth_admin.claim_notifications(10, '1 hour')), :'i2', 'then it is handed out at once');
+SELECT is(attempts, 1, 'with all its tries before it') FROM auth_private.outbox WHERE id = :'i2';
+SELECT is(notifications_parked, 0::bigint, 'and parked no more') FROM auth_admin.stats;
+SELECT auth_admin.release_notifications(ARRAY[:'i2']::uuid[], E'550 no\r\nX: forged\u001b[31m' || repeat('x', 5000)) \g /dev/null
+SELECT ok(length(error) <= 1000 AND error !~ '[\x01-\x1f\x7f]', 'G6: an error is kept short and without control characters') FROM auth_private.outbox WHERE id = :'i2';
+SELECT is(auth_admin.settle_notifications(ARRAY[:'i2']::uuid[]), 1, 'what was released can be settled');
+SELECT is(error, NULL, 'which forgets the error') FROM auth_private.outbox WHERE id = :'i2';
+
+-- ---- codes that are dead ----
+
+SELECT auth.signup(pg_temp.email('used'), pg_temp.password()), auth.signup(pg_temp.email('ended'), pg_temp.password()),
+	auth.signup(pg_temp.email('tried'), pg_temp.password()) \g /dev/null
+SELECT auth.confirm(code => pg_temp.link(pg_temp.email('used'))) \g /dev/null
+UPDATE auth_private.codes SET link_expires_at = clock_timestamp() WHERE identifier = pg_temp.email('ended');
+UPDATE auth_private.codes SET attempts = 5 WHERE identifier = pg_temp.email('tried');
+UPDATE auth_private.outbox SET due_at = clock_timestamp() WHERE settled_at IS NULL;
+SELECT set_eq($$SELECT recipient, payload ? 'code' AS code, payload ? 'link_token' AS link FROM auth_admin.claim_notifications(10, '0') WHERE recipient LIKE '%@%'$$,
+	$$VALUES (pg_temp.email('tried'), false, true)$$, 'a used code and an ended link are skipped; of one that was guessed at the link is left');
+SELECT is((SELECT count(*) FROM auth_private.outbox WHERE recipient IN (pg_temp.email('used'), pg_temp.email('ended')) AND settled_at IS NULL), 0::bigint,
+	'what is skipped is settled');
+
+-- ---- other payloads ----
+
+SELECT auth.signin(pg_temp.email('used'), pg_temp.password()) \g /dev/null
+SELECT is(pg_temp.mail(pg_temp.email('used'), 'new_signin') - '{id,kind,channel,at,ip,user_agent}'::text[], '{}', 'a notice carries no code');
+SELECT ok((pg_temp.mail(pg_temp.email('used'), 'new_signin') ->> 'at')::timestamptz >= now() - interval '1 s', 'but when it happened');
+
+-- A change that is rolled back tells nobody (G8).
+SAVEPOINT nothing;
+SELECT auth.signup(pg_temp.email('rolled'), pg_temp.password()) \g /dev/null
+ROLLBACK TO nothing;
+SELECT is((SELECT count(*) FROM auth_private.outbox WHERE recipient = pg_temp.email('rolled')), 0::bigint, 'G8: what is rolled back tells nobody');
+
+-- ---- what is refused ----
+
+SELECT pg_temp.raises(format('SELECT * FROM auth_admin.claim_notifications(%s, %s)', most, lease), 'invalid_request', format('claim %s for %s', most, lease), hint)
+FROM (VALUES ('0', $$'1 s'$$, 'max'), ('-1', $$'1 s'$$, 'max'), ('10001', $$'1 s'$$, 'max'), ('NULL', $$'1 s'$$, 'max'), ('1', 'NULL', 'lease'),
+	('1', $$'-1 s'$$, 'lease'), ('1', $$'25 hours'$$, 'lease'), ('1', $$'170000000 years'$$, 'lease')) AS bad (most, lease, hint);
+SELECT pg_temp.raises(format('SELECT auth_admin.settle_notifications(%s)', ids), 'invalid_request', 'settle ' || left(ids, 30), 'ids')
+FROM unnest(ARRAY['NULL', 'ARRAY[NULL]::uuid[]', $$array_fill('00000000-0000-0000-0000-000000000000'::uuid, ARRAY[10001])$$]) AS ids;
+SELECT pg_temp.raises(format('SELECT auth_admin.release_notifications(%s, %L)', ids, 'why'), 'invalid_request', 'release ' || left(ids, 30), 'ids')
+FROM unnest(ARRAY['NULL', 'ARRAY[NULL]::uuid[]', $$array_fill('00000000-0000-0000-0000-000000000000'::uuid, ARRAY[10001])$$]) AS ids;
+SELECT pg_temp.raises('SELECT auth_admin.release_notifications(''{}'', repeat(''x'', 1048576))', 'invalid_request', 'release with a megabyte of error', 'error');
+SELECT pg_temp.raises_when_read_only(call, 'in a read-only transaction says so: ' || call)
+FROM unnest(ARRAY[$$SELECT * FROM auth_admin.claim_notifications(1, '1 s')$$, $$SELECT auth_admin.settle_notifications('{}')$$,
+	$$SELECT auth_admin.release_notifications('{}', '')$$]) AS call;
+SELECT throws_ok($$INSERT INTO auth_private.outbox VALUES (gen_random_uuid(), now(), 'x', 'fax', 'x', NULL, NULL, '{}', 0, now())$$, '23514', NULL,
+	'C14: there is email and SMS, nothing else');
+
+SELECT * FROM finish();
+ROLLBACK;

@@ -1,0 +1,104 @@
+-- auth_admin.prune: what has ended is deleted, in batches, and nothing else.
+\ir helper/common.psql
+
+BEGIN;
+SELECT plan(35);
+
+-- Under this plan a batch picked by a subquery of IN would be picked anew for
+-- each row, and so exceed its size.
+SET LOCAL enable_hashjoin = off;
+SET LOCAL enable_mergejoin = off;
+SET LOCAL enable_hashagg = off;
+SET LOCAL enable_material = off;
+SET LOCAL enable_memoize = off;
+SET LOCAL enable_sort = off;
+
+-- What other files left to prune is none of this one's.
+DO $$ BEGIN WHILE auth_admin.prune(100000) > 0 LOOP END LOOP; END $$;
+
+SELECT pg_temp.account(pg_temp.email('live')) AS live \gset
+SELECT access_token AS a, refresh_token AS r, session_id AS s FROM pg_temp.signin(pg_temp.email('live')) \gset
+SELECT auth.request_password_reset(pg_temp.email('live')) \g /dev/null
+SELECT id AS pending FROM auth.signup(pg_temp.email('pending'), pg_temp.password()) \gset
+SELECT is(auth_admin.prune(100000), 0, 'D14: nothing has ended, nothing is deleted');
+SELECT is((SELECT count(*) FROM auth_private.accounts WHERE id IN (:'live', :'pending')), 2::bigint, 'D14: accounts stay');
+SELECT is(auth.verify(:'a') ->> 'sub', :'live', 'D14: a live session stays');
+
+-- ---- sessions and cache rows ----
+
+CREATE TEMP TABLE old ON COMMIT DROP AS SELECT n, t.* FROM generate_series(1, 3) AS n, LATERAL pg_temp.signin(pg_temp.email('live'), overlay(pg_temp.password() PLACING '' FROM n FOR 0)) AS t;
+SELECT is((SELECT count(*) FROM auth_private.sessions WHERE user_id = :'live'), 4::bigint, 'four sessions');
+UPDATE auth_private.sessions SET expires_at = clock_timestamp(), expiry_day = (clock_timestamp() AT TIME ZONE 'UTC')::date WHERE id IN (SELECT session_id FROM old);
+SELECT is(auth_admin.prune(1), 1, 'D14: a batch of one takes one that has expired');
+SELECT is((SELECT count(*) FROM auth_private.sessions WHERE user_id = :'live'), 3::bigint, 'D14: and leaves the others to the next');
+SELECT is(auth_admin.prune(100), 2, 'D14: which takes them');
+SELECT is(auth_admin.prune(100), 0, 'D14: and then there are none');
+SELECT results_eq(format('SELECT id FROM auth_private.sessions WHERE user_id = %L', :'live'), ARRAY[:'s'::uuid], 'D14: the live one stays');
+SELECT is((SELECT count(*) FROM auth_private.token_cache WHERE user_id = :'live'), 1::bigint, 'D14: the cache rows went along');
+UPDATE auth_private.token_cache SET expires_at = clock_timestamp(), expiry_day = (clock_timestamp() AT TIME ZONE 'UTC')::date WHERE session_id = :'s';
+SELECT is(auth_admin.prune(100), 1, 'D14: a cache row of a token that has expired');
+SELECT is(auth.verify(:'a') ->> 'sub', :'live', 'D14: is missed by nobody');
+SELECT matches((auth.renew(:'r')).refresh_token, '^asr1_', 'D14: the session can be renewed');
+
+-- ---- pending sign-ups ----
+
+UPDATE auth_private.codes SET link_expires_at = clock_timestamp() WHERE user_id = :'pending';
+SELECT is(auth_admin.prune(100), 1, 'a pending sign-up whose last link has ended');
+SELECT is((SELECT count(*) FROM auth_private.accounts WHERE id = :'pending')
+	+ (SELECT count(*) FROM auth_private.identifiers WHERE user_id = :'pending')
+	+ (SELECT count(*) FROM auth_private.codes WHERE user_id = :'pending'), 0::bigint, 'is gone with its claim and its code');
+SELECT is((auth.signup(pg_temp.email('pending'), pg_temp.password())).status, 'pending', 'the address can sign up again');
+
+-- Confirmed in part: its owner's address is free again.
+SELECT id AS half FROM auth.signup(pg_temp.email('half'), pg_temp.password(), pg_temp.phone(1)) \gset
+SELECT auth.confirm(code => pg_temp.link(pg_temp.email('half'))) \g /dev/null
+UPDATE auth_private.codes SET link_expires_at = clock_timestamp() WHERE user_id = :'half';
+SELECT is(auth_admin.prune(100), 1, 'one that was confirmed in part ends, too');
+SELECT is((SELECT count(*) FROM auth_private.identifiers WHERE user_id = :'half'), 0::bigint, 'and owns no address any more');
+
+-- ---- codes ----
+
+UPDATE auth_private.codes SET code_expires_at = clock_timestamp() WHERE user_id = :'live';
+SELECT is(auth_admin.prune(100), 0, 'a code whose link is good stays');
+UPDATE auth_private.codes SET link_expires_at = clock_timestamp() WHERE user_id = :'live';
+SELECT is(auth_admin.prune(100), 1, 'one whose link has ended goes');
+SELECT is((SELECT status FROM auth_admin.users WHERE id = :'live'), 'active', 'an active account does not go with it');
+
+-- ---- notifications ----
+
+SELECT is((SELECT count(*) > 0 FROM auth_private.outbox WHERE user_id = :'live'), true, 'notifications');
+UPDATE auth_private.outbox SET settled_at = clock_timestamp() WHERE user_id = :'live';
+SELECT is(auth_admin.prune(100), 0, 'a settled one is kept for a day');
+UPDATE auth_private.outbox SET settled_at = clock_timestamp() - interval '25 hours', created_at = clock_timestamp() - interval '25 hours'
+	WHERE id = (SELECT min(id::text)::uuid FROM auth_private.outbox WHERE user_id = :'live');
+SELECT is(auth_admin.prune(100), 1, 'and then deleted');
+UPDATE auth_private.outbox SET settled_at = NULL, created_at = clock_timestamp() - interval '29 days'
+	WHERE id = (SELECT min(id::text)::uuid FROM auth_private.outbox WHERE user_id = :'live');
+SELECT is(auth_admin.prune(100), 0, 'one that was never delivered is kept for a month');
+UPDATE auth_private.outbox SET created_at = clock_timestamp() - interval '31 days' WHERE created_at < now() - interval '28 days';
+SELECT is(auth_admin.prune(100), 1, 'and not for ever');
+
+-- ---- the audit log ----
+
+-- Their ids tell the time (UUID version 7).
+CREATE FUNCTION pg_temp.made_at(id uuid, at timestamptz) RETURNS uuid LANGUAGE sql AS $$
+	SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || right(replace(id::text, '-', ''), 20))::uuid
+$$;
+SELECT count(*) AS rows FROM auth_private.audit_log WHERE user_id = :'live' \gset
+UPDATE auth_private.audit_log SET id = pg_temp.made_at(id, at - interval '89 days'), at = at - interval '89 days' WHERE user_id = :'live';
+SELECT is(auth_admin.prune(100), 0, 'audit rows are kept for 90 days');
+UPDATE auth_private.audit_log SET id = pg_temp.made_at(id, at - interval '2 days'), at = at - interval '2 days' WHERE user_id = :'live';
+SET LOCAL auth_session.audit_retention = 0;
+SELECT is(auth_admin.prune(100), 0, 'or for ever');
+RESET auth_session.audit_retention;
+SELECT is(auth_admin.prune(100), :'rows'::int, 'or deleted then');
+
+-- ---- what is refused ----
+
+SELECT pg_temp.raises(format('SELECT auth_admin.prune(%s)', batch), 'invalid_request', 'no batch: ' || batch, 'batch')
+FROM unnest(ARRAY['0', '-1', '100001', 'NULL']) AS batch;
+SELECT pg_temp.raises_when_read_only('SELECT auth_admin.prune(1)', 'pruning in a read-only transaction says so');
+SELECT is(auth_admin.prune(), 0, 'there is a batch by default');
+
+SELECT * FROM finish();
+ROLLBACK;
