@@ -189,7 +189,16 @@ typedef enum AsAccess
 	 * level. A lock not had within auth_session.lock_wait, or a deadlock,
 	 * raises AS_BUSY.
 	 */
-	AS_WRITE
+	AS_WRITE,
+
+	/*
+	 * Writes as AS_WRITE does, but finds its rows at the newest committed
+	 * state as AS_READ does: what is to end must not outlive a caller whose
+	 * snapshot is too old to show it. Rows that somebody changes meanwhile,
+	 * and cascades to rows newer than the caller's snapshot, are a
+	 * serialization failure at the higher isolation levels.
+	 */
+	AS_WRITE_NEWEST
 } AsAccess;
 
 /* The parameters of one execution, added in the order of $1, $2, ... */

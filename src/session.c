@@ -89,8 +89,8 @@ static AsStatement count_live =
 
 static AsStatement delete_oldest = AS_STATEMENT(
     "DELETE FROM auth_private.sessions WHERE (user_id, id) IN (SELECT user_id, "
-    "id FROM auth_private.sessions WHERE user_id = $1 ORDER BY "
-    "created_at DESC, id DESC OFFSET $2) AND user_id = $1");
+    "id FROM auth_private.sessions WHERE user_id = $1 AND expires_at > $3 "
+    "ORDER BY created_at DESC, id DESC OFFSET $2) AND user_id = $1");
 
 static AsStatement select_live = AS_STATEMENT(
     "SELECT id, created_at, renewed_at, expires_at, ip, user_agent, aal, amr, "
@@ -324,8 +324,8 @@ as_session_end(const AsUuid *user_id, const AsUuid *id)
 	as_store_make_durable();
 	as_arg_uuid(&args, user_id);
 	as_arg_uuid(&args, id);
-	ended = as_store_run(&delete_one, AS_WRITE, &args, NULL, NULL) > 0;
-	(void) as_store_run(&delete_cached, AS_WRITE, &args, NULL, NULL);
+	ended = as_store_run(&delete_one, AS_WRITE_NEWEST, &args, NULL, NULL) > 0;
+	(void) as_store_run(&delete_cached, AS_WRITE_NEWEST, &args, NULL, NULL);
 	as_context_changed();
 	return ended;
 }
@@ -339,8 +339,8 @@ as_session_end_all(const AsUuid *user_id, const AsUuid *keep)
 	as_store_make_durable();
 	as_arg_uuid(&args, user_id);
 	as_arg_uuid(&args, keep);
-	ended = as_store_run(&delete_all, AS_WRITE, &args, NULL, NULL);
-	(void) as_store_run(&delete_all_cached, AS_WRITE, &args, NULL, NULL);
+	ended = as_store_run(&delete_all, AS_WRITE_NEWEST, &args, NULL, NULL);
+	(void) as_store_run(&delete_all_cached, AS_WRITE_NEWEST, &args, NULL, NULL);
 	as_context_changed();
 	return (int) ended;
 }
@@ -356,17 +356,20 @@ as_session_keep_newest(const AsUuid *user_id, int most)
 {
 	AsArgs args = {0};
 	AsArgs delete_args = {0};
+	TimestampTz now = GetCurrentTimestamp();
 	int64 live = 0;
 
 	as_arg_uuid(&args, user_id);
-	as_arg_time(&args, GetCurrentTimestamp());
+	as_arg_time(&args, now);
 	(void) as_store_run(&count_live, AS_READ, &args, read_count, &live);
 	if (live <= most)
 		return;
 	as_store_make_durable();
 	as_arg_uuid(&delete_args, user_id);
 	as_arg_int(&delete_args, most);
-	(void) as_store_run(&delete_oldest, AS_WRITE, &delete_args, NULL, NULL);
+	as_arg_time(&delete_args, now);
+	(void) as_store_run(&delete_oldest, AS_WRITE_NEWEST, &delete_args, NULL,
+	                    NULL);
 }
 
 void

@@ -9,10 +9,10 @@
  * Reads see the newest committed state at every isolation level: a session
  * that was revoked after a REPEATABLE READ caller took its snapshot is
  * revoked. Writes run in the caller's transaction as any write of its own
- * does, but wait for no lock longer than auth_session.lock_wait: a caller
- * that holds a row can delay others by that much and not more. Neither that
- * nor a deadlock leaves here under its own SQLSTATE: PostgREST would repeat
- * 40P01 without end.
+ * does (those that end something look for it where reads do), but wait for
+ * no lock longer than auth_session.lock_wait: a caller that holds a row can
+ * delay others by that much and not more. Neither that nor a deadlock leaves
+ * here under its own SQLSTATE: PostgREST would repeat 40P01 without end.
  */
 #include "ground.h"
 
@@ -72,7 +72,7 @@ frame_enter(Frame *frame, AsAccess access, bool pin_search_path)
 	 * Read only when a lock wait begins, so assigning it is enough, and far
 	 * cheaper than a level of settings for every statement.
 	 */
-	if (access == AS_WRITE &&
+	if (access != AS_READ &&
 	    (LockTimeout == 0 || LockTimeout > auth_session_lock_wait))
 		LockTimeout = auth_session_lock_wait;
 }
@@ -122,7 +122,7 @@ prepare(AsStatement *statement, const AsArgs *args)
 	statement->plan = plan;
 }
 
-/* The snapshot for a read; none for a write, which takes the caller's. */
+/* The snapshot of a statement; none for a write that takes the caller's. */
 static Snapshot
 snapshot_for(AsAccess access)
 {
@@ -151,7 +151,7 @@ execute(AsStatement *statement, AsAccess access, const AsArgs *args,
 	result = SPI_execute_snapshot(
 	    statement->plan, unconstify(Datum *, &args->values[0]), args->nulls,
 	    snapshot_for(access), InvalidSnapshot, access == AS_READ,
-	    access == AS_WRITE, 0);
+	    access != AS_READ, 0);
 	if (result < 0)
 		elog(ERROR, "could not run \"%s\": %s", statement->sql,
 		     SPI_result_code_string(result));
