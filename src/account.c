@@ -282,10 +282,11 @@ void
 as_account_give_up_claim(const AsUuid *id, const char *identifier)
 {
 	AsAccount account;
+	/* The account before its claims, as prune does. */
+	bool exists = as_account_lock(id, AS_ACCOUNT_EXCLUSIVE, &account);
 
 	as_identifier_drop(identifier, id);
-	if (as_account_lock(id, AS_ACCOUNT_EXCLUSIVE, &account) &&
-	    account.status == AS_ACCOUNT_PENDING &&
+	if (exists && account.status == AS_ACCOUNT_PENDING &&
 	    !owns(id, account.email, false) && !owns(id, account.phone, true))
 		(void) as_account_delete(id);
 }
