@@ -24,12 +24,14 @@ auth_admin_prune(PG_FUNCTION_ARGS)
 	if (batch < 1 || batch > BATCH_MOST)
 		as_fail(AS_INVALID_REQUEST, "The batch is not from 1 to 100000.");
 
-	pruned = as_signing_key_rotate_if_due();
-	pruned += as_account_prune_pending(now, batch);
+	pruned = as_account_prune_pending(now, batch);
 	pruned += as_session_prune(now, batch);
 	pruned += as_code_prune(now, batch);
 	pruned += as_outbox_prune(now, batch);
 	pruned += as_audit_prune(now, batch);
+
+	/* Last, as it keeps other operators from the keys until the commit. */
+	pruned += as_signing_key_rotate_if_due();
 	PG_RETURN_INT32(pruned);
 }
 
