@@ -31,12 +31,29 @@ typedef struct Validity
 	double nbf;
 } Validity;
 
+/*
+ * The keys of the last calls. The first place is for an HMAC secret and only
+ * for the time of a call; an error in between leaves it to the next one.
+ */
+#define KEPT_KEYS 5
+
+typedef struct KeptKey
+{
+	AsDigest digest;
+	AsKey *key;
+} KeptKey;
+
+static KeptKey kept[KEPT_KEYS];
+
 AS_ENTRY(auth_jwt_sign);
 AS_ENTRY(auth_jwt_verify);
 
 static text *bounded(FunctionCallInfo fcinfo, int argument, size_t most);
 static AsAlgorithm algorithm_of(const text *name);
 static AsKey *key_of(AsAlgorithm algorithm, const text *secret);
+static AsKey *kept_key(AsAlgorithm algorithm, const char *utf8, size_t length);
+static AsKey *keep(KeptKey *place, AsKey *key);
+static void forget_secret(void);
 static char *decoded(const char *segment, size_t segment_length,
                      size_t *length);
 static text *json_of(const char *utf8, size_t length);
@@ -75,12 +92,11 @@ auth_jwt_sign(PG_FUNCTION_ARGS)
 	token = palloc(header_length + AS_BASE64URL_ROOM(length) +
 	               AS_BASE64URL_ROOM(AS_SIGNATURE_MAX) + 2);
 
-	/* From here to the free nothing raises. */
 	key = key_of(algorithm, secret);
 	length = key == NULL
 	             ? 0
 	             : as_jwt_sign(key, header, header_length, utf8, length, token);
-	as_key_free(key);
+	forget_secret();
 	if (length == 0)
 		as_fail(AS_INVALID_REQUEST,
 		        "The secret is no key that signs with this algorithm.");
@@ -160,25 +176,67 @@ algorithm_of(const text *name)
 	return algorithm;
 }
 
-/* The key that a secret is, to be freed; NULL where it isn't one. */
+/*
+ * The key that a secret is; NULL where it isn't one. It is the ring's, until
+ * the next call.
+ */
 static AsKey *
 key_of(AsAlgorithm algorithm, const text *secret)
 {
 	size_t length = VARSIZE_ANY_EXHDR(secret);
-	char *utf8;
+	char *utf8 = as_text_to_utf8(VARDATA_ANY(secret), &length);
 	AsKey *key = NULL;
 
-	utf8 = as_text_to_utf8(VARDATA_ANY(secret), &length);
-	if (as_key_text_is_pem(utf8, length))
-		key = as_key_from_pem(utf8, length, algorithm);
-	else if (as_key_text_is_jwk(utf8, length))
-		key = as_key_from_jwk(utf8, length, algorithm, NULL);
+	if (as_key_text_is_pem(utf8, length) || as_key_text_is_jwk(utf8, length))
+		key = kept_key(algorithm, utf8, length);
 	else if (as_algorithm_is_hmac(algorithm) &&
 	         !as_key_text_is_key(utf8, length))
-		key = as_key_from_secret(algorithm, utf8, length);
+		key = keep(&kept[0], as_key_from_secret(algorithm, utf8, length));
 	sodium_memzero(utf8, length);
 	pfree(utf8);
 	return key;
+}
+
+/*
+ * The key of a PEM or a JWK, which takes OpenSSL a hundred times as long to
+ * read as to use: the last few are kept, known by a digest of their text.
+ */
+static AsKey *
+kept_key(AsAlgorithm algorithm, const char *utf8, size_t length)
+{
+	static int next = 1;
+	AsDigest digest;
+	KeptKey *place;
+
+	as_digest(utf8, length, &digest);
+	for (int i = 1; i < KEPT_KEYS; i++)
+	{
+		if (kept[i].key != NULL && as_key_algorithm(kept[i].key) == algorithm &&
+		    as_digest_equal(&kept[i].digest, &digest))
+			return kept[i].key;
+	}
+	place = &kept[next];
+	next = next + 1 < KEPT_KEYS ? next + 1 : 1;
+	place->digest = digest;
+	return keep(place, as_key_text_is_pem(utf8, length)
+	                       ? as_key_from_pem(utf8, length, algorithm)
+	                       : as_key_from_jwk(utf8, length, algorithm, NULL));
+}
+
+/* Puts a key into a place, in place of what was there. */
+static AsKey *
+keep(KeptKey *place, AsKey *key)
+{
+	as_key_free(place->key);
+	place->key = key;
+	return key;
+}
+
+/* An HMAC secret is not kept: it is read as fast as it is found. */
+static void
+forget_secret(void)
+{
+	(void) keep(&kept[0], NULL);
 }
 
 /* A segment's bytes and a NUL; NULL where it is no base64url. */
@@ -221,7 +279,7 @@ verify_signature(const AsJwt *jwt, AsAlgorithm algorithm, const text *secret)
 		return false;
 	key = key_of(algorithm, secret);
 	ok = key != NULL && as_jwt_verify(key, jwt);
-	as_key_free(key);
+	forget_secret();
 	return ok;
 }
 
