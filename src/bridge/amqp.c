@@ -10,6 +10,10 @@
  * delivered when the broker has confirmed it, and not before; what is
  * unconfirmed when the connection breaks is untried, and goes out again
  * with the same message-id.
+ *
+ * A broker that is short of memory or disk says so and stops reading.  Then
+ * there is no time limit but the heartbeat's: a new connection would only
+ * publish everything a second time into the same pipe.
  */
 #include "bridge.h"
 
@@ -32,7 +36,9 @@ typedef struct Publisher
 {
 	AsBroker *broker;
 	amqp_connection_state_t connection;
+	const char *name;  /* in the sink's URL */
 	uint64_t next_tag; /* of the next message published */
+	bool blocked;      /* the broker reads no more for now */
 	int64_t tended;
 } Publisher;
 
@@ -64,6 +70,7 @@ amqp_open(AsSink *sink, AsFault *fault)
 	Publisher *p = as_alloc(sizeof(*p));
 
 	sink->state = p;
+	p->name = sink->url.name;
 	p->broker = as_broker_open(&sink->url, sink->options, false, fault);
 	if (p->broker == NULL)
 		return false;
@@ -176,6 +183,19 @@ take_return(Publisher *p, Flight *flight, const amqp_method_t *method,
 	return true;
 }
 
+static void
+take_blocking(Publisher *p, const amqp_method_t *method)
+{
+	bool blocked = method->id == AMQP_CONNECTION_BLOCKED_METHOD;
+
+	if (!blocked && method->id != AMQP_CONNECTION_UNBLOCKED_METHOD)
+		return;
+	p->blocked = blocked;
+	as_log(blocked ? AS_WARNING : AS_INFO,
+	       blocked ? "broker_blocked" : "broker_unblocked", "sink", p->name,
+	       (char *) NULL);
+}
+
 /* One frame's worth of news; false with the fault, or at the deadline. */
 static bool
 take_frame(Publisher *p, Flight *flight, int64_t deadline, AsFault *fault)
@@ -185,6 +205,8 @@ take_frame(Publisher *p, Flight *flight, int64_t deadline, AsFault *fault)
 
 	if (got < 0)
 		return false;
+	if (got == 0 && p->blocked && !as_signals_stop())
+		return true;
 	if (got == 0)
 		return as_broker_fault(p->broker, AMQP_STATUS_TIMEOUT,
 		                       "waiting for confirms", fault);
@@ -204,6 +226,8 @@ take_frame(Publisher *p, Flight *flight, int64_t deadline, AsFault *fault)
 	}
 	else if (frame.payload.method.id == AMQP_BASIC_RETURN_METHOD)
 		return take_return(p, flight, &frame.payload.method, fault);
+	else
+		take_blocking(p, &frame.payload.method);
 	return true;
 }
 
@@ -251,9 +275,9 @@ amqp_tend(AsSink *sink, AsFault *fault)
 	if (as_clock_now() - p->tended < 1000)
 		return true;
 	p->tended = as_clock_now();
-	do
-		got = as_broker_frame(p->broker, &frame, 0, fault);
-	while (got > 0);
+	while ((got = as_broker_frame(p->broker, &frame, 0, fault)) > 0)
+		if (frame.frame_type == AMQP_FRAME_METHOD)
+			take_blocking(p, &frame.payload.method);
 	if (got == 0)
 		as_broker_recycle(p->broker);
 	return got == 0;

@@ -219,6 +219,38 @@ secure(amqp_socket_t *socket, AsBroker *broker, const AsOptions *options,
 	    broker->name, options->ca_file ? options->ca_file : "the system");
 }
 
+/*
+ * Log in and tell what we understand: that a queue was deleted under its
+ * consumer, and that the broker blocks publishers for want of memory or disk.
+ */
+static amqp_rpc_reply_t
+login(AsBroker *broker, const AsUrl *url, const char *vhost)
+{
+	static const char *const known[] = {"consumer_cancel_notify",
+	                                    "connection.blocked",
+	                                    "authentication_failure_close"};
+	amqp_table_entry_t entries[sizeof(known) / sizeof(known[0])];
+	amqp_table_entry_t capabilities;
+	amqp_table_t properties = {1, &capabilities};
+	int i;
+
+	capabilities.key = amqp_cstring_bytes("capabilities");
+	capabilities.value.kind = AMQP_FIELD_KIND_TABLE;
+	capabilities.value.value.table.entries = entries;
+	capabilities.value.value.table.num_entries =
+	    (int) (sizeof(known) / sizeof(known[0]));
+	for (i = 0; i < capabilities.value.value.table.num_entries; i++)
+	{
+		entries[i].key = amqp_cstring_bytes(known[i]);
+		entries[i].value.kind = AMQP_FIELD_KIND_BOOLEAN;
+		entries[i].value.value.boolean = 1;
+	}
+	return amqp_login_with_properties(
+	    broker->connection, vhost, 0, FRAME_MAX, broker->heartbeat, &properties,
+	    AMQP_SASL_METHOD_PLAIN, url->user ? url->user : "guest",
+	    url->password ? url->password : "guest");
+}
+
 static bool
 connect_and_login(AsBroker *broker, const AsUrl *url, const AsOptions *options,
                   AsFault *fault)
@@ -254,12 +286,8 @@ connect_and_login(AsBroker *broker, const AsUrl *url, const AsOptions *options,
 	{
 		(void) amqp_set_handshake_timeout(broker->connection, &limit);
 		(void) amqp_set_rpc_timeout(broker->connection, &limit);
-		good = good_reply(broker,
-		                  amqp_login(broker->connection, vhost, 0, FRAME_MAX,
-		                             broker->heartbeat, AMQP_SASL_METHOD_PLAIN,
-		                             url->user ? url->user : "guest",
-		                             url->password ? url->password : "guest"),
-		                  "login refused", fault);
+		good = good_reply(broker, login(broker, url, vhost), "login refused",
+		                  fault);
 		if (good)
 		{
 			amqp_channel_open(broker->connection, CHANNEL);

@@ -60,6 +60,16 @@ recently_delivered(const Consumer *c, const char *id)
 	return false;
 }
 
+/* Whether one of the first n of a list has this id. */
+static bool
+among(AsNotification *const *list, size_t n, const char *id)
+{
+	while (n > 0)
+		if (strcasecmp(list[--n]->id, id) == 0)
+			return true;
+	return false;
+}
+
 static void
 drop(Consumer *c, size_t i)
 {
@@ -199,13 +209,6 @@ take_message(Consumer *c, const amqp_basic_deliver_t *deliver, AsFault *fault)
 		as_notification_free(n);
 		return good;
 	}
-	if (recently_delivered(c, n->id))
-	{
-		as_log(AS_INFO, "duplicate", "id", n->id, (char *) NULL);
-		as_metrics_add(AS_COUNT_DUPLICATES, 1);
-		as_notification_free(n);
-		return acknowledge(c, tag, true);
-	}
 	n->tag = tag;
 	c->held[c->nheld++] = n;
 	as_metrics_set(AS_GAUGE_HELD, c->nheld);
@@ -277,6 +280,26 @@ judge(Consumer *c, size_t i)
 	return bury(c, tag, id, why);
 }
 
+/* Acknowledge what is held and was mailed already, under another tag. */
+static void
+drop_duplicates(Consumer *c)
+{
+	size_t i;
+
+	for (i = 0; i < c->nheld && c->broker; i++)
+		if (recently_delivered(c, c->held[i]->id))
+		{
+			uint64_t tag = c->held[i]->tag;
+
+			as_log(AS_INFO, "duplicate", "id", c->held[i]->id, (char *) NULL);
+			as_metrics_add(AS_COUNT_DUPLICATES, 1);
+			drop(c, i);
+			c->moved = true;
+			(void) acknowledge(c, tag, true);
+		}
+	compact(c);
+}
+
 static bool
 deliver(Consumer *c, AsSink *sink, AsFault *fault)
 {
@@ -289,7 +312,8 @@ deliver(Consumer *c, AsSink *sink, AsFault *fault)
 
 	for (i = 0; i < c->nheld && n < sink->chunk; i++)
 		if (c->held[i]->due <= now &&
-		    as_routes_find(&c->program->routes, c->held[i]) == sink)
+		    as_routes_find(&c->program->routes, c->held[i]) == sink &&
+		    !among(batch, n, c->held[i]->id))
 		{
 			places[n] = i;
 			batch[n++] = c->held[i];
@@ -349,6 +373,7 @@ round_of(Consumer *c, bool receiving, AsFault *fault)
 	if (c->broker && receiving && !receive(c, fault) &&
 	    as_program_ends(c->program, c->proven, fault))
 		return false;
+	drop_duplicates(c);
 	for (i = 0; i < n && c->broker; i++)
 		if (sinks[i]->up && !deliver(c, sinks[i], fault) &&
 		    as_program_ends(c->program, c->proven, fault))

@@ -20,7 +20,7 @@ use Time::HiRes qw(usleep);
 
 our @EXPORT = qw(certificates cluster bridge_role enqueue start_rabbit
   start_mail_server start_web_hook rabbit run_bridge start_bridge stop finish
-  kill_hard stop_rabbit eventually lines metric write_file free_port);
+  kill_hard stop_rabbit rabbitmqctl eventually lines metric write_file free_port);
 
 my $peers = abs_path(dirname(__FILE__) . '/peers');
 my %running;    # pid => name
@@ -242,10 +242,7 @@ END
 	}
 	my $dir = $rabbit->{dir};
 	unlink "$dir/pid", "$dir/out";
-	$rabbit->{shell} = spawn(
-		'rabbitmq-server',
-		"$dir/out",
-		{
+	$rabbit->{env} = {
 			HOME => $dir,
 			ERL_EPMD_PORT => $rabbit->{epmd_port},
 			ERL_EPMD_ADDRESS => '127.0.0.1',
@@ -257,8 +254,8 @@ END
 			RABBITMQ_ENABLED_PLUGINS_FILE => "$dir/plugins",
 			RABBITMQ_PID_FILE => "$dir/pid",
 			RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS => '+S 2:2 +sbwt none',
-		},
-		$server[0]);
+	};
+	$rabbit->{shell} = spawn('rabbitmq-server', "$dir/out", $rabbit->{env}, $server[0]);
 	eventually('rabbitmq starts',
 		sub { -e "$dir/out" && slurp_file("$dir/out") =~ /completed with \d+ plugins/ })
 	  or die "rabbitmq: " . slurp_file("$dir/out");
@@ -275,6 +272,19 @@ sub stop_rabbit
 	kill $signal // 'TERM', $rabbit->{pid};
 	delete $running{ $rabbit->{pid} };
 	return finish($rabbit->{shell});
+}
+
+# The broker's own tool.
+sub rabbitmqctl
+{
+	my ($rabbit, @arguments) = @_;
+	my ($tool) = glob '/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmqctl';
+	local %ENV = (%ENV, %{ $rabbit->{env} });
+	my $out = '';
+
+	IPC::Run::run([ $tool, '-q', @arguments ], '<', \'', '>&', \$out)
+	  or die "rabbitmqctl @arguments: $out";
+	return;
 }
 
 # Looks into it; the lines of the answer.

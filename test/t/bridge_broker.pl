@@ -167,7 +167,7 @@ sql(q{ALTER SYSTEM SET auth_session.require_confirmation = 'none'; SELECT pg_rel
 sql(q{SELECT auth.signup('hang@example.org', 'correct horse 9')});
 {
 	my $bridge = start_bridge(@bridge, @quick);
-	ok(eventually('drained', sub { unsettled() == 0 }), 'a bridge at work');
+	ok(eventually('up', sub { metric($bridge, 'email_up') && unsettled() == 0 }), 'a bridge at work');
 	kill 'STOP', $rabbit->{pid};
 	enqueue($node, { count => 10 });
 	ok(eventually('claimed', sub { claimed() == 10 }), 'waits for a broker that hangs');
@@ -180,6 +180,29 @@ sql(q{SELECT auth.signup('hang@example.org', 'correct horse 9')});
 	ok(eventually('all settled', sub { unsettled() == 0 }), 'and when it goes on, everything is delivered');
 	my ($n, $ids) = taken();
 	complete('nothing is lost', $ids);
+	is(stop($bridge), 0, 'clean stop');
+}
+
+# ---- a broker that is short of memory blocks its publishers
+reset_all();
+{
+	my $bridge = start_bridge(@bridge, '--timeout', '2', '--lease', '60');
+
+	ok(eventually('up', sub { metric($bridge, 'email_up') }), 'a bridge that is connected');
+	rabbitmqctl($rabbit, 'set_vm_memory_high_watermark', 'absolute', '1');
+	enqueue($node, { count => 10 });
+	ok(eventually('blocked', sub { slurp_file($bridge->{log}) =~ /event=broker_blocked/ }), 'is told that the broker blocks');
+	enqueue($node, { recipient => 'later@example.org' });
+	# Leased for 60 s: past the time limit of 2 s, which does not count now.
+	eventually('three seconds', sub {
+		sql("SELECT bool_or(clock_timestamp() > due_at - interval '57 s')
+			FROM auth_private.outbox WHERE attempts > 0") eq 't' });
+	is(metric($bridge, 'sink_failures_total'), 0, 'waits for it on the same connection');
+	rabbitmqctl($rabbit, 'set_vm_memory_high_watermark', '0.4');
+	ok(eventually('all settled', sub { unsettled() == 0 }), 'and goes on');
+	my ($n, $ids) = taken();
+	is($n, 11, 'without a duplicate');
+	complete('and without a loss', $ids);
 	is(stop($bridge), 0, 'clean stop');
 }
 
