@@ -1,11 +1,15 @@
-# Tally: prove's console formatter, which also writes "PASSED FAILED", the
+# Tally: prove's own formatter, which also writes "PASSED FAILED", the
 # numbers of assertions, to the file that TALLY names. A file that failed
 # without a failed assertion (it died, its plan was wrong) counts as one.
 package Tally;
 
 use strict;
 use warnings;
-use parent 'TAP::Formatter::Console';
+use TAP::Formatter::Console;
+use TAP::Formatter::File;
+
+# As prove chooses: rulers and counters only where somebody watches.
+our @ISA = (-t STDOUT ? 'TAP::Formatter::Console' : 'TAP::Formatter::File');
 
 sub summary
 {
