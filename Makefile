@@ -13,6 +13,7 @@ EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" auth_session.c
 MODULE_big = auth_session
 # By floor, from the doors down to the ground.
 OBJS = \
+	src/account_deleted.o \
 	src/signup.o \
 	src/confirm.o \
 	src/signin.o \

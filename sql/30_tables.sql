@@ -1,9 +1,9 @@
 /*
  * The tables. Every key and unique constraint of a per-user table contains
- * user_id (accounts: id), and foreign keys join only tables of the same
- * user, so that they can be distributed by user; identifiers are distributed
- * by identifier. Keys are uuids: a restore never collides with what the
- * extension makes, and no trigger stands in its way.
+ * user_id (accounts: id), so that they can be distributed by user;
+ * identifiers are distributed by identifier. Keys are uuids: a restore never
+ * collides with what the extension makes, and no trigger or foreign key among
+ * what is restored stands in its way.
  */
 
 CREATE TABLE auth_private.accounts (
@@ -51,7 +51,7 @@ COMMENT ON COLUMN auth_private.identifiers.owned IS
 	'true once confirmed, for one account only; false while somebody merely claims it';
 
 CREATE TABLE auth_private.sessions (
-	user_id uuid REFERENCES auth_private.accounts (id) ON DELETE CASCADE,
+	user_id uuid,
 	id uuid,
 	jti uuid NOT NULL,
 	generation integer NOT NULL,
@@ -79,6 +79,21 @@ COMMENT ON COLUMN auth_private.sessions.refresh_digest IS
 	'SHA-256 of the secret of the current refresh token';
 COMMENT ON COLUMN auth_private.sessions.expiry_day IS
 	'the UTC day of expires_at, for prune: as its index holds no column that a renew changes, renewals stay HOT';
+
+/*
+ * No foreign key: pg_restore -j loads both tables side by side, and the
+ * constraints of an extension's tables are there before their rows.
+ */
+CREATE FUNCTION auth_private.account_deleted() RETURNS trigger
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'auth_private_account_deleted';
+COMMENT ON FUNCTION auth_private.account_deleted() IS
+	'ends the sessions of an account that is deleted';
+CREATE TRIGGER account_deleted
+	AFTER DELETE ON auth_private.accounts
+	FOR EACH ROW EXECUTE FUNCTION auth_private.account_deleted();
+COMMENT ON TRIGGER account_deleted ON auth_private.accounts IS
+	'no session outlives its account';
 
 CREATE UNLOGGED TABLE auth_private.token_cache (
 	user_id uuid,

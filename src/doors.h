@@ -94,8 +94,8 @@ extern void as_door_succeed(AsEvent *event);
  * Raises a failure after the recorder has its event; AS_BUSY instead when
  * the recorder can't take it: nothing is refused without a trace.
  */
-extern void as_door_refuse(AsEvent *event, AsFailure failure, const char *hint)
-    pg_attribute_noreturn();
+pg_noreturn extern void as_door_refuse(AsEvent *event, AsFailure failure,
+                                       const char *hint);
 
 /* The auth.account and auth.tokens of the function's result type. */
 extern Datum as_door_account(FunctionCallInfo fcinfo, const AsAccount *account);

@@ -87,12 +87,16 @@ SELECT rolcanlogin, rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbyp
 		(SELECT count(*) FROM pg_auth_members WHERE a.oid IN (roleid, member)) AS memberships
 	FROM pg_authid AS a WHERE rolname = 'auth_session_owner';
 
--- Every object of the extension.
+-- Every object of the extension; row and array types only from 17 on depend
+-- on it by themselves, and the names of the server's types differ.
 CREATE VIEW owned AS
-	SELECT i.type, i.identity, d.classid, d.objid
+	SELECT i.type, replace(i.identity, 'pg_catalog.', '') AS identity, d.classid, d.objid
 	FROM pg_depend AS d, pg_identify_object(d.classid, d.objid, d.objsubid) AS i
 	WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
-		AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'auth_session');
+		AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'auth_session')
+		AND NOT (d.classid = 'pg_type'::regclass AND NOT EXISTS (
+			SELECT FROM pg_type AS t JOIN pg_class AS c ON c.oid = t.typrelid
+			WHERE t.oid = d.objid AND c.relkind = 'c'));
 SELECT type, identity FROM owned ORDER BY type COLLATE "C", identity COLLATE "C";
 
 -- Whatever is in the three schemas is the role's, indexes and row types too.
