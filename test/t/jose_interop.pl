@@ -25,14 +25,17 @@ account($node, 'ada@example.org');
 
 sub one { return ($dbh->selectrow_array(shift, undef, @_))[0] }
 
-# Runs a command with an input; its output, or undef where it failed.
+# Runs a command with an input; its output, or undef where it failed or is
+# not installed.
 sub output_of
 {
 	my ($input, @command) = @_;
 	my ($out, $err) = ('', '');
 
-	return $out if run \@command, '<', \$input, '>', \$out, '2>', \$err;
-	note("@command: $err");
+	# run dies where there is no such program.
+	return $out
+	  if eval { run \@command, '<', \$input, '>', \$out, '2>', \$err };
+	note("@command: $err$@");
 	return;
 }
 
