@@ -8,6 +8,9 @@
  * refused at once. The messages are taken in before each use, not only
  * where a transaction begins, so a long transaction sees it too.
  *
+ * A private key is read only by a backend that signs: it takes OpenSSL ten
+ * times as long, and most backends never need it.
+ *
  * Nothing stays from a transaction that came to nothing: its abort runs its
  * own invalidations, which drop what was loaded meanwhile. Nothing stays
  * from a read that a change overtook: the ring counts as valid only when no
@@ -24,11 +27,15 @@
 #define RETRY_US USECS_PER_SEC
 
 static AsStatement select_keys = AS_STATEMENT(
-    "SELECT kid, algorithm, state = 'active', secret, public_jwk::text,"
+    "SELECT kid, algorithm, state = 'active',"
+    "       CASE WHEN public_jwk IS NULL THEN secret END, public_jwk::text,"
     "       CASE state WHEN 'retiring' THEN verifies_until END"
     "  FROM auth_private.signing_keys"
     " WHERE state <> 'retired'"
     " ORDER BY state = 'active' DESC, activated_at DESC NULLS LAST, kid");
+
+static AsStatement select_secret =
+    AS_STATEMENT("SELECT secret FROM auth_private.signing_keys WHERE kid = $1");
 
 /* The ring. keys are in their own context, their handles in OpenSSL's. */
 static MemoryContext ring_context = NULL;
@@ -44,7 +51,8 @@ static uint64 invalidations = 0;
 static void load(void);
 static void drop(void);
 static void read_key(const AsRow *row, void *into);
-static void open_key(AsSigningKey *loaded, const AsRow *row);
+static void read_secret(const AsRow *row, void *into);
+static void open_secret(AsSigningKey *loaded, const AsRow *row, int column);
 static void on_invalidation(Datum argument, Oid relation);
 
 const AsSigningKey *
@@ -64,9 +72,22 @@ const AsSigningKey *
 as_key_ring_active(void)
 {
 	int count;
-	const AsSigningKey *ring = as_key_ring(&count);
+	AsArgs args = {0};
 
-	return count > 0 && ring[0].is_active ? &ring[0] : NULL;
+	(void) as_key_ring(&count);
+	if (count == 0 || !keys[0].is_active)
+		return NULL;
+	if (keys[0].opened == AS_SEAL_OPENED &&
+	    (keys[0].key == NULL || !as_key_is_private(keys[0].key)))
+	{
+		as_arg_text(&args, keys[0].kid);
+		(void) as_store_run(&select_secret, AS_READ, &args, read_secret,
+		                    &keys[0]);
+		if (keys[0].opened == AS_SEAL_OPENED &&
+		    (keys[0].key == NULL || !as_key_is_private(keys[0].key)))
+			keys[0].opened = AS_SEAL_DAMAGED;
+	}
+	return &keys[0];
 }
 
 static void
@@ -109,6 +130,7 @@ read_key(const AsRow *row, void *into)
 	AsSigningKey *loaded;
 	char *kid = as_row_text(row, 1);
 	char *algorithm = as_row_text(row, 2);
+	char *public_jwk;
 
 	/* No row that this extension wrote; it could not be named in a header. */
 	if (strlen(kid) > AS_KID_MAX)
@@ -131,41 +153,50 @@ read_key(const AsRow *row, void *into)
 	loaded->header_length =
 	    as_jwt_header_write(loaded->algorithm, kid, loaded->header);
 	key_count++;
-	open_key(loaded, row);
-	if (loaded->opened != AS_SEAL_OPENED)
-		is_incomplete = true;
+	loaded->opened = AS_SEAL_OPENED;
+	if (!as_row_is_null(row, 4))
+		open_secret(loaded, row, 4);
+	else if ((public_jwk = as_row_text(row, 5)) != NULL)
+		loaded->key = as_key_from_jwk(public_jwk, strlen(public_jwk),
+		                              loaded->algorithm, NULL);
 	pfree(kid);
 	pfree(algorithm);
 }
 
-/* The private part; where that can't be had, the public one, to verify. */
 static void
-open_key(AsSigningKey *loaded, const AsRow *row)
+read_secret(const AsRow *row, void *into)
+{
+	if (!as_row_is_null(row, 1))
+		open_secret(into, row, 1);
+}
+
+/* Opens the stored form in a column; the key is private then. */
+static void
+open_secret(AsSigningKey *loaded, const AsRow *row, int column)
 {
 	uint8 secret[AS_PRIVATE_MAX];
 	size_t length = 0;
 	size_t stored_length;
-	uint8 *stored = as_row_bytea(row, 4, &stored_length);
-	char *public_jwk = as_row_text(row, 5);
+	uint8 *stored = as_row_bytea(row, column, &stored_length);
+	AsKey *key = NULL;
 
-	loaded->opened = AS_SEAL_OPENED;
-	if (stored != NULL)
+	loaded->opened = as_sealed_open(loaded->kid, stored, stored_length, secret,
+	                                sizeof(secret), &length);
+	if (loaded->opened == AS_SEAL_OPENED)
 	{
-		loaded->opened = as_sealed_open(loaded->kid, stored, stored_length,
-		                                secret, sizeof(secret), &length);
-		if (loaded->opened == AS_SEAL_OPENED)
-		{
-			loaded->key =
-			    as_key_from_private(loaded->algorithm, secret, length);
-			if (loaded->key == NULL)
-				loaded->opened = AS_SEAL_DAMAGED;
-		}
-		sodium_memzero(secret, sizeof(secret));
-		sodium_memzero(stored, stored_length);
+		key = as_key_from_private(loaded->algorithm, secret, length);
+		if (key == NULL)
+			loaded->opened = AS_SEAL_DAMAGED;
 	}
-	if (loaded->key == NULL && public_jwk != NULL)
-		loaded->key = as_key_from_jwk(public_jwk, strlen(public_jwk),
-		                              loaded->algorithm, NULL);
+	sodium_memzero(secret, sizeof(secret));
+	sodium_memzero(stored, stored_length);
+	if (loaded->opened != AS_SEAL_OPENED)
+		is_incomplete = true;
+	if (key != NULL)
+	{
+		as_key_free(loaded->key);
+		loaded->key = key;
+	}
 }
 
 /* InvalidOid stands for every relation. */

@@ -17,8 +17,12 @@ typedef struct AsSigningKey
 	AsAlgorithm algorithm;
 	bool is_active;
 	TimestampTz verifies_until; /* AS_NO_TIME: no end */
-	AsSealOutcome opened;       /* whether the private part could be had */
-	AsKey *key; /* NULL where neither part could be; public where sealed */
+
+	/* Whether the private part could be had, where it was asked for. */
+	AsSealOutcome opened;
+
+	/* Public until the key signs; NULL where neither part could be had. */
+	AsKey *key;
 
 	/* The header segment of the tokens that the key itself makes. */
 	size_t header_length;
@@ -32,7 +36,10 @@ typedef struct AsSigningKey
  */
 extern const AsSigningKey *as_key_ring(int *count);
 
-/* The key that signs; NULL where there is none yet. */
+/*
+ * The key that signs, with its private part where opened says so; NULL where
+ * there is none yet.
+ */
 extern const AsSigningKey *as_key_ring_active(void);
 
 /* Makes an active HS256 key unless there is an active key by now. */
