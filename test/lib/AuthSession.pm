@@ -4,6 +4,7 @@ package AuthSession;
 
 use strict;
 use warnings;
+use DBD::Pg ':async';
 use DBI;
 use Exporter 'import';
 use PostgreSQL::Test::Cluster;
@@ -12,7 +13,8 @@ use Test::More;
 use Time::HiRes ();
 
 our @EXPORT = qw(
-  new_node crash sql_connect account mailed signin refused quoted $PASSWORD
+  new_node crash sql_connect at_once account mailed signin refused quoted
+  $PASSWORD
 );
 
 our $PASSWORD = 'correct horse battery staple';
@@ -79,6 +81,43 @@ sub sql_connect
 			AutoCommit => 1,
 			pg_placeholder_dollaronly => 1
 		});
+}
+
+# at_once(NODE, COUNT, SQL, ARGUMENTS, OPTION => VALUE...): sends one statement
+# down many connections before it reads any answer; the answers: [STATE,
+# COLUMNS...] each, STATE being 00000 or the SQLSTATE. The options are
+# sql_connect's, and level, the transactions' isolation.
+sub at_once
+{
+	my ($node, $count, $sql, $arguments, %option) = @_;
+	my $level = delete $option{level} // 'read committed';
+	my @handles = map { sql_connect($node, %option) } 1 .. $count;
+	my @statements;
+	my @answers;
+
+	foreach my $dbh (@handles)
+	{
+		$dbh->do("SET default_transaction_isolation = '$level'");
+	}
+	foreach my $dbh (@handles)
+	{
+		my $statement = $dbh->prepare($sql, { pg_async => PG_ASYNC });
+
+		$statement->execute(@$arguments);
+		push @statements, $statement;
+	}
+	foreach my $i (0 .. $#handles)
+	{
+		my $row = eval {
+			$handles[$i]->pg_result;
+			$statements[$i]->fetchrow_arrayref;
+		};
+
+		push @answers, $row ? [ '00000', @$row ] : [ $handles[$i]->state ];
+		$statements[$i]->finish;
+		$handles[$i]->disconnect;
+	}
+	return @answers;
 }
 
 # A text as an SQL literal.

@@ -3,7 +3,6 @@
 use strict;
 use warnings;
 use AuthSession;
-use DBD::Pg ':async';
 use Test::More;
 
 my $node = new_node('main', conf => <<'CONF');
@@ -16,36 +15,8 @@ auth_session.message_rate_per_account = 0
 CONF
 my $database = 'postgres';
 
-# Sends one statement down many connections before it reads any answer; the
-# answers: [STATE, COLUMNS...] each, STATE being 00000 or the SQLSTATE.
-sub at_once
-{
-	my ($count, $sql, @arguments) = @_;
-	my @handles = map { sql_connect($node) } 1 .. $count;
-	my @statements;
-	my @answers;
-
-	foreach my $dbh (@handles)
-	{
-		my $statement = $dbh->prepare($sql, { pg_async => PG_ASYNC });
-		$statement->execute(@arguments);
-		push @statements, $statement;
-	}
-	foreach my $i (0 .. $#handles)
-	{
-		my $row = eval {
-			$handles[$i]->pg_result;
-			$statements[$i]->fetchrow_arrayref;
-		};
-		push @answers, $row ? [ '00000', @$row ] : [ $handles[$i]->state ];
-		$statements[$i]->finish;
-		$handles[$i]->disconnect;
-	}
-	return @answers;
-}
-
-my @signups = at_once(100, 'SELECT status FROM auth.signup($1, $2)',
-	'ada@example.org', $PASSWORD);
+my @signups = at_once($node, 100, 'SELECT status FROM auth.signup($1, $2)',
+	[ 'ada@example.org', $PASSWORD ]);
 is(scalar(grep { $_->[0] eq '00000' && $_->[1] eq 'pending' } @signups),
 	100, 'G9: a hundred sign-ups of one address at once are answered alike')
   or diag(join ' ', map { $_->[0] } @signups);
@@ -54,9 +25,9 @@ cmp_ok(
 	'<=', 3, 'G9: three pending accounts are left at most');
 
 my $mail = mailed($node, 'confirm_email', 'ada@example.org');
-my @confirmed = at_once(50,
+my @confirmed = at_once($node, 50,
 	'SELECT status FROM auth.confirm(code => $1, password => $2)',
-	$mail->{link_token}, $PASSWORD);
+	[ $mail->{link_token}, $PASSWORD ]);
 is(scalar(grep { $_->[0] eq '00000' } @confirmed),
 	1, 'C1: of fifty confirmations with one link token exactly one succeeds');
 is(scalar(grep { $_->[0] !~ /^(00000|PT422|PT409|PT429)$/ } @confirmed),
@@ -66,9 +37,9 @@ is( $node->safe_psql($database, 'SELECT count(*) FROM auth_admin.users'),
 	'1', 'G9: one account is left when the address was confirmed');
 
 my $tokens = signin($node, 'ada@example.org');
-my @renewed = at_once(50,
+my @renewed = at_once($node, 50,
 	'SELECT refresh_token, auth.verify(access_token) ->> \'jti\' FROM auth.renew($1)',
-	$tokens->{refresh_token});
+	[ $tokens->{refresh_token} ]);
 my %successors = map { ($_->[1] // '') => 1 } @renewed;
 my %jtis = map { ($_->[2] // '') => 1 } @renewed;
 is(scalar(grep { $_->[0] ne '00000' } @renewed),
