@@ -302,6 +302,7 @@ auth_resend_confirmation(PG_FUNCTION_ARGS)
 
 	as_identifier_lock(identifier.canonical);
 	is_pending = newest_pending(&identifier, &account);
+	as_message_look_up_until(event.at);
 	as_message_send_code(is_pending ? &account.id : NULL,
 	                     purpose_of(&identifier), &identifier,
 	                     identifier.typed);

@@ -189,6 +189,14 @@ extern AsFailure as_message_allowed(const AsIdentifier *identifier,
                                     bool with_cooldown, int *retry_after_s);
 
 /*
+ * Waits until half a millisecond after began: a row that is there takes a
+ * little longer to read than one that isn't, and a request for a message
+ * has no hash to hide that behind. To be called after the look-ups, before
+ * any write.
+ */
+extern void as_message_look_up_until(TimestampTz began);
+
+/*
  * Issues a code to user_id and puts its notification into the outbox; for
  * nobody (NULL) the same writes, of rows that lead nowhere.
  */

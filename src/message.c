@@ -9,6 +9,12 @@
  */
 #include "doors.h"
 
+/*
+ * What a look-up is given, found or not: microseconds, some ten times what
+ * it takes.
+ */
+#define LOOK_UP_TIME 500
+
 AsFailure
 as_message_allowed(const AsIdentifier *identifier, bool with_cooldown,
                    int *retry_after_s)
@@ -24,6 +30,17 @@ as_message_allowed(const AsIdentifier *identifier, bool with_cooldown,
 	                      auth_session_rate_window, NULL, retry_after_s))
 		return AS_THROTTLED;
 	return AS_OK;
+}
+
+void
+as_message_look_up_until(TimestampTz began)
+{
+	TimestampTz until = began + LOOK_UP_TIME;
+	TimestampTz now;
+
+	/* No longer than that, should the clock be set meanwhile. */
+	while ((now = GetCurrentTimestamp()) < until && now >= began)
+		pg_usleep((long) (until - now));
 }
 
 void

@@ -175,6 +175,7 @@ auth_request_password_reset(PG_FUNCTION_ARGS)
 		owner = as_uuid_random();
 	is_known = as_account_find(&owner, &account) &&
 	           !as_account_is_banned(&account, GetCurrentTimestamp());
+	as_message_look_up_until(event.at);
 	as_message_send_code(
 	    is_known ? &account.id : NULL, AS_PURPOSE_PASSWORD_RESET, &identifier,
 	    !is_known ? identifier.typed
