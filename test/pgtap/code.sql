@@ -5,7 +5,7 @@
 -- own, and takes its rows away at the end.
 \ir helper/common.psql
 
-SELECT plan(60);
+SELECT plan(64);
 SET auth_session.resend_cooldown = 0;
 SET auth_session.message_rate_per_account = 0;
 
@@ -145,6 +145,18 @@ SELECT pg_temp.code(pg_temp.email('eve')) AS code \gset
 SELECT pg_temp.guess(pg_temp.email('eve'), :'code', 2) \g /dev/null
 SELECT is(pg_temp.confirm(pg_temp.email('eve'), :'code'), 'invalid_code', 'C5: how many, is a setting');
 RESET auth_session.code_attempts;
+
+-- The right code with a password that no sign-up has is a wrong try.
+SELECT auth.signup(pg_temp.email('gil'), 'the password of one') \g /dev/null
+SELECT auth.signup(pg_temp.email('gil'), 'the password of two') \g /dev/null
+SELECT pg_temp.code(pg_temp.email('gil')) AS code, pg_temp.link(pg_temp.email('gil')) AS link \gset
+SELECT is(string_agg(DISTINCT pg_temp.failure(format('SELECT auth.confirm(%L, %L, %L)', pg_temp.email('gil'), :'code', 'a guess of ' || n)) ->> 'detail', ','),
+	'invalid_code', 'C13: five wrong passwords with the right code') FROM generate_series(1, 5) AS n;
+SELECT pg_temp.comes_true(format('SELECT bool_and(attempts = 5) FROM auth_private.codes WHERE identifier = %L', pg_temp.email('gil')),
+	'C13: are wrong tries');
+SELECT pg_temp.raises(format('SELECT auth.confirm(%L, %L, %L)', pg_temp.email('gil'), :'code', 'the password of two'),
+	'invalid_code', 'C13: after which the code is dead');
+SELECT is((auth.confirm(code => :'link', password => 'the password of two')).status, 'active', 'C13: and the link is not');
 
 -- ---- twenty wrong tries ----
 

@@ -3,7 +3,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(54);
+SELECT plan(60);
 
 -- ---- by code ----
 
@@ -76,6 +76,10 @@ SELECT id AS victim FROM auth.signup(pg_temp.email('victim'), 'the victim''s wor
 SELECT pg_temp.code(pg_temp.email('victim')) AS second_code, pg_temp.link(pg_temp.email('victim')) AS link \gset
 SELECT id AS late FROM auth.signup(pg_temp.email('victim'), 'a latecomer''s word', info => '{"by": "late"}') \gset
 
+SELECT pg_temp.raises(format('SELECT auth.confirm(%L, %L)', pg_temp.email('victim'), wrong),
+	'invalid_code', 'B1: who has no code doesn''t hear that several are pending')
+FROM (SELECT min(code) AS wrong FROM unnest(ARRAY['000000', '111111', '222222', '333333']) AS code
+	WHERE code NOT IN (:'first_code', :'second_code', pg_temp.code(pg_temp.email('victim')))) AS wrong;
 SELECT pg_temp.raises(format('SELECT auth.confirm(%L, %L)', pg_temp.email('victim'), code),
 	'password_required', 'C13: where several are pending the code alone picks none')
 FROM unnest(ARRAY[:'first_code', :'second_code']) AS code;
@@ -140,7 +144,19 @@ SELECT is((auth.confirm(pg_temp.phone(2), pg_temp.code(pg_temp.phone(2)))).statu
 	'with any to confirm, one of two is enough');
 SELECT is(claims ->> 'phone' || coalesce(claims ->> 'email', ''), pg_temp.phone(2), 'and only the confirmed one is in the token')
 FROM auth.signin(phone => pg_temp.phone(2), password => pg_temp.password()) AS t, pg_temp.claims(t.access_token) AS claims;
+SELECT results_eq($$SELECT channel, recipient FROM auth_private.outbox WHERE kind = 'new_signin' AND user_id = (SELECT id FROM auth_admin.users WHERE email = pg_temp.email('any'))$$,
+	$$VALUES ('sms', pg_temp.phone(2))$$, 'and only the confirmed one is told anything');
+SELECT pg_temp.raises(format('SELECT auth.signin(%L, %L)', pg_temp.email('any'), pg_temp.password()),
+	'invalid_credentials', 'B1: and signs one in');
+SELECT ok(email_confirmed_at >= phone_confirmed_at, 'the other can be confirmed later')
+FROM auth.confirm(pg_temp.email('any'), pg_temp.code(pg_temp.email('any')));
+SELECT is((SELECT c ->> 'email' FROM pg_temp.claims((pg_temp.signin(pg_temp.email('any'))).access_token) AS c), pg_temp.email('any'), 'and counts from then on');
 RESET auth_session.require_confirmation;
+
+SELECT id AS banned FROM auth.signup(pg_temp.email('banned'), pg_temp.password()) \gset
+UPDATE auth_private.accounts SET status = 'banned' WHERE id = :'banned';
+SELECT pg_temp.raises(format('SELECT auth.confirm(%L, %L)', pg_temp.email('banned'), pg_temp.code(pg_temp.email('banned'))),
+	'invalid_code', 'B11: a banned account confirms nothing');
 
 -- ---- what is refused ----
 

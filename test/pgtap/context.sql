@@ -6,7 +6,7 @@
 -- role of its own, and takes them away at the end.
 \ir helper/common.psql
 
-SELECT plan(131);
+SELECT plan(139);
 
 SELECT 'pgtap_app_' || :'run' AS app \gset
 CREATE ROLE :"app";
@@ -114,11 +114,20 @@ BEGIN
 	RETURN pg_temp.who();
 END
 $$;
+CREATE FUNCTION pg_temp.who_with_headers(value text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM set_config('request.headers', value, true);
+	RETURN pg_temp.who();
+END
+$$;
 SELECT is(pg_temp.who_with(:'a', scheme), :'as_ada', 'the scheme of a bearer token may be spelt "' || scheme || '"')
 FROM unnest(ARRAY['bearer ', 'BEARER ', 'bEARER  ']) AS scheme;
 SELECT is(pg_temp.who_with(:'a', scheme), '', 'but not "' || scheme || '"')
 FROM unnest(ARRAY['', ' Bearer ', 'Bearer', 'Basic ', 'Bearer x ']) AS scheme;
 
+SELECT is(pg_temp.who_with_headers(value), '', 'the helpers are silent about headers that are ' || what)
+FROM (VALUES ('{', 'no JSON'), ('[]', 'no object'), ('null', 'null'), ('{"authorization": null}', 'without a value'), (repeat('[', 100000), 'endless'),
+	('{"authorization": "Bearer ' || repeat('a', 1048576) || '"}', 'of a megabyte'), (E'{"authorization": "Bearer \\u0000"}', 'with a zero character')) AS h (value, what);
 CREATE FUNCTION pg_temp.check_with(setting text, value text, statement text DEFAULT 'SELECT auth.check_request()') RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM set_config(setting, value, true);
@@ -341,6 +350,9 @@ END
 $$;
 SELECT ok(pg_temp.workers(), 'a policy with uid() lets a scan be parallel');
 SELECT is(pg_temp.notes(), 15000::bigint, 'and workers see what the leader sees');
+SELECT auth.authenticate(:'a_bob') \g /dev/null
+SELECT is(pg_temp.notes(), 5000::bigint, 'also a context by authenticate');
+RESET auth_session.context_token;
 SELECT auth.logout() \g /dev/null
 SELECT is(pg_temp.notes(), 0::bigint, 'D5: after a logout nothing is shown, at once');
 ROLLBACK;

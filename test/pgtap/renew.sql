@@ -5,7 +5,7 @@
 -- addresses of its own, and takes its rows away at the end.
 \ir helper/common.psql
 
-SELECT plan(76);
+SELECT plan(85);
 
 SELECT pg_temp.account(pg_temp.email('Ada')) AS ada \gset
 SELECT pg_temp.account(pg_temp.email('bob')) AS bob \gset
@@ -123,6 +123,47 @@ END
 $$;
 SELECT matches(pg_temp.renew_with(bearer, :'r1'), '^asr1_', 'a bearer that is ' || what || ' counts as no context')
 FROM (VALUES ('garbage', 'garbage'), (:'a3', 'revoked'), (left(:'bob_access', -3) || 'AAA', 'forged'), ('', 'empty')) AS bad (bearer, what);
+
+-- What operators set counts from the next renewal on (D16).
+BEGIN;
+UPDATE auth_private.accounts SET app = '{"plan": "gold"}' WHERE id = :'ada';
+SELECT is(pg_temp.claims(access_token) -> 'app', '{"plan": "gold"}', 'D16: a renewal has what operators set meanwhile') FROM auth.renew(:'r1');
+ROLLBACK;
+
+-- Under other keys, as of another server.
+BEGIN;
+DELETE FROM auth_private.mac_keys;
+SELECT pg_temp.raises(format('SELECT auth.renew(%L)', :'r1'), 'invalid_token', 'E10: a token of another environment is none');
+SELECT refresh_token AS others FROM pg_temp.signin(pg_temp.email('Ada')) \gset
+SELECT pg_temp.raises(format('SELECT auth.renew(%L)', :'r1'), 'invalid_token', 'E10: nor is it where that has keys');
+SELECT is((SELECT count(*) FROM auth_private.sessions WHERE id = :'s'), 1::bigint, 'E10: which revokes nothing');
+ROLLBACK;
+SELECT pg_temp.raises(format('SELECT auth.renew(%L)', :'others'), 'invalid_token', 'E10: and the other way round');
+
+-- ---- what the tokens are made of (D1) ----
+
+CREATE TEMP TABLE chain (n integer, secret bytea, jti text);
+CREATE FUNCTION pg_temp.chain(token text, most integer) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	tokens auth.tokens;
+BEGIN
+	FOR n IN 1 .. most LOOP
+		tokens := auth.renew(token);
+		token := tokens.refresh_token;
+		-- After the two ids and the generation: the secret.
+		INSERT INTO chain VALUES (n, substr(decode(translate(substr(token, 6), '-_', '+/'), 'base64'), 37, 32),
+			pg_temp.claims(tokens.access_token) ->> 'jti');
+	END LOOP;
+END
+$$;
+BEGIN;
+SELECT pg_temp.chain(:'r1', 300) \g /dev/null
+SELECT is(count(DISTINCT secret), 300::bigint, 'D1: of 300 refresh tokens no two are alike') FROM chain;
+SELECT is(count(DISTINCT jti), 300::bigint, 'F23: nor two access tokens') FROM chain;
+SELECT is(min(length(secret)), 32, 'D1: 256 bits each') FROM chain;
+-- 76,800 bits, half of them ones: 139 is one standard deviation, seven are 1e-12 of the cases.
+SELECT ok(abs(sum(bit_count(secret)) - 38400) < 970, 'D1: as many ones as zeros (monobit)') FROM chain;
+ROLLBACK;
 
 -- ---- what is none ----
 

@@ -2,7 +2,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(30);
+SELECT plan(32);
 
 -- The code that a resend replaces is no new row, and nobody's goes again.
 CREATE TEMP TABLE written (who text, what text, rows bigint) ON COMMIT DROP;
@@ -67,6 +67,12 @@ SELECT pg_temp.raises(format('SELECT auth.resend_confirmation(%L)', pg_temp.emai
 SELECT auth.signup(phone => pg_temp.phone(1), password => pg_temp.password()) \g /dev/null
 SELECT lives_ok(format('SELECT auth.resend_confirmation(%L)', pg_temp.phone(1)), 'a phone gets another SMS');
 SELECT is(pg_temp.mail(pg_temp.phone(1)) ->> 'channel', 'sms', 'by SMS');
+
+-- The second of two addresses.
+SELECT auth.signup(pg_temp.email('two'), pg_temp.password(), pg_temp.phone(2)) \g /dev/null
+SELECT auth.confirm(pg_temp.email('two'), pg_temp.code(pg_temp.email('two'))) \g /dev/null
+SELECT lives_ok(format('SELECT auth.resend_confirmation(%L)', pg_temp.phone(2)), 'the second of two addresses gets another code');
+SELECT is((auth.confirm(pg_temp.phone(2), pg_temp.code(pg_temp.phone(2)))).status, 'active', 'which confirms it');
 
 -- ---- how often ----
 

@@ -2,7 +2,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(53);
+SELECT plan(57);
 
 -- ---- what is answered, and what is sent ----
 
@@ -136,6 +136,20 @@ SELECT is(pg_temp.mail(pg_temp.email('Owner'), 'account_exists') - '{id,kind,cha
 SELECT is(pg_temp.mail(pg_temp.phone(4)) ->> 'kind', 'confirm_phone',
 	'B3: the free one of the two identifiers gets its code');
 SELECT isnt((pg_temp.signin(pg_temp.email('Owner'))).access_token, NULL, 'the owner is not disturbed');
+
+-- The other way round: the phone is taken and the email is free.
+SELECT id AS phoned FROM auth.signup(phone => pg_temp.phone(5), password => pg_temp.password()) \gset
+SELECT auth.confirm(pg_temp.phone(5), pg_temp.code(pg_temp.phone(5))) \g /dev/null
+CREATE TEMP TABLE phone_taken ON COMMIT DROP AS SELECT * FROM auth.signup(pg_temp.email('free2'), pg_temp.password(), pg_temp.phone(5));
+SELECT is((SELECT jsonb_strip_nulls(to_jsonb(phone_taken) - '{id,email,phone,created_at}'::text[]) FROM phone_taken),
+	(SELECT jsonb_strip_nulls(to_jsonb(free_answer) - '{id,email,phone,created_at}'::text[]) FROM free_answer),
+	'B3: a taken phone answers as a free one does, too');
+SELECT results_eq(format($$SELECT channel, recipient FROM auth_private.outbox WHERE user_id = %L AND kind = 'account_exists'$$, :'phoned'),
+	$$VALUES ('sms', pg_temp.phone(5))$$, 'B3: its owner hears of it by SMS');
+SELECT is((auth.confirm(pg_temp.email('free2'), pg_temp.code(pg_temp.email('free2')))).status, 'pending',
+	'B3: confirming the free one tells nothing of the taken one');
+SELECT is((SELECT id FROM auth.signin(phone => pg_temp.phone(5), password => pg_temp.password()) AS t, auth_admin.users WHERE id = t.user_id), :'phoned',
+	'and the owner of the phone stays who it was');
 
 -- ---- no more than three claims ----
 
