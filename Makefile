@@ -26,6 +26,7 @@ OBJS = \
 	src/notifications.o \
 	src/maintenance.o \
 	src/worker.o \
+	src/worker_task.o \
 	src/code_try.o \
 	src/message.o \
 	src/door.o \

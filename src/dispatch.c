@@ -54,7 +54,7 @@ typedef struct Database
 	int records;    /* queued or in a worker's hand; see as_dispatch_add */
 	int failures;   /* to connect, one after the other */
 	int64 since;    /* it waits for a worker since; 0: it doesn't */
-	int64 started;  /* STARTING since */
+	int64 started;  /* STARTING, or SERVED, since */
 	int64 not_till; /* no worker before, after a failure */
 } Database;
 
@@ -403,23 +403,27 @@ as_dispatch_cancel(Oid oid)
 }
 
 bool
-as_dispatch_others_wait(void)
+as_dispatch_must_yield(void)
 {
 	int64 now = as_clock_ms();
-	bool wait = false;
+	int waiting = 0;
+	int longer_served = 0;
 	int i;
 
 	LWLockAcquire(dispatch_lock, LW_SHARED);
-	for (i = 0; i < DATABASES && !wait; i++)
+	for (i = 0; i < DATABASES; i++)
 	{
 		Database *database = &dispatch->databases[i];
 
-		wait = database->oid != InvalidOid && database->service == UNSERVED &&
-		       database_has_work(database) && now >= database->not_till &&
-		       now - database->since >= AS_DISPATCH_YIELD_MS;
+		if (database->service == SERVED && database->started < served->started)
+			longer_served++;
+		else if (database->oid != InvalidOid && database->service == UNSERVED &&
+		         database_has_work(database) && now >= database->not_till &&
+		         now - database->since >= AS_DISPATCH_YIELD_MS)
+			waiting++;
 	}
 	LWLockRelease(dispatch_lock);
-	return wait;
+	return longer_served < waiting;
 }
 
 /* ---- the worker of one database ---- */
@@ -437,6 +441,7 @@ as_dispatch_serve_begin(Oid oid)
 		database->service = SERVED;
 		database->latch = MyLatch;
 		database->since = 0;
+		database->started = as_clock_ms();
 		served = database;
 		served_connected = false;
 	}

@@ -204,4 +204,18 @@ extern void as_message_send_code(const AsUuid *user_id, AsPurpose purpose,
                                  const AsIdentifier *identifier,
                                  const char *recipient);
 
+/* ---- worker_task.c: the transactions of the recorder's worker ---- */
+
+/* Connects to a database, as the bootstrap superuser, and makes ready. */
+extern void as_worker_connect(Oid database);
+
+/*
+ * Commits what it can of the records, which as_recorder_take gave, settles
+ * that and puts back the rest. Changes their order.
+ */
+extern void as_worker_record(AsTaken *taken, int count);
+
+/* Sends the NOTIFY; on false it could not, and has put the wake back. */
+extern bool as_worker_wake_bridge(void);
+
 #endif /* AS_DOORS_H */

@@ -261,9 +261,12 @@ extern void as_dispatch_begin(void);
 extern Oid as_dispatch_next(int most_served, long *wait_ms, Oid *hopeless);
 extern void as_dispatch_cancel(Oid database);
 
-/* Whether some database has been waiting longer than this for a worker. */
+/*
+ * Whether as many databases have been waiting for a worker, for longer than
+ * this, that the turn is at this process to make room.
+ */
 #define AS_DISPATCH_YIELD_MS 20
-extern bool as_dispatch_others_wait(void);
+extern bool as_dispatch_must_yield(void);
 
 /*
  * This process serves a database from now on, until as_dispatch_serve_end or

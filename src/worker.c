@@ -10,25 +10,11 @@
  * can't change its database; the postmaster starts it again at once. So one
  * slot, which nobody can take away, is enough for any number of databases.
  *
- * Records that are due are committed together, up to BATCH of them. When that
- * fails, each is tried in a transaction of its own, so that none takes others
- * down. What failed for want of a lock, or of room on the disk, stays queued
- * and is tried again, for ever: that is only ever a matter of time. Any other
- * error is logged and tried a few times, then the record is dropped, with a
- * line in the log that says what was lost.
- *
- * Locks are waited for briefly. A caller may hold the very row while it waits
- * for its record, which no deadlock detector sees.
- *
- * Interrupts are held off from the commit until the records are settled, so
- * that no commit is followed by a second try.
+ * What it does in its transactions is in worker_task.c.
  */
-#include "nouns.h"
+#include "doors.h"
 
-#include "access/xact.h"
-#include "commands/async.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
@@ -36,32 +22,17 @@
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 
-#define BATCH       64
-#define MAX_WORKERS 4 /* that serve a database at once */
+#define BATCH       64 /* records that are taken at once */
+#define MAX_WORKERS 4  /* that serve a database at once */
 
 #define IDLE_MS          1000 /* then the worker leaves its database */
 #define WAKE_INTERVAL_MS 25   /* between two NOTIFYs in a database */
-
-/* How long a record waits for a lock, and how long one that had to before. */
-#define LOCK_WAIT   "100ms"
-#define RELOCK_WAIT "10ms"
-
-/* Until the next try after a failure that passes by itself. */
-#define RETRY_MIN_MS 50
-#define RETRY_MAX_MS 1000
-
-/* Tries of a record that fails for another reason, and the time between. */
-#define MAX_TRIES     5
-#define REDO_AFTER_MS 1000
-
-#define CHANNEL "auth_session_outbox"
+#define WAKE_RETRY_MS    1000 /* after one that failed */
 
 PGDLLEXPORT void auth_session_worker_main(Datum arg);
 
 static bool is_dispatcher = false;
-static MemoryContext worker_context = NULL;
 
 /*
  * What the postmaster told the worker. A terminated worker exits here, in
@@ -94,277 +65,6 @@ worker_sleep(long wait_ms)
 
 /* ---- serving one database ---- */
 
-/* How long a record waits for a lock, in the store or elsewhere. */
-static void
-worker_set_lock_wait(const char *wait)
-{
-	SetConfigOption("lock_timeout", wait, PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("auth_session.lock_wait", wait, PGC_SUSET, PGC_S_OVERRIDE);
-}
-
-static void
-worker_connect(Oid database)
-{
-	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid,
-	                                          BGWORKER_BYPASS_ALLOWCONN);
-
-	/* Settings of the database must not get in the way of the records. */
-	SetConfigOption("default_transaction_isolation", "read committed",
-	                PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET,
-	                PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_deferrable", "off", PGC_SUSET,
-	                PGC_S_OVERRIDE);
-	SetConfigOption("session_replication_role", "origin", PGC_SUSET,
-	                PGC_S_OVERRIDE);
-	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
-	as_dispatch_serve_connected();
-}
-
-/* Begins a transaction; it ends with worker_commit or worker_rescue. */
-static void
-worker_begin(const char *activity)
-{
-	pgstat_report_activity(STATE_RUNNING, activity);
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-}
-
-static void
-worker_commit(void)
-{
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	pgstat_report_stat(true);
-	pgstat_report_activity(STATE_IDLE, NULL);
-}
-
-/* In PG_CATCH: the error, in the worker's memory; the transaction is over. */
-static ErrorData *
-worker_rescue(void)
-{
-	ErrorData *error;
-
-	HOLD_INTERRUPTS();
-	MemoryContextSwitchTo(worker_context);
-	error = CopyErrorData();
-	FlushErrorState();
-	AbortCurrentTransaction();
-	RESUME_INTERRUPTS();
-	pgstat_report_activity(STATE_IDLE, NULL);
-	return error;
-}
-
-/* Whether the failure passes by itself, and the record can wait for that. */
-static bool
-worker_can_wait(const ErrorData *error)
-{
-	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
-	{
-		case ERRCODE_TRANSACTION_ROLLBACK: /* deadlocks, too */
-		case ERRCODE_INSUFFICIENT_RESOURCES:
-		case ERRCODE_OPERATOR_INTERVENTION:
-			return true;
-		default:
-			return error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
-			       error->sqlerrcode == as_failure_sqlstate(AS_BUSY);
-	}
-}
-
-static const char *
-worker_record_name(AsRecordKind kind)
-{
-	switch (kind)
-	{
-		case AS_RECORD_EVENT:
-			return "an audit row";
-		case AS_RECORD_REUSE:
-			return "the end of a session whose refresh token was reused";
-		case AS_RECORD_CODE_ATTEMPT:
-			return "a wrong try on a one-time code";
-	}
-	pg_unreachable();
-}
-
-static void
-worker_apply(const AsRecord *record)
-{
-	switch (record->kind)
-	{
-		case AS_RECORD_EVENT:
-			as_audit_write(&record->event);
-			break;
-		case AS_RECORD_REUSE:
-			(void) as_reuse_punish(&record->event);
-			break;
-		case AS_RECORD_CODE_ATTEMPT:
-			as_code_count_attempt(&record->event.user_id, &record->code_id);
-			as_audit_write(&record->event);
-			break;
-	}
-}
-
-/*
- * Commits records in one transaction, and settles them. NULL, or the error
- * that undid it; *gone when the extension is no longer in the database.
- */
-static ErrorData *
-worker_try(const AsTaken *taken, int count, bool *gone)
-{
-	ErrorData *volatile error = NULL;
-	int i;
-
-	*gone = false;
-	PG_TRY();
-	{
-		worker_begin("auth_session: recording");
-		if (OidIsValid(as_store_relation("audit_log")))
-		{
-			Oid user;
-			int context;
-
-			GetUserIdAndSecContext(&user, &context);
-			SetUserIdAndSecContext(as_store_owner(),
-			                       context | SECURITY_LOCAL_USERID_CHANGE);
-			for (i = 0; i < count; i++)
-				worker_apply(&taken[i].record);
-			SetUserIdAndSecContext(user, context);
-			as_store_make_durable();
-		}
-		else
-			*gone = true;
-
-		HOLD_INTERRUPTS();
-		worker_commit();
-		as_recorder_settle(taken, count);
-		RESUME_INTERRUPTS();
-	}
-	PG_CATCH();
-	{
-		error = worker_rescue();
-	}
-	PG_END_TRY();
-	return error;
-}
-
-static void
-worker_failed(AsTaken *taken, const ErrorData *error)
-{
-	const char *name = worker_record_name(taken->record.kind);
-
-	if (worker_can_wait(error))
-	{
-		int delay_ms = RETRY_MIN_MS << Min(taken->waits, 5);
-
-		taken->waits++;
-		as_recorder_put_back(taken, Min(delay_ms, RETRY_MAX_MS));
-		return;
-	}
-
-	taken->tries++;
-	if (taken->tries == 1)
-		ereport(LOG,
-		        (errcode(error->sqlerrcode),
-		         errmsg("auth_session could not record %s, and tries again: %s",
-		                name, error->message)));
-	if (taken->tries < MAX_TRIES)
-	{
-		as_recorder_put_back(taken, REDO_AFTER_MS);
-		return;
-	}
-	ereport(LOG, (errcode(error->sqlerrcode),
-	              errmsg("auth_session could not record %s, and drops it: %s",
-	                     name, error->message)));
-	as_recorder_settle(taken, 1);
-}
-
-/*
- * Tries each record alone. Those that failed before are to wait for a lock
- * no longer than it takes to see that it is still held.
- */
-static int
-worker_record_singly(AsTaken *taken, int count)
-{
-	int discarded = 0;
-	int i;
-
-	for (i = 0; i < count; i++)
-	{
-		bool gone;
-		ErrorData *error;
-
-		worker_set_lock_wait(taken[i].waits > 0 ? RELOCK_WAIT : LOCK_WAIT);
-		error = worker_try(&taken[i], 1, &gone);
-		if (error != NULL)
-			worker_failed(&taken[i], error);
-		else if (gone)
-			discarded++;
-		worker_check_signals();
-	}
-	return discarded;
-}
-
-static int
-worker_order(const void *a, const void *b)
-{
-	const AsTaken *left = a;
-	const AsTaken *right = b;
-
-	return (left->waits + left->tries > 0) - (right->waits + right->tries > 0);
-}
-
-static void
-worker_record(AsTaken *taken, int count)
-{
-	int fresh = 0;
-	int discarded = 0;
-	bool gone;
-
-	qsort(taken, (size_t) count, sizeof(AsTaken), worker_order);
-	while (fresh < count && taken[fresh].waits + taken[fresh].tries == 0)
-		fresh++;
-
-	worker_set_lock_wait(LOCK_WAIT);
-	if (fresh > 0 && worker_try(taken, fresh, &gone) == NULL)
-		discarded = gone ? fresh : 0;
-	else
-		discarded = worker_record_singly(taken, fresh);
-	discarded += worker_record_singly(&taken[fresh], count - fresh);
-	if (discarded > 0)
-		ereport(LOG, (errmsg("auth_session discarded %d records of database "
-		                     "%u, which no longer has the extension",
-		                     discarded, MyDatabaseId)));
-}
-
-/*
- * NOTIFY takes a lock of the whole cluster until its commit is flushed; an
- * empty wake-up is worth no flush.
- */
-static void
-worker_wake_bridge(void)
-{
-	PG_TRY();
-	{
-		worker_begin("auth_session: waking the bridge");
-		(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
-		                         PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
-		                         false);
-		Async_Notify(CHANNEL, NULL);
-		worker_commit();
-	}
-	PG_CATCH();
-	{
-		ErrorData *error = worker_rescue();
-
-		as_dispatch_put_back_wake();
-		ereport(LOG, (errcode(error->sqlerrcode),
-		              errmsg("auth_session could not wake the bridge: %s",
-		                     error->message)));
-	}
-	PG_END_TRY();
-}
-
 static bool worker_must_yield(void);
 
 /* Serves a database until there is nothing more to do. */
@@ -373,13 +73,12 @@ worker_serve(Oid database)
 {
 	AsTaken *taken;
 	int64 idle_since = as_clock_ms();
-	int64 last_wake = idle_since - WAKE_INTERVAL_MS;
+	int64 next_wake = idle_since;
 
 	if (!as_dispatch_serve_begin(database))
 		return;
-	worker_connect(database);
-	worker_context = AllocSetContextCreate(TopMemoryContext, AS_WORKER_NAME,
-	                                       ALLOCSET_DEFAULT_SIZES);
+	as_worker_connect(database);
+	as_dispatch_serve_connected();
 	taken = MemoryContextAlloc(TopMemoryContext, BATCH * sizeof(AsTaken));
 
 	for (;;)
@@ -390,21 +89,21 @@ worker_serve(Oid database)
 
 		ResetLatch(MyLatch);
 		worker_check_signals();
-		MemoryContextReset(worker_context);
-		MemoryContextSwitchTo(worker_context);
 
 		count = as_recorder_take(taken, BATCH, &wait_ms);
 		if (count > 0)
-			worker_record(taken, count);
+			as_worker_record(taken, count);
 
 		now = as_clock_ms();
-		if (now - last_wake < WAKE_INTERVAL_MS)
-			wait_ms =
-			    wait_ms < 0 ? WAKE_INTERVAL_MS : Min(wait_ms, WAKE_INTERVAL_MS);
+		if (now < next_wake)
+		{
+			if (wait_ms < 0 || next_wake - now < wait_ms)
+				wait_ms = (long) (next_wake - now);
+		}
 		else if (as_dispatch_take_wake())
 		{
-			worker_wake_bridge();
-			last_wake = now;
+			next_wake = now + (as_worker_wake_bridge() ? WAKE_INTERVAL_MS
+			                                           : WAKE_RETRY_MS);
 			idle_since = now;
 			continue;
 		}
@@ -460,10 +159,14 @@ worker_dispatch(long *wait_ms)
 		Oid database = as_dispatch_next(MAX_WORKERS, wait_ms, &hopeless);
 
 		if (OidIsValid(hopeless))
+		{
+			int discarded = as_recorder_discard(hopeless);
+
 			ereport(LOG,
 			        (errmsg("auth_session discarded %d records of database "
 			                "%u, which could not be connected to",
-			                as_recorder_discard(hopeless), hopeless)));
+			                discarded, hopeless)));
+		}
 		if (!OidIsValid(database) || !worker_launch(database))
 			return database;
 	}
@@ -480,7 +183,7 @@ worker_must_yield(void)
 	Oid database;
 
 	if (!is_dispatcher)
-		return as_dispatch_others_wait();
+		return as_dispatch_must_yield();
 
 	database = worker_dispatch(&wait_ms);
 	if (!OidIsValid(database))
