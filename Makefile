@@ -121,3 +121,4 @@ endif
 
 include test/test.mk
 include test/jose/jose.mk
+include test/fuzz/redact.mk

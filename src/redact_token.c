@@ -107,7 +107,8 @@ token_end(const char *p, const char *end, const char **secret)
 			if (left > 10 && strncmp(p, "otpauth://", 10) == 0)
 			{
 				*secret = p + 10;
-				return as_text_skip(*secret, end, is_url);
+				q = as_text_skip(*secret, end, is_url);
+				return q > *secret ? q : NULL;
 			}
 			return NULL;
 		default:
