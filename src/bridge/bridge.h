@@ -111,9 +111,31 @@ extern void as_notification_mask(const AsNotification *n, char *out,
  */
 extern bool as_notification_addressable(const AsNotification *n);
 
-/* ---- template.c and render.c: what a mail says -------------------------- */
+/* ---- template_set.c, template.c, render.c: what a mail says -------------- */
 
-typedef struct AsTemplates AsTemplates;
+typedef enum AsPart
+{
+	AS_PART_SUBJECT,
+	AS_PART_TEXT,
+	AS_PART_HTML,
+	AS_PART_SMS,
+	AS_NPARTS
+} AsPart;
+
+/* One template; parts are NULL where it has none. */
+typedef struct AsTemplate
+{
+	char *locale;
+	char *kind;
+	char *parts[AS_NPARTS];
+} AsTemplate;
+
+typedef struct AsTemplates
+{
+	const AsOptions *options;
+	AsTemplate *all;
+	size_t n;
+} AsTemplates;
 
 /* A rendered notification; free with as_message_free. */
 typedef struct AsMessage
@@ -131,6 +153,9 @@ typedef struct AsMessage
  */
 extern AsTemplates *as_templates_load(const AsOptions *options, AsFault *fault);
 extern void as_templates_free(AsTemplates *templates);
+/* The one for a notification's kind and locale, or NULL. */
+extern const AsTemplate *as_templates_choose(const AsTemplates *templates,
+                                             const AsNotification *n);
 /* Write the built-in ones under directory, to start from. */
 extern bool as_templates_dump(const char *directory, AsFault *fault);
 /*

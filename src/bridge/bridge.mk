@@ -10,7 +10,7 @@ BRIDGE_PACKAGES = libpq-dev librabbitmq-dev libcurl4-openssl-dev \
 
 BRIDGE_OBJS = $(addprefix src/bridge/,main.o options.o relay.o consume.o \
 	claim.o notification.o sink.o amqp.o broker.o smtp.o webhook.o file.o \
-	transfer.o template.o render.o builtin.o url.o log.o metrics.o basics.o)
+	transfer.o template_set.o template.o render.o builtin.o url.o log.o metrics.o basics.o)
 BRIDGE_TEMPLATES = $(sort $(wildcard src/bridge/templates/*/*.tmpl))
 BRIDGE_FILES = src/bridge/auth-session-bridge.service \
 	src/bridge/auth-session-bridge.conf

@@ -153,6 +153,9 @@ foreach my $bad ("cr\@example.org\r\nRCPT TO:<x\@example.org>", "lf\@example.org
 	like($log, qr/event=refused .*to=\(invalid\)/, '  and logged without it');
 	$node->safe_psql('postgres', 'UPDATE auth_private.outbox SET settled_at = now() WHERE settled_at IS NULL');
 }
+enqueue($node, { recipient => 'jürgen@example.org' });
+is((run_bridge(@bridge, '--once'))[0], 0, 'an address beyond ASCII (RFC 6531)');
+is((mails())[-1]{to}[0], decode('UTF-8', 'jürgen@example.org'), 'is mailed as it stands');
 my @templates = ('--templates', tempdir(CLEANUP => 1));
 mkdir "$templates[1]/en";
 write_file("$templates[1]/en/new_signin.tmpl",

@@ -167,6 +167,19 @@ refuses('conninfo that is none', 2, 'usage', qr/database: cannot connect: .*bogu
 refuses('file that cannot be written', 3, 'unreachable', qr/cannot open .nowhere/,
 	'--database', 'host=/nowhere', '--to', 'file:/nowhere/out');
 
+# ---- the build
+{
+	my $said = `make -n all PKG_CONFIG=false 2>&1`;
+
+	like($said, qr/apt-get install .*librabbitmq-dev libcurl4-openssl-dev/,
+		'where its libraries are missing, make says what to install');
+	unlike($said, qr/-o src\/bridge/, 'and builds the extension alone');
+	my $library = `pg_config --pkglibdir`;
+	chomp $library;
+	unlike(`ldd $library/auth_session.so`, qr/libpq|librabbitmq|libcurl|libjansson/,
+		'the extension is linked with none of its libraries');
+}
+
 # ---- help and version
 {
 	my ($status, $out, $log) = run_bridge('--help');
