@@ -52,11 +52,6 @@ static AsStatement retire_key = AS_STATEMENT(
     "   SET state = 'retired', secret = NULL, verifies_until = NULL"
     " WHERE kid = $1 AND state <> 'retired'");
 
-static AsStatement retire_others = AS_STATEMENT(
-    "UPDATE auth_private.signing_keys"
-    "   SET state = 'retired', secret = NULL, verifies_until = NULL"
-    " WHERE kid <> $1 AND state <> 'retired'");
-
 static AsStatement retire_expired =
     AS_STATEMENT("UPDATE auth_private.signing_keys"
                  "   SET state = 'retired', secret = NULL"
@@ -234,20 +229,6 @@ as_signing_key_retire(const char *kid)
 	return as_store_run(&retire_key, AS_WRITE, &args, NULL, NULL) == 0
 	           ? AS_KEY_UNKNOWN
 	           : AS_KEY_CHANGED;
-}
-
-void
-as_signing_key_replace_all(void)
-{
-	AsArgs args = {0};
-	char kid[AS_KID_MAX + 1];
-	KeyRow active;
-
-	lock_keys();
-	find_active(&active);
-	make_key(active.found ? active.algorithm : AS_HS256, true, kid);
-	as_arg_text(&args, kid);
-	(void) as_store_run(&retire_others, AS_WRITE, &args, NULL, NULL);
 }
 
 /* ---- maintenance ---- */

@@ -505,9 +505,6 @@ extern AsKeyChange as_signing_key_activate(const char *kid);
 /* Refused at once in every backend; the private part is deleted. */
 extern AsKeyChange as_signing_key_retire(const char *kid);
 
-/* A fresh active key of the same algorithm; all others are retired. */
-extern void as_signing_key_replace_all(void);
-
 /*
  * A step of maintenance: retires what verifies no longer, and where
  * key_rotation_interval has passed activates the next key. Answers how many

@@ -9,7 +9,7 @@
 
 TOOLS = $(addprefix src/,json_reader.c base64url.c key.c jwk.c jwt.c claims.c \
 	random_id.c key_seal.c)
-JOSE_OUT ?= .
+JOSE_OUT ?= test/results
 FUZZ_SECONDS ?= 60
 FUZZ_CC ?= clang
 
@@ -23,14 +23,20 @@ TOOL_HEADERS = $(wildcard src/*.h test/jose/*.h)
 
 .PHONY: check-jose fuzz
 
-$(JOSE_OUT)/jose-check: $(TOOLS) test/jose/check.c test/jose/attacks.c $(TOOL_HEADERS)
-	$(CC) -O1 $(TOOL_CFLAGS) -Itest/jose -o $@ $(filter %.c,$^) $(TOOL_LIBS)
+$(JOSE_OUT):
+	mkdir -p $@
+
+# With AddressSanitizer and UBSan: a report ends the program.
+$(JOSE_OUT)/jose-check: $(TOOLS) test/jose/check.c test/jose/attacks.c $(TOOL_HEADERS) | $(JOSE_OUT)
+	$(CC) -O1 $(TOOL_CFLAGS) -Itest/jose -fno-omit-frame-pointer \
+		-fsanitize=address,undefined -fno-sanitize-recover=undefined \
+		-o $@ $(filter %.c,$^) $(TOOL_LIBS)
 
 check-jose: $(JOSE_OUT)/jose-check
-	$(JOSE_OUT)/jose-check test/jose/vectors.txt
+	ASAN_OPTIONS=detect_leaks=0 $(JOSE_OUT)/jose-check test/jose/vectors.txt
 
 # What the fuzzer finds worth keeping stays out of the seed corpus.
-$(JOSE_OUT)/jose-fuzz: $(TOOLS) test/fuzz/verifier.c test/fuzz/memory.c test/fuzz/memory.h $(TOOL_HEADERS)
+$(JOSE_OUT)/jose-fuzz: $(TOOLS) test/fuzz/verifier.c test/fuzz/memory.c test/fuzz/memory.h $(TOOL_HEADERS) | $(JOSE_OUT)
 	$(FUZZ_CC) -O1 $(TOOL_CFLAGS) -fno-omit-frame-pointer \
 		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		-o $@ $(filter %.c,$^) $(TOOL_LIBS)
@@ -41,5 +47,5 @@ fuzz: $(JOSE_OUT)/jose-fuzz
 		-max_len=8192 -dict="$(abspath test/fuzz/dictionary)" -print_final_stats=1 \
 		"$$dir" "$(abspath test/fuzz/corpus)"
 
-$(JOSE_OUT)/jose-bench: $(TOOLS) test/bench/jose.c $(TOOL_HEADERS)
+$(JOSE_OUT)/jose-bench: $(TOOLS) test/bench/jose.c $(TOOL_HEADERS) | $(JOSE_OUT)
 	$(CC) -O2 $(TOOL_CFLAGS) -o $@ $(filter %.c,$^) $(TOOL_LIBS)
