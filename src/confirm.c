@@ -177,15 +177,46 @@ use_codes(Confirm *confirm)
 	return used;
 }
 
-static void
-drop_others(const Confirm *confirm, const AsUuid *winner)
+static int
+compare_ids(const void *a, const void *b)
 {
-	AsClaimList claims;
+	return memcmp(a, b, sizeof(AsUuid));
+}
 
-	as_identifier_claims(confirm->identifier.canonical, &claims);
-	for (int i = 0; i < claims.count; i++)
-		if (memcmp(claims.user_ids[i].bytes, winner->bytes, 16) != 0)
-			as_account_give_up_claim(&claims.user_ids[i],
+/*
+ * Locks every account that claims the address, in the order of their ids:
+ * two of them may be confirming the two addresses that both claim. False
+ * where the winner's claim is gone.
+ */
+static bool
+lock_claims(const Confirm *confirm, AsClaimList *claims, AsAccount *winner)
+{
+	AsUuid id = winner->id;
+	bool found = false;
+
+	as_identifier_claims(confirm->identifier.canonical, claims);
+	qsort(claims->user_ids, (size_t) claims->count, sizeof(AsUuid),
+	      compare_ids);
+	for (int i = 0; i < claims->count; i++)
+	{
+		AsAccount other;
+
+		if (compare_ids(&claims->user_ids[i], &id) == 0)
+			found = as_account_lock(&id, AS_ACCOUNT_EXCLUSIVE, winner);
+		else
+			(void) as_account_lock(&claims->user_ids[i], AS_ACCOUNT_EXCLUSIVE,
+			                       &other);
+	}
+	return found;
+}
+
+static void
+drop_others(const Confirm *confirm, const AsClaimList *claims,
+            const AsUuid *winner)
+{
+	for (int i = 0; i < claims->count; i++)
+		if (compare_ids(&claims->user_ids[i], winner) != 0)
+			as_account_give_up_claim(&claims->user_ids[i],
 			                         confirm->identifier.canonical);
 }
 
@@ -193,14 +224,14 @@ static AsFailure
 take_address(Confirm *confirm)
 {
 	AsAccount *account = &confirm->accounts[confirm->chosen];
+	AsClaimList claims;
 	AsUuid owner;
 	AsUuid id = account->id;
 
 	as_identifier_lock(confirm->identifier.canonical);
 	if (as_identifier_owner(confirm->identifier.canonical, &owner))
 		return AS_ALREADY_EXISTS;
-	if (!as_account_lock(&id, AS_ACCOUNT_EXCLUSIVE, account) ||
-	    !use_codes(confirm) ||
+	if (!lock_claims(confirm, &claims, account) || !use_codes(confirm) ||
 	    !as_identifier_own(confirm->identifier.canonical, &id))
 		return AS_INVALID_CODE;
 
@@ -211,7 +242,7 @@ take_address(Confirm *confirm)
 	if (account->status == AS_ACCOUNT_PENDING && is_whole(account))
 		account->status = AS_ACCOUNT_ACTIVE;
 	as_account_save_confirmed(account);
-	drop_others(confirm, &id);
+	drop_others(confirm, &claims, &id);
 	confirm->event.user_id = id;
 	return AS_OK;
 }
