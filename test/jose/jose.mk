@@ -14,7 +14,8 @@ FUZZ_SECONDS ?= 60
 FUZZ_CC ?= clang
 
 # The server's JSON parser as a library; Debian keeps it with the modules.
-TOOL_CFLAGS = -std=gnu11 -g -Wall -Wextra -Wno-ignored-attributes -DFRONTEND -Isrc \
+TOOL_CFLAGS = -std=gnu11 -g -Wall -Wextra -Wno-ignored-attributes -DFRONTEND \
+	-DUSE_PRIVATE_ENCODING_FUNCS -Isrc \
 	-I$(shell $(PG_CONFIG) --includedir-server) \
 	$(shell $(PKG_CONFIG) --cflags libsodium libcrypto)
 TOOL_LIBS = -L$(shell $(PG_CONFIG) --pkglibdir) -L$(shell $(PG_CONFIG) --libdir) \
