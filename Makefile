@@ -122,3 +122,4 @@ endif
 include test/test.mk
 include test/jose/jose.mk
 include test/fuzz/redact.mk
+include test/fuzz/bridge.mk
