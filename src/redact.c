@@ -132,15 +132,24 @@ overwrite(char *text, AsTextVerdict verdict)
 }
 
 /*
+ * Whether this process runs a client's statements, whose text came in a
+ * message or is a prepared statement's: memory of its own. What other
+ * processes name as theirs may be a constant.
+ */
+static bool
+serves_client(void)
+{
+	return MyBackendType == B_BACKEND || MyBackendType == B_WAL_SENDER;
+}
+
+/*
  * Overwrites the client's statement where the server keeps it, and tells
- * pg_stat_activity. Only once it has been parsed. A client's backend has its
- * text from a message or a prepared statement, in memory of its own; what
- * other processes set, a constant maybe, is left alone.
+ * pg_stat_activity. Only once it has been parsed.
  */
 static void
 mask_client_statement(AsTextVerdict verdict)
 {
-	if (MyBackendType != B_BACKEND || debug_query_string == NULL ||
+	if (!serves_client() || debug_query_string == NULL ||
 	    current.masked >= verdict)
 		return;
 	overwrite(unconstify(char *, debug_query_string), verdict);
@@ -170,7 +179,7 @@ readable(const char *text)
 		return text;
 
 	/* A portal has a copy of its own, which the log quotes again. */
-	if (MyBackendType == B_BACKEND && ActivePortal != NULL &&
+	if (serves_client() && ActivePortal != NULL &&
 	    text == ActivePortal->sourceText)
 	{
 		overwrite(unconstify(char *, text), verdict);

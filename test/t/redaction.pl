@@ -293,6 +293,39 @@ form 'named arguments', 'PT401', sub {
 	$_[0]->query(sprintf "SELECT auth.signin(password => '%s', phone := '+15551234567')", secret());
 };
 
+# Every function that there is, by what its arguments and result are called:
+# the list in redact_name.c has to keep up. With too many arguments it is only
+# looked for.
+my @open_functions;
+foreach my $function (
+	@{ $watcher->query(
+		q{SELECT format('%I.%I', n.nspname, p.proname),
+				 p.proargnames::text ~ '(password|code|token|secret|jwk|hash)' OR
+				 p.prorettype = 'auth.tokens'::regtype OR
+				 p.proname ~ '(totp|recovery_codes|jwt_secret|claim_notifications)'
+		  FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+		  WHERE n.nspname IN ('auth', 'auth_admin') AND
+				p.prorettype <> 'trigger'::regtype
+		  ORDER BY 1})->{rows}
+	})
+{
+	my ($name, $is_secret) = @$function;
+	my $call = "SELECT $name(" . ("'%s', " x 19) . "'%s')";
+
+	if ($is_secret eq 't')
+	{
+		form "function $name", '42883', sub {
+			$_[0]->query(sprintf $call, map { secret() } 1 .. 20);
+		};
+	}
+	else
+	{
+		push @open_functions, $name;
+	}
+}
+cmp_ok(scalar(grep { /^function / } values %form_of),
+	'>=', 200, 'the functions with a secret were found');
+
 # ---- statements ----
 
 form 'several statements in one message', 'PT401', sub {
@@ -643,6 +676,8 @@ my $marker = 'Marker' . random_word(16);
 my $bystander =
   Wire->new($node, user => 'postgres', application_name => 'bystander');
 $bystander->query("SELECT auth.uid(), auth.role(), '$marker' AS a");
+$bystander->query(sprintf "SELECT $_(%s)", join ', ', ("'$marker'") x 20)
+  foreach @open_functions;
 $bystander->query("INSERT INTO app.control VALUES ('$marker')");
 $bystander->query("DO \$\$ BEGIN NULL; /* $marker */ END \$\$");
 $bystander->parse('', 'SELECT length($1), auth.uid()', 25);
@@ -670,6 +705,9 @@ foreach my $log (@logs)
 	like($log{$log}, qr/$last/, "$log is complete");
 	like($log{$log}, qr/statement: SELECT auth\.uid\(\), auth\.role\(\), '$marker' AS a/,
 		"control: $log quotes a statement without a secret");
+	my @hidden =
+	  grep { $log{$log} !~ /statement: SELECT \Q$_\E\('$marker', / } @open_functions;
+	is("@hidden", '', "control: $log quotes statements with other functions");
 	like($log{$log}, qr/= 'p$marker'/, "control: $log quotes a parameter");
 	like($log{$log}, qr/integer: \\?"*$marker/, "control: $log quotes a wrong value");
 }
