@@ -241,7 +241,8 @@ enqueue($node, { count => 4000 });
 {
 	my $bridge = start_bridge(@bridge, '--batch', '100');
 	eventually('some delivered', sub { unsettled() < 3000 });
-	$node->restart('immediate');
+	$node->stop('immediate');
+	$node->start;
 	ok(eventually('noticed', sub { metric($bridge, 'source_failures_total') }), 'the database crashes under it');
 	ok(eventually('all settled', sub { unsettled() == 0 }), 'it reconnects and goes on');
 	enqueue($node, { recipient => 'after@example.org' });
