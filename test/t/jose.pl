@@ -15,11 +15,11 @@ my $out = PostgreSQL::Test::Utils::tempdir;
 my ($made, $errors) = ('', '');
 IPC::Run::run([ 'make', '-s', "$out/jose-check", "JOSE_OUT=$out" ],
 	'<', \undef, '>', \$made, '2>', \$errors)
-  or BAIL_OUT("could not build the checks: $made$errors");
+  or die "could not build the checks: $made$errors";
 
 local $ENV{ASAN_OPTIONS} = 'detect_leaks=0';
 open my $tap, '-|', "$out/jose-check", 'test/jose/vectors.txt'
-  or BAIL_OUT("could not run the checks: $!");
+  or die "could not run the checks: $!";
 my $planned = 0;
 my $seen = 0;
 while (my $line = <$tap>)

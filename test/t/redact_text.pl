@@ -12,7 +12,7 @@ my $out = PostgreSQL::Test::Utils::tempdir;
 my ($made, $errors) = ('', '');
 IPC::Run::run([ 'make', '-s', "$out/redact-check", "REDACT_OUT=$out" ],
 	'<', \undef, '>', \$made, '2>', \$errors)
-  or BAIL_OUT("could not build the check: $made$errors");
+  or die "could not build the check: $made$errors";
 
 foreach my $seed (1, int rand 1_000_000)
 {
