@@ -45,7 +45,7 @@ $(JOSE_OUT)/jose-fuzz: $(TOOLS) test/fuzz/verifier.c test/fuzz/memory.c test/fuz
 fuzz: $(JOSE_OUT)/jose-fuzz
 	dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && cd "$$dir" && \
 	"$(abspath $(JOSE_OUT)/jose-fuzz)" -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
-		-max_len=8192 -dict="$(abspath test/fuzz/dictionary)" -print_final_stats=1 \
+		-max_len=8192 -artifact_prefix="$(abspath $(JOSE_OUT))/" -dict="$(abspath test/fuzz/dictionary)" -print_final_stats=1 \
 		"$$dir" "$(abspath test/fuzz/corpus)"
 
 $(JOSE_OUT)/jose-bench: $(TOOLS) test/bench/jose.c $(TOOL_HEADERS) | $(JOSE_OUT)

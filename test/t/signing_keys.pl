@@ -14,7 +14,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-my $node = new_node('keys', conf => <<'CONF');
+my $node = new_node('keys', init => [ allows_streaming => 1 ], conf => <<'CONF');
 max_connections = 60
 auth_session.access_token_ttl = 1h
 auth_session.lock_wait = 30s
@@ -128,6 +128,33 @@ is(says($idle, $token), 'live', 'and taken back at once');
 one("SET session_replication_role = replica; UPDATE auth_private.signing_keys SET state = 'retired' WHERE kid = '$new'");
 is(says($idle, $token), 'invalid_token', 'F21: also where ordinary triggers are off');
 one("UPDATE auth_private.signing_keys SET state = 'active' WHERE kid = '$new'");
+
+# ---- on a standby ----
+
+{
+	my $standby = PostgreSQL::Test::Cluster->new('standby');
+	my $theirs = one("SELECT auth_admin.create_signing_key('HS256')");
+	my ($reader, $its);
+
+	one("SELECT auth_admin.activate_signing_key('$theirs')");
+	$its = signin($node, 'ada@example.org')->{access_token};
+	$node->backup('base');
+	$standby->init_from_backup($node, 'base', has_streaming => 1);
+	$standby->start;
+	$node->wait_for_catchup($standby);
+	$reader = sql_connect($standby);
+	is(says($reader, $its), 'live', 'a token is live on a standby');
+	one("SELECT auth_admin.activate_signing_key('$new')");
+	one("SELECT auth_admin.retire_signing_key('$theirs')");
+	$node->wait_for_catchup($standby);
+	is(says($reader, $its), 'invalid_token',
+		'F21, D8: a key that is retired is refused in an open backend of a standby');
+	ok( !eval { $reader->do(q{SELECT auth_admin.create_signing_key('HS256')}); 1 }
+		  && $reader->state eq 'PT503',
+		'a standby makes no key, and says that it is one');
+	$reader->disconnect;
+	$standby->stop;
+}
 
 # ---- durable, whatever the caller set ----
 
