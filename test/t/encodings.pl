@@ -7,16 +7,20 @@ use AuthSession;
 use Test::More;
 
 my $node = new_node('encodings');
-my %dbh = (UTF8 => sql_connect($node));
+my %dbh;
 
-foreach my $encoding (qw(LATIN1 SQL_ASCII))
+foreach my $encoding (qw(UTF8 LATIN1 SQL_ASCII))
 {
 	$node->safe_psql('postgres',
 		"CREATE DATABASE \L$encoding\E ENCODING '$encoding' LOCALE 'C' TEMPLATE template0");
 	$node->safe_psql(lc $encoding, 'CREATE EXTENSION auth_session');
 	$dbh{$encoding} = sql_connect($node, dbname => lc $encoding);
 }
-$_->do(q{SET client_encoding = 'UTF8'}) foreach @dbh{qw(UTF8 LATIN1)};
+foreach my $dbh (@dbh{qw(UTF8 LATIN1)})
+{
+	$dbh->do(q{SET client_encoding = 'UTF8'});
+	$dbh->{pg_enable_utf8} = 1;
+}
 
 sub one
 {
@@ -55,7 +59,7 @@ foreach my $encoding (sort keys %dbh)
 	is(one($encoding, q{SELECT count(*) FROM auth_admin.signing_keys, auth.jwks()}),
 		0, "$encoding: there are no keys yet");
 	is(one($encoding, 'SELECT length(auth_admin.import_signing_key($1))',
-			'{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0","ext":"\u00e9"}'),
+			'{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}'),
 		43, "$encoding: a JWK is imported");
 }
 is(one('LATIN1', 'SELECT valid FROM auth.jwt_verify($1, $2)', $emoji, 'secret'),
