@@ -13,17 +13,10 @@
 
 AS_ENTRY(auth_private_account_deleted);
 
-static void
-notice(const AsRow *row, void *into)
-{
-	*(bool *) into = true;
-}
-
 Datum
 auth_private_account_deleted(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	bool overlooked = false;
 	bool is_null;
 	AsUuid user_id;
 	Datum id;
@@ -35,10 +28,5 @@ auth_private_account_deleted(PG_FUNCTION_ARGS)
 	memcpy(user_id.bytes, DatumGetPointer(id), sizeof(user_id.bytes));
 
 	(void) as_session_end_all(&user_id, NULL);
-
-	/* Opened since the snapshot of a REPEATABLE READ transaction. */
-	as_session_list(&user_id, NULL, notice, &overlooked);
-	if (overlooked)
-		as_fail(AS_BUSY, NULL);
 	PG_RETURN_POINTER(NULL);
 }
