@@ -50,6 +50,38 @@ sub value
 	return $node->safe_psql($database, $sql);
 }
 
+# ---- the first callers of all ----
+
+foreach my $level (@levels)
+{
+	my $fresh = 'fresh_' . substr $level, 0, 4;
+	value("CREATE DATABASE $fresh");
+	value("ALTER DATABASE $fresh SET auth_session.require_confirmation = none");
+	$node->safe_psql($fresh, 'CREATE EXTENSION auth_session');
+	my @answers = at_once($node, 40, <<'SQL', [$PASSWORD], level => $level, dbname => $fresh);
+SELECT t.access_token, t.refresh_token
+FROM auth.signup(gen_random_uuid() || '@example.org', $1) AS a, auth.signin(a.email, $1) AS t
+SQL
+	my @tokens = grep { $_->[0] eq '00000' } @answers;
+	my $dbh = sql_connect($node, dbname => $fresh);
+	my $good = grep {
+		my ($state, $access, $refresh) = @$_;
+		eval {
+			$dbh->do('SELECT auth.verify($1)', {}, $access);
+			$dbh->do('SELECT auth.renew($1)', {}, $refresh);
+		};
+	} @tokens;
+
+	cmp_ok($good, '>', 0, "B10: the first callers make the keys, $level");
+	is($good, scalar @tokens, "of one set: every token is good, $level");
+	is(others(\@answers, '00000', $level =~ /^read/ ? () : '40001'),
+		'', "and none is told of another, $level");
+	is($dbh->selectrow_array('SELECT (SELECT count(*) FROM auth_private.mac_keys) * 10
+			+ (SELECT count(*) FROM auth_private.signing_keys)'),
+		11, "one MAC key and one signing key, $level");
+	$dbh->disconnect;
+}
+
 # ---- a code ----
 
 my $number = 0;
@@ -96,7 +128,7 @@ foreach my $level (@levels)
 	my $email = 'renew' . ++$number . '@example.org';
 	account($node, $email);
 	my $tokens = signin($node, $email);
-	my @answers = at_once($node, 100,
+	my @answers = at_once($node, $level =~ /^read/ ? 100 : 30,
 		'SELECT refresh_token, auth.verify(access_token) ->> \'jti\' FROM auth.renew($1)',
 		[ $tokens->{refresh_token} ],
 		level => $level);
@@ -104,7 +136,7 @@ foreach my $level (@levels)
 	  grep { $_->[0] eq '00000' } @answers;
 
 	is(others(\@answers, '00000', $level =~ /^read/ ? () : '40001'),
-		'', "E5: a hundred renewals of one refresh token at once, $level");
+		'', "E5: many renewals of one refresh token at once, $level");
 	is(scalar(keys %successors), 1, "E5: one successor and one jti, $level");
 	my ($successor) = split / /, (keys %successors)[0];
 	is( value('SELECT session_id FROM auth.renew(' . quoted($successor) . ')'),
@@ -120,16 +152,19 @@ foreach my $level (@levels)
 {
 	my $email = 'most' . ++$number . '@example.org';
 	my $id = account($node, $email);
-	my @answers = at_once($node, 50, 'SELECT access_token FROM auth.signin($1, $2)',
+	my @answers = at_once($node, $level =~ /^read/ ? 50 : 20,
+		'SELECT access_token FROM auth.signin($1, $2)',
 		[ $email, $PASSWORD ],
 		level => $level);
 	my $live = grep { verifies($_->[1]) } grep { $_->[0] eq '00000' } @answers;
+	my $left = value("SELECT count(*) FROM auth_private.sessions WHERE user_id = '$id'");
 
 	is(others(\@answers, '00000', $level =~ /^read/ ? () : '40001'),
-		'', "D12: fifty sign-ins at once, $level");
-	is(value("SELECT count(*) FROM auth_private.sessions WHERE user_id = '$id'"),
-		3, "D12: three sessions are left, $level");
-	is($live, 3, "D12: and three live access tokens, $level");
+		'', "D12: many sign-ins at once, $level");
+	# One that was told to try again leaves room, at the higher levels.
+	cmp_ok($left, $level =~ /^read/ ? '==' : '<=',
+		3, "D12: three sessions are left at most, $level");
+	is($live, $left, "D12: each with its live access token, $level");
 }
 value('ALTER SYSTEM RESET auth_session.max_sessions_per_user');
 $node->reload;
