@@ -41,7 +41,7 @@ as_identifier_canonical(const char *typed, bool is_phone)
 
 	if (canonical == NULL)
 		return NULL;
-	return pg_any_to_server(canonical, (int) strlen(canonical), PG_UTF8);
+	return as_text_from_utf8(canonical, strlen(canonical));
 }
 
 void
