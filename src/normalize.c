@@ -147,6 +147,24 @@ as_password_wipe(AsPassword *password)
 		sodium_memzero(unconstify(char *, password->bytes), password->length);
 }
 
+/* The characters of Unicode's category Zs. */
+static bool
+is_space(pg_wchar code)
+{
+	return code == ' ' || code == 0xa0 || code == 0x1680 ||
+	       (code >= 0x2000 && code <= 0x200a) || code == 0x202f ||
+	       code == 0x205f || code == 0x3000;
+}
+
+/* Bytes of a code point in UTF-8. */
+static size_t
+utf8_bytes(pg_wchar code)
+{
+	unsigned char utf8[4];
+
+	return (size_t) pg_utf_mblen(unicode_to_utf8(code, utf8));
+}
+
 /*
  * Whether code points are a mailbox that a mail server could take: one @
  * that parts a local part of at most 64 bytes from a domain of dotted
@@ -156,15 +174,15 @@ static bool
 is_mailbox(const Points *points)
 {
 	size_t at = points->count;
+	size_t local_bytes = 0;
 	size_t label = 0;
 
 	for (size_t i = 0; i < points->count; i++)
 	{
 		pg_wchar code = points->codes[i];
 
-		if (is_control(code) || is_disguise(code) || code == ' ' ||
-		    (code < 0x80 && strchr("\"(),:;<>[\\]", (int) code) != NULL) ||
-		    code == 0x3000 || code == 0xa0)
+		if (is_control(code) || is_disguise(code) || is_space(code) ||
+		    (code < 0x80 && strchr("\"(),:;<>[\\]", (int) code) != NULL))
 			return false;
 		if (code != '@')
 			continue;
@@ -172,7 +190,9 @@ is_mailbox(const Points *points)
 			return false;
 		at = i;
 	}
-	if (at == 0 || at > 64 || at >= points->count - 1 ||
+	for (size_t i = 0; i < at; i++)
+		local_bytes += utf8_bytes(points->codes[i]);
+	if (at == 0 || local_bytes > 64 || at >= points->count - 1 ||
 	    points->codes[0] == '.' || points->codes[at - 1] == '.')
 		return false;
 	for (size_t i = 1; i < at; i++)

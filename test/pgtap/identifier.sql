@@ -2,7 +2,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(96);
+SELECT plan(99);
 SET LOCAL auth_session.message_rate_per_account = 0;
 SET LOCAL auth_session.resend_cooldown = 0;
 
@@ -73,11 +73,11 @@ FROM (VALUES
 	('a@-b.example', 'a label with a hyphen before'), ('a@b-.example', 'a label with a hyphen behind'),
 	('a@b..example', 'an empty label'), ('a@.example', 'a dot before the domain'), ('a@b.example.', 'a dot behind the domain'),
 	('.a@b.example', 'a dot before'), ('a.@b.example', 'a dot behind'), ('a..b@b.example', 'two dots'),
-	(repeat('a', 65) || '@b.example', 'a local part of 65 bytes'), ('a@' || repeat('b', 64) || '.example', 'a label of 64 bytes'),
+	(repeat('a', 65) || '@b.example', 'a local part of 65 bytes'), (repeat(U&'\00E9', 33) || '@b.example', 'a local part of 66 bytes and 33 characters'), ('a@' || repeat('b', 64) || '.example', 'a label of 64 bytes'),
 	('a@' || repeat('b.', 130) || 'example', 'longer than 254 bytes'),
 	('a b@b.example', 'a space'), (' a@b.example', 'a space before'), ('a@b.example ', 'a space behind'),
 	(E'a@b.example\r\nBcc: c@d.example', 'a line feed'), (E'a\tb@b.example', 'a tab'), (E'a\u0001@b.example', 'a control character'),
-	(U&'a\202E@b.example', 'a bidi mark'), (U&'a\200B@b.example', 'a zero-width space'), (U&'a\00A0b@b.example', 'a no-break space'),
+	(U&'a\202E@b.example', 'a bidi mark'), (U&'a\200B@b.example', 'a zero-width space'), (U&'a\00A0b@b.example', 'a no-break space'), (U&'a\2003b@b.example', 'an em space'), (U&'a\202Fb@b.example', 'a narrow no-break space'),
 	('"a"@b.example', 'quoted'), ('a,b@b.example', 'a list'), ('A <a@b.example>', 'a name and an address'), ('a;b@b.example', 'a semicolon'),
 	(U&'a\037Eb@b.example', 'a Greek question mark, which normalises to a semicolon')
 ) AS none (bad, what);
