@@ -11,7 +11,8 @@ SET LOCAL auth_session.signin_rate_per_account = 0;
 SELECT 'pgtap_app_' || :'run' AS app \gset
 CREATE ROLE :"app";
 SET LOCAL pgtap.app = :'app';
-GRANT CREATE ON DATABASE pgtap TO :"app";
+SELECT current_database() AS database \gset
+GRANT CREATE ON DATABASE :"database" TO :"app";
 
 CREATE FUNCTION pg_temp.mailed_link(address text) RETURNS text LANGUAGE sql SET search_path = pg_catalog, public AS $$
 	SELECT pg_temp.link(address, 'confirm_email')

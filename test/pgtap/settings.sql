@@ -55,7 +55,7 @@ SELECT is_empty(format('SELECT * FROM pg_temp.loosened(%L)', way), 'an ordinary 
 FROM (VALUES
 	('SET %2$s = %3$L', 'SET'), ('SET LOCAL %2$s = %3$L', 'SET LOCAL'), ('SELECT set_config(%2$L, %3$L, false)', 'set_config'),
 	('SELECT set_config(%2$L, %3$L, true)', 'set_config for a transaction'), ('RESET %2$s', 'RESET'), ('SET %2$s TO DEFAULT', 'SET TO DEFAULT'),
-	('ALTER ROLE %1$I SET %2$s = %3$L', 'ALTER ROLE'), ('ALTER ROLE %1$I IN DATABASE pgtap SET %2$s = %3$L', 'ALTER ROLE IN DATABASE'),
+	('ALTER ROLE %1$I SET %2$s = %3$L', 'ALTER ROLE'), ('ALTER ROLE %1$I IN DATABASE postgres SET %2$s = %3$L', 'ALTER ROLE IN DATABASE'),
 	('CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql SET %2$s = %3$L AS ''SELECT 1''; SELECT pg_temp.f()', 'a function that sets it')
 ) AS ways (way, what);
 SELECT is(pg_temp.failure(format('SET LOCAL ROLE %I; SET auth_session.anything = 1', :'app')) ->> 'sqlstate', '42602',
