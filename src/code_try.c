@@ -13,25 +13,59 @@
 /* How long a failing caller waits for the commit of its record: ms. */
 #define RECORD_WAIT 1000
 
-bool
-as_proof_read(const AsText *code, AsProof *proof)
+/* Whether the code is one of the two by its form, and a link's MAC right. */
+static bool
+read_code(AsProof *proof)
 {
+	const AsText *code = &proof->code;
 	AsMacKey link_key;
 
-	memset(proof, 0, sizeof(*proof));
 	if (code->length == AS_LINK_TOKEN_CHARS)
 	{
 		proof->is_link =
 		    as_mac_key(AS_MAC_LINK, false, &link_key) &&
 		    as_link_token_parse(code->bytes, code->length, &link_key,
 		                        &proof->user_id, &proof->code_id);
+		sodium_memzero(&link_key, sizeof(link_key));
 		return proof->is_link;
 	}
-	if (code->length != (size_t) auth_session_code_length ||
-	    code->length != strspn(code->bytes, "0123456789"))
-		return false;
-	proof->digits = *code;
-	return true;
+	proof->is_digits = code->length == (size_t) auth_session_code_length &&
+	                   code->length == strspn(code->bytes, "0123456789");
+	return proof->is_digits;
+}
+
+AsFailure
+as_proof_read(FunctionCallInfo fcinfo, AsProof *proof, const char **hint)
+{
+	if (!as_door_identifier(fcinfo, 0, &proof->identifier))
+		*hint = "The identifier is neither an email nor a phone.";
+	else if (PG_ARGISNULL(1))
+		*hint = "Give the code or the link token.";
+	else if (!as_door_text(fcinfo, 1, AS_LINK_TOKEN_CHARS, &proof->code) ||
+	         !read_code(proof))
+		return AS_INVALID_CODE;
+	else if (proof->identifier.canonical == NULL && proof->is_digits)
+		*hint = "Give the identifier that the code was sent to.";
+	return *hint == NULL ? AS_OK : AS_INVALID_REQUEST;
+}
+
+AsFailure
+as_proof_follow(AsProof *proof, AsPurpose email_purpose,
+                AsPurpose phone_purpose)
+{
+	AsIdentifier *identifier = &proof->identifier;
+	AsCode code;
+
+	if (!proof->is_link)
+		return AS_OK;
+	if (!as_code_find(&proof->user_id, &proof->code_id, &code) ||
+	    (code.purpose != email_purpose && code.purpose != phone_purpose) ||
+	    (identifier->canonical != NULL &&
+	     strcmp(identifier->canonical, code.identifier) != 0))
+		return AS_INVALID_CODE;
+	identifier->canonical = pstrdup(code.identifier);
+	identifier->is_phone = identifier->canonical[0] == '+';
+	return AS_OK;
 }
 
 /* Counts a try of the digits of one row; false when there are none left. */
@@ -57,8 +91,8 @@ matches(const AsProof *proof, AsCodeTry *one, const AsMacKey *code_key)
 		              sizeof(one->code.id.bytes)) == 0;
 	return count_try(one) &&
 	       as_one_time_code_matches(&one->code.id, code_key,
-	                                auth_session_code_length,
-	                                proof->digits.bytes, proof->digits.length);
+	                                auth_session_code_length, proof->code.bytes,
+	                                proof->code.length);
 }
 
 bool
@@ -85,7 +119,7 @@ as_code_try_failed(AsEvent *event, const AsProof *proof, const AsCodeTry *tries,
 	AsRecord record = {.kind = AS_RECORD_CODE_ATTEMPT};
 
 	/* What has not even the form of a code is no try. */
-	if (!proof->is_link && proof->digits.length == 0)
+	if (!proof->is_link && !proof->is_digits)
 		return;
 
 	event->reason = AS_REASON_WRONG_CODE;

@@ -19,8 +19,6 @@ AS_ENTRY(auth_resend_confirmation);
 
 typedef struct Confirm
 {
-	AsIdentifier identifier;
-	AsText code;
 	AsProof proof;
 	bool has_password;
 	AsPassword password;
@@ -46,39 +44,20 @@ static AsFailure
 read_arguments(FunctionCallInfo fcinfo, Confirm *confirm)
 {
 	confirm->has_password = !PG_ARGISNULL(2);
-	if (!as_door_identifier(fcinfo, 0, &confirm->identifier))
-		confirm->hint = "The identifier is neither an email nor a phone.";
-	else if (PG_ARGISNULL(1))
-		confirm->hint = "Give the code or the link token.";
-	else if (confirm->has_password &&
-	         !as_door_password(fcinfo, 2, &confirm->password, NULL))
+	if (confirm->has_password &&
+	    !as_door_password(fcinfo, 2, &confirm->password, NULL))
+	{
 		confirm->hint = "The password is too long or not Unicode.";
-	else if (!as_door_text(fcinfo, 1, AS_LINK_TOKEN_CHARS, &confirm->code) ||
-	         !as_proof_read(&confirm->code, &confirm->proof))
-		return AS_INVALID_CODE;
-	else if (confirm->identifier.canonical == NULL && !confirm->proof.is_link)
-		confirm->hint = "Give the identifier that the code was sent to.";
-	return confirm->hint == NULL ? AS_OK : AS_INVALID_REQUEST;
+		return AS_INVALID_REQUEST;
+	}
+	return as_proof_read(fcinfo, &confirm->proof, &confirm->hint);
 }
 
-/* A link token names its code row, and so the address that it proves. */
 static AsFailure
 follow_link(Confirm *confirm)
 {
-	AsCode code;
-
-	if (!confirm->proof.is_link)
-		return AS_OK;
-	if (!as_code_find(&confirm->proof.user_id, &confirm->proof.code_id,
-	                  &code) ||
-	    (code.purpose != AS_PURPOSE_CONFIRM_EMAIL &&
-	     code.purpose != AS_PURPOSE_CONFIRM_PHONE) ||
-	    (confirm->identifier.canonical != NULL &&
-	     strcmp(confirm->identifier.canonical, code.identifier) != 0))
-		return AS_INVALID_CODE;
-	confirm->identifier.canonical = pstrdup(code.identifier);
-	confirm->identifier.is_phone = code.purpose == AS_PURPOSE_CONFIRM_PHONE;
-	return AS_OK;
+	return as_proof_follow(&confirm->proof, AS_PURPOSE_CONFIRM_EMAIL,
+	                       AS_PURPOSE_CONFIRM_PHONE);
 }
 
 /* The pending sign-ups at the address, each with its code. */
@@ -86,9 +65,9 @@ static AsFailure
 find_candidates(Confirm *confirm)
 {
 	AsClaimList claims;
-	AsPurpose purpose = purpose_of(&confirm->identifier);
+	AsPurpose purpose = purpose_of(&confirm->proof.identifier);
 
-	as_identifier_claims(confirm->identifier.canonical, &claims);
+	as_identifier_claims(confirm->proof.identifier.canonical, &claims);
 	for (int i = 0; i < claims.count; i++)
 	{
 		AsAccount *account = &confirm->accounts[confirm->count];
@@ -97,7 +76,7 @@ find_candidates(Confirm *confirm)
 		if (!as_account_find(&claims.user_ids[i], account) ||
 		    account->status == AS_ACCOUNT_BANNED ||
 		    !as_code_find_for(&account->id, purpose,
-		                      confirm->identifier.canonical, &one->code))
+		                      confirm->proof.identifier.canonical, &one->code))
 			continue;
 		one->account_failures = account->code_failures;
 		confirm->count++;
@@ -116,7 +95,7 @@ check_code(Confirm *confirm)
 static AsFailure
 count_password(Confirm *confirm)
 {
-	const char *key = confirm->identifier.canonical;
+	const char *key = confirm->proof.identifier.canonical;
 
 	return as_throttle_take(AS_LIMIT_CODE_ACCOUNT, key, strlen(key),
 	                        PASSWORDS_MOST, auth_session_rate_window, NULL,
@@ -194,7 +173,7 @@ lock_claims(const Confirm *confirm, AsClaimList *claims, AsAccount *winner)
 	AsUuid id = winner->id;
 	bool found = false;
 
-	as_identifier_claims(confirm->identifier.canonical, claims);
+	as_identifier_claims(confirm->proof.identifier.canonical, claims);
 	qsort(claims->user_ids, (size_t) claims->count, sizeof(AsUuid),
 	      compare_ids);
 	for (int i = 0; i < claims->count; i++)
@@ -217,7 +196,7 @@ drop_others(const Confirm *confirm, const AsClaimList *claims,
 	for (int i = 0; i < claims->count; i++)
 		if (compare_ids(&claims->user_ids[i], winner) != 0)
 			as_account_give_up_claim(&claims->user_ids[i],
-			                         confirm->identifier.canonical);
+			                         confirm->proof.identifier.canonical);
 }
 
 static AsFailure
@@ -228,14 +207,14 @@ take_address(Confirm *confirm)
 	AsUuid owner;
 	AsUuid id = account->id;
 
-	as_identifier_lock(confirm->identifier.canonical);
-	if (as_identifier_owner(confirm->identifier.canonical, &owner))
+	as_identifier_lock(confirm->proof.identifier.canonical);
+	if (as_identifier_owner(confirm->proof.identifier.canonical, &owner))
 		return AS_ALREADY_EXISTS;
 	if (!lock_claims(confirm, &claims, account) || !use_codes(confirm) ||
-	    !as_identifier_own(confirm->identifier.canonical, &id))
+	    !as_identifier_own(confirm->proof.identifier.canonical, &id))
 		return AS_INVALID_CODE;
 
-	if (confirm->identifier.is_phone)
+	if (confirm->proof.identifier.is_phone)
 		account->phone_confirmed_at = GetCurrentTimestamp();
 	else
 		account->email_confirmed_at = GetCurrentTimestamp();
@@ -252,7 +231,8 @@ refuse(Confirm *confirm, AsFailure outcome)
 {
 	if (outcome == AS_THROTTLED)
 		as_fail_throttled(confirm->retry_after_s);
-	if (outcome == AS_INVALID_CODE && confirm->identifier.canonical != NULL)
+	if (outcome == AS_INVALID_CODE &&
+	    confirm->proof.identifier.canonical != NULL)
 		as_code_try_failed(&confirm->event, &confirm->proof, confirm->tries,
 		                   confirm->count);
 	if (outcome == AS_ALREADY_EXISTS)
@@ -276,7 +256,7 @@ auth_confirm(PG_FUNCTION_ARGS)
 	    (outcome = choose(confirm)) == AS_OK)
 		outcome = take_address(confirm);
 	as_password_wipe(&confirm->password);
-	as_text_wipe(&confirm->code);
+	as_text_wipe(&confirm->proof.code);
 
 	if (outcome != AS_OK)
 		refuse(confirm, outcome);

@@ -140,17 +140,28 @@ extern void as_signin_forgive(const char *identifier);
 /* What proves an address: six digits or so, or a link token. */
 typedef struct AsProof
 {
+	AsIdentifier identifier; /* of the caller, or of the link's code row */
+	AsText code;
 	bool is_link;
-	AsText digits;
+	bool is_digits;
 	AsUuid user_id; /* of the link token */
 	AsUuid code_id;
 } AsProof;
 
 /*
- * Reads a code argument as a link token whose MAC is right, or as digits.
- * False when it is neither.
+ * Reads the arguments identifier (0) and code (1): AS_OK where the code is
+ * digits and has an identifier, or a link token whose MAC is right.
  */
-extern bool as_proof_read(const AsText *code, AsProof *proof);
+extern AsFailure as_proof_read(FunctionCallInfo fcinfo, AsProof *proof,
+                               const char **hint);
+
+/*
+ * A link token names its code row, and so the identifier that it proves:
+ * AS_OK and the identifier if the row is still there, for one of two
+ * purposes and no other identifier than the caller's. Digits pass.
+ */
+extern AsFailure as_proof_follow(AsProof *proof, AsPurpose email_purpose,
+                                 AsPurpose phone_purpose);
 
 /* A code row that a proof may be for. */
 typedef struct AsCodeTry

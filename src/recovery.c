@@ -190,8 +190,6 @@ auth_request_password_reset(PG_FUNCTION_ARGS)
 
 typedef struct Reset
 {
-	AsIdentifier identifier;
-	AsText code;
 	AsProof proof;
 	NewPassword new;
 	AsAccount account;
@@ -204,45 +202,33 @@ typedef struct Reset
 static AsFailure
 read_reset(FunctionCallInfo fcinfo, Reset *reset)
 {
-	if (!as_door_identifier(fcinfo, 0, &reset->identifier))
-		reset->hint = "The identifier is neither an email nor a phone.";
-	else if (PG_ARGISNULL(1))
-		reset->hint = "Give the code or the link token.";
-	else if (!as_door_password(fcinfo, 2, &reset->new.password,
-	                           &reset->new.characters))
+	if (!as_door_password(fcinfo, 2, &reset->new.password,
+	                      &reset->new.characters))
+	{
 		reset->hint = "The new_password is missing, too long or not Unicode.";
-	else if (!as_door_text(fcinfo, 1, AS_LINK_TOKEN_CHARS, &reset->code) ||
-	         !as_proof_read(&reset->code, &reset->proof))
-		return AS_INVALID_CODE;
-	else if (reset->identifier.canonical == NULL && !reset->proof.is_link)
-		reset->hint = "Give the identifier that the code was sent to.";
-	return reset->hint == NULL ? AS_OK : AS_INVALID_REQUEST;
+		return AS_INVALID_REQUEST;
+	}
+	return as_proof_read(fcinfo, &reset->proof, &reset->hint);
 }
 
 /* The account and the code row that the proof can be for. */
 static AsFailure
 find_reset(Reset *reset)
 {
+	const char *identifier;
 	AsUuid owner;
 
-	if (reset->proof.is_link)
-	{
-		if (!as_code_find(&reset->proof.user_id, &reset->proof.code_id,
-		                  &reset->try.code) ||
-		    reset->try.code.purpose != AS_PURPOSE_PASSWORD_RESET ||
-		    (reset->identifier.canonical != NULL &&
-		     strcmp(reset->identifier.canonical, reset->try.code.identifier) !=
-		         0))
-			return AS_INVALID_CODE;
-		reset->identifier.canonical = pstrdup(reset->try.code.identifier);
-	}
+	if (as_proof_follow(&reset->proof, AS_PURPOSE_PASSWORD_RESET,
+	                    AS_PURPOSE_PASSWORD_RESET) != AS_OK)
+		return AS_INVALID_CODE;
+	identifier = reset->proof.identifier.canonical;
 
 	/* The address must still be the account's. */
-	if (as_identifier_owner(reset->identifier.canonical, &owner) &&
+	if (as_identifier_owner(identifier, &owner) &&
 	    as_account_find(&owner, &reset->account) &&
 	    !as_account_is_banned(&reset->account, GetCurrentTimestamp()) &&
-	    as_code_find_for(&owner, AS_PURPOSE_PASSWORD_RESET,
-	                     reset->identifier.canonical, &reset->try.code))
+	    as_code_find_for(&owner, AS_PURPOSE_PASSWORD_RESET, identifier,
+	                     &reset->try.code))
 	{
 		reset->try.account_failures = reset->account.code_failures;
 		reset->event.user_id = owner;
@@ -266,7 +252,7 @@ save_reset(Reset *reset)
 	(void) as_session_end_all(&now.id, NULL);
 	as_code_drop_all(&now.id);
 	tell_changed(&now);
-	as_signin_forgive(reset->identifier.canonical);
+	as_signin_forgive(reset->proof.identifier.canonical);
 	return AS_OK;
 }
 
@@ -289,10 +275,11 @@ auth_reset_password(PG_FUNCTION_ARGS)
 			outcome = save_reset(&reset);
 		reset.count = 0;
 	}
-	else if (outcome == AS_INVALID_CODE && reset.identifier.canonical != NULL)
+	else if (outcome == AS_INVALID_CODE &&
+	         reset.proof.identifier.canonical != NULL)
 		as_code_try_failed(&reset.event, &reset.proof, &reset.try, reset.count);
 	as_password_wipe(&reset.new.password);
-	as_text_wipe(&reset.code);
+	as_text_wipe(&reset.proof.code);
 
 	if (outcome != AS_OK)
 		as_fail(outcome, reset.hint);
