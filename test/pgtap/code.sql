@@ -70,7 +70,7 @@ SELECT is(pg_temp.confirm(pg_temp.email('form'), :'code'), 'confirmed', 'the cod
 
 -- ---- its time (C2) ----
 
-SET auth_session.code_ttl = 1;
+SET auth_session.code_ttl = 3;
 SELECT auth.signup(pg_temp.email('late'), pg_temp.password()), auth.signup(pg_temp.email('later'), pg_temp.password()) \g /dev/null
 SELECT pg_temp.code(pg_temp.email('late')) AS code, pg_temp.link(pg_temp.email('late')) AS link,
 	pg_temp.code(pg_temp.email('later')) AS later_code \gset
@@ -86,7 +86,7 @@ SELECT is((auth.confirm(code => :'link')).status, 'active', 'C2: the link is sti
 RESET auth_session.code_ttl;
 SELECT is(current_setting('auth_session.code_ttl'), '10min', 'C2: a code lives ten minutes');
 
-SET auth_session.link_ttl = 1;
+SET auth_session.link_ttl = 3;
 SELECT auth.signup(pg_temp.email('linked'), pg_temp.password()) \g /dev/null
 SELECT pg_temp.code(pg_temp.email('linked')) AS code, pg_temp.link(pg_temp.email('linked')) AS link \gset
 SELECT link_expires_at AS ends FROM auth_private.codes WHERE identifier = pg_temp.email('linked') \gset
@@ -96,7 +96,7 @@ SELECT is(pg_temp.confirm(pg_temp.email('linked'), :'code'), 'invalid_code', 'an
 SELECT is(pg_temp.mail(pg_temp.email('linked')), NULL, 'and then nothing is delivered');
 RESET auth_session.link_ttl;
 
-SET auth_session.reset_link_ttl = 1;
+SET auth_session.reset_link_ttl = 3;
 SELECT auth.request_password_reset(pg_temp.email('ada')) \g /dev/null
 SELECT pg_temp.link(pg_temp.email('Ada'), 'password_reset') AS link \gset
 SELECT link_expires_at AS ends FROM auth_private.codes WHERE user_id = :'ada' \gset

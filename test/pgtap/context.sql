@@ -6,7 +6,12 @@
 -- role of its own, and takes them away at the end.
 \ir helper/common.psql
 
-SELECT plan(139);
+SELECT plan(141);
+
+-- An application may cast it to json: '' would fail where NULL doesn't.
+SELECT is(current_setting('request.headers', true), NULL, 'a session that has not used the context reads NULL from request.headers');
+SELECT auth.uid() \g /dev/null
+SELECT is(current_setting('request.headers', true), '', 'and afterwards an empty text');
 
 SELECT 'pgtap_app_' || :'run' AS app \gset
 CREATE ROLE :"app";
@@ -220,7 +225,7 @@ ROLLBACK;
 -- ---- expiry, in one transaction ----
 
 BEGIN;
-SET LOCAL auth_session.access_token_ttl = 1;
+SET LOCAL auth_session.access_token_ttl = 3;
 SELECT access_token AS short, refresh_token AS short_r, expires_at AS short_end FROM pg_temp.signin(pg_temp.email('ada')) \gset
 SELECT auth.authenticate(:'short') \g /dev/null
 PREPARE verified AS SELECT auth.verify($1);

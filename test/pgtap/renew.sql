@@ -193,7 +193,7 @@ SELECT pg_temp.raises_when_read_only(format('SELECT auth.renew(%L)', :'bobs'), '
 
 -- ---- expiry ----
 
-SET auth_session.refresh_token_ttl = 1;
+SET auth_session.refresh_token_ttl = 3;
 SELECT refresh_token AS idle, access_token AS idle_access, session_id AS s FROM pg_temp.signin(pg_temp.email('Ada')) \gset
 RESET auth_session.refresh_token_ttl;
 SELECT expires_at FROM auth_private.sessions WHERE id = :'s' \gset
@@ -203,7 +203,7 @@ SELECT pg_temp.raises(format('SELECT auth.renew(%L)', :'idle'), 'session_expired
 SELECT pg_temp.raises(format('SELECT auth.verify(%L)', :'idle_access'), 'token_expired',
 	'D4: and its access token ends with it, whatever its own life was to be');
 
-SET auth_session.session_max_age = 2;
+SET auth_session.session_max_age = 4;
 SELECT refresh_token AS r1, expires_at AS access_end, session_id AS s FROM pg_temp.signin(pg_temp.email('Ada')) \gset
 SELECT expires_at, ends_at FROM auth_private.sessions WHERE id = :'s' \gset
 SELECT is(:'expires_at'::text, :'ends_at', 'D4: a session with a greatest age ends with it');
