@@ -47,6 +47,7 @@ OBJS = \
 	src/signing_key.o \
 	src/key_ring.o \
 	src/key_life.o \
+	src/key_show.o \
 	src/claims_hook.o \
 	src/sealed.o \
 	src/recorder.o \
@@ -58,6 +59,7 @@ OBJS = \
 	src/claims.o \
 	src/jwt.o \
 	src/jwk.o \
+	src/pem.o \
 	src/key.o \
 	src/key_seal.o \
 	src/base64url.o \

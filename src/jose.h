@@ -126,7 +126,7 @@ extern size_t as_key_sign(AsKey *key, const void *data, size_t length,
 extern bool as_key_verify(AsKey *key, const void *data, size_t length,
                           const uint8_t *signature, size_t signature_length);
 
-/* ---- jwk.c: keys as text (RFC 7517, 7638; PEM) ---- */
+/* ---- jwk.c: keys as JSON (RFC 7517, 7638) ---- */
 
 /* The longest text of a key, and the longest public JWK written. */
 #define AS_KEY_TEXT_MAX   16384
@@ -148,6 +148,19 @@ extern bool as_key_verify(AsKey *key, const void *data, size_t length,
 extern AsKey *as_key_from_jwk(const char *text, size_t length,
                               AsAlgorithm algorithm, char *kid);
 
+/*
+ * Writes the public JWK (kty and its members, kid, alg, use) and a NUL;
+ * answers the length, 0 for an HMAC key, which has no public part.
+ */
+extern size_t as_key_public_jwk(const AsKey *key, const char *kid,
+                                char out[AS_PUBLIC_JWK_MAX]);
+
+/* RFC 7638 over the public part; false for an HMAC key. */
+extern bool as_key_thumbprint(const AsKey *key,
+                              char out[AS_THUMBPRINT_CHARS + 1]);
+
+/* ---- pem.c: keys in PEM, and what a text is ---- */
+
 /* The key of a PEM text, private (PKCS #1, #8, SEC 1, unencrypted) or public. */
 extern AsKey *as_key_from_pem(const char *text, size_t length,
                               AsAlgorithm algorithm);
@@ -161,17 +174,6 @@ extern bool as_key_text_is_jwk(const char *text, size_t length);
 
 /* Either, or an SSH public key. */
 extern bool as_key_text_is_key(const char *text, size_t length);
-
-/*
- * Writes the public JWK (kty and its members, kid, alg, use) and a NUL;
- * answers the length, 0 for an HMAC key, which has no public part.
- */
-extern size_t as_key_public_jwk(const AsKey *key, const char *kid,
-                                char out[AS_PUBLIC_JWK_MAX]);
-
-/* RFC 7638 over the public part; false for an HMAC key. */
-extern bool as_key_thumbprint(const AsKey *key,
-                              char out[AS_THUMBPRINT_CHARS + 1]);
 
 /* ---- jwt.c: the compact form (RFC 7515 section 7.1, RFC 7519) ---- */
 

@@ -1,11 +1,10 @@
 /*
- * jwk.c: keys as text: JWK (RFC 7517, RFC 7518 section 6, RFC 8037) and PEM.
+ * jwk.c: keys as JSON (RFC 7517, RFC 7518 section 6, RFC 8037).
  *
  * A JWK is read into buffers of the largest size allowed, then judged: a
  * kind it is, with the members of that kind and of no other, each of the
  * length it must have, a private part that signs what the public part
- * verifies. PEM is told apart by its own label; an encrypted one is refused,
- * nobody is asked for a passphrase.
+ * verifies. What is written are the public members only.
  */
 #include "key.h"
 
@@ -13,15 +12,12 @@
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/param_build.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
 #define COORDINATE_BYTES 32
 #define NUMBER_MAX       (AS_RSA_MAX_BITS / 8)
-#define PEM_MARK         "-----BEGIN"
 #define NAME_MAX_CHARS   31
 
 /* The members of all kinds that carry a number or bytes. */
@@ -70,16 +66,9 @@ static AsKey *build_ed25519(const Jwk *jwk);
 static bool has_only(const Jwk *jwk, unsigned needed, unsigned allowed);
 static EVP_PKEY *from_params(const char *type, OSSL_PARAM_BLD *builder,
                              bool is_private);
-static AsKey *proved(AsKey *key);
-static size_t start_of(const char *text, size_t length);
-static size_t find(const char *text, size_t length, const char *mark);
-static bool visit_nothing(const AsJsonMember *member, void *into);
-static EVP_PKEY *pkey_from_pem(BIO *bio, bool *is_private);
 static size_t write_members(const AsKey *key, char *out, size_t room);
 static size_t number_of(const EVP_PKEY *pkey, const char *name, bool padded,
                         char *out);
-
-/* ---- JWK in ---- */
 
 AsKey *
 as_key_from_jwk(const char *text, size_t length, AsAlgorithm algorithm,
@@ -209,13 +198,13 @@ build(const Jwk *jwk, AsAlgorithm wanted)
 	}
 	if (strcmp(jwk->kty, "RSA") == 0 &&
 	    (algorithm == AS_RS256 || algorithm == AS_ALGORITHM_NONE))
-		return proved(build_rsa(jwk));
+		return as_key_proved(build_rsa(jwk));
 	if (strcmp(jwk->kty, "EC") == 0 &&
 	    (algorithm == AS_ES256 || algorithm == AS_ALGORITHM_NONE))
-		return proved(build_ec(jwk));
+		return as_key_proved(build_ec(jwk));
 	if (strcmp(jwk->kty, "OKP") == 0 &&
 	    (algorithm == AS_EDDSA || algorithm == AS_ALGORITHM_NONE))
-		return proved(build_ed25519(jwk));
+		return as_key_proved(build_ed25519(jwk));
 	return NULL;
 }
 
@@ -376,176 +365,6 @@ from_params(const char *type, OSSL_PARAM_BLD *builder, bool is_private)
 	OSSL_PARAM_free(params);
 	return pkey;
 }
-
-/*
- * A private key that doesn't sign what its public part verifies is freed
- * and becomes NULL.
- */
-static AsKey *
-proved(AsKey *key)
-{
-	static const char probe[] = "auth_session";
-	uint8_t signature[AS_SIGNATURE_MAX];
-	size_t length;
-
-	if (key == NULL || !as_key_is_private(key))
-		return key;
-	length = as_key_sign(key, probe, sizeof(probe), signature);
-	if (length > 0 &&
-	    as_key_verify(key, probe, sizeof(probe), signature, length))
-		return key;
-	as_key_free(key);
-	return NULL;
-}
-
-/* ---- PEM in ---- */
-
-AsKey *
-as_key_from_pem(const char *text, size_t length, AsAlgorithm algorithm)
-{
-	bool is_private = false;
-	size_t start;
-	EVP_PKEY *pkey;
-	BIO *bio;
-
-	if (length > AS_KEY_TEXT_MAX || as_algorithm_is_hmac(algorithm))
-		return NULL;
-
-	/* OpenSSL wants the mark where a line begins; a space may be before. */
-	start = find(text, length, PEM_MARK);
-	bio = BIO_new_mem_buf(text + start, (int) (length - start));
-	if (bio == NULL)
-		return NULL;
-	pkey = pkey_from_pem(bio, &is_private);
-	BIO_free(bio);
-	ERR_clear_error();
-	return proved(as_key_adopt(algorithm, pkey, is_private));
-}
-
-/*
- * The first key of a PEM text, RFC 7468: by the label, which OpenSSL reads.
- * Blocks that are no key (EC PARAMETERS) are passed over.
- */
-static EVP_PKEY *
-pkey_from_pem(BIO *bio, bool *is_private)
-{
-	EVP_PKEY *pkey = NULL;
-	bool decided = false;
-	char *label;
-	char *header;
-	uint8_t *data;
-	long length;
-
-	while (!decided && PEM_read_bio(bio, &label, &header, &data, &length) == 1)
-	{
-		const uint8_t *der = data;
-		const size_t label_length = strlen(label);
-
-		decided = true;
-		*is_private = label_length >= 11 &&
-		              strcmp(label + label_length - 11, "PRIVATE KEY") == 0;
-		if (header[0] != '\0' || strcmp(label, "ENCRYPTED PRIVATE KEY") == 0)
-			pkey = NULL;
-		else if (strcmp(label, "PUBLIC KEY") == 0)
-			pkey = d2i_PUBKEY(NULL, &der, length);
-		else if (strcmp(label, "RSA PUBLIC KEY") == 0)
-			pkey = d2i_PublicKey(EVP_PKEY_RSA, NULL, &der, length);
-		else if (strcmp(label, "PRIVATE KEY") == 0 ||
-		         strcmp(label, "RSA PRIVATE KEY") == 0 ||
-		         strcmp(label, "EC PRIVATE KEY") == 0)
-			pkey = d2i_AutoPrivateKey(NULL, &der, length);
-		else
-			decided = false;
-		OPENSSL_free(label);
-		OPENSSL_free(header);
-		OPENSSL_clear_free(data, (size_t) length);
-	}
-	return pkey;
-}
-
-/* ---- what a text is ---- */
-
-/* Where it begins after white space and a byte order mark. */
-static size_t
-start_of(const char *text, size_t length)
-{
-	size_t i = 0;
-
-	for (;;)
-	{
-		if (i < length &&
-		    (text[i] == ' ' || (text[i] >= '\t' && text[i] <= '\r')))
-			i++;
-		else if (length - i >= 3 && memcmp(text + i, "\xEF\xBB\xBF", 3) == 0)
-			i += 3;
-		else
-			return i;
-	}
-}
-
-/*
- * PEM: its mark counts wherever it is, a text before it (RFC 7468 section 2
- * allows one) makes no secret of a key. JWK: an object or array that is
- * whole, or names a key type. SSH: its prefix.
- */
-bool
-as_key_text_is_pem(const char *text, size_t length)
-{
-	return find(text, length, PEM_MARK) < length;
-}
-
-bool
-as_key_text_is_jwk(const char *text, size_t length)
-{
-	size_t i = start_of(text, length);
-
-	if (i == length)
-		return false;
-	if (text[i] == '{')
-		return find(text, length, "\"kty\"") < length ||
-		       as_json_read_object(text + i, length - i, length, false,
-		                           visit_nothing, NULL);
-	if (text[i] == '[')
-		return find(text, length, "\"kty\"") < length ||
-		       as_json_read_array(text + i, length - i, length, visit_nothing,
-		                          NULL);
-	return false;
-}
-
-bool
-as_key_text_is_key(const char *text, size_t length)
-{
-	size_t i = start_of(text, length);
-
-	return as_key_text_is_pem(text, length) ||
-	       as_key_text_is_jwk(text, length) ||
-	       (length - i >= 4 && memcmp(text + i, "ssh-", 4) == 0) ||
-	       (length - i >= 11 && memcmp(text + i, "ecdsa-sha2-", 11) == 0);
-}
-
-static bool
-visit_nothing(const AsJsonMember *member, void *into)
-{
-	(void) member;
-	(void) into;
-	return true;
-}
-
-/* Where a mark is; length where it is nowhere. */
-static size_t
-find(const char *text, size_t length, const char *mark)
-{
-	size_t mark_length = strlen(mark);
-
-	for (size_t i = 0; i + mark_length <= length; i++)
-	{
-		if (memcmp(text + i, mark, mark_length) == 0)
-			return i;
-	}
-	return length;
-}
-
-/* ---- JWK out ---- */
 
 size_t
 as_key_public_jwk(const AsKey *key, const char *kid,

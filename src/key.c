@@ -400,6 +400,23 @@ as_key_verify(AsKey *key, const void *data, size_t length,
 	return ok;
 }
 
+AsKey *
+as_key_proved(AsKey *key)
+{
+	static const char probe[] = "auth_session";
+	uint8_t signature[AS_SIGNATURE_MAX];
+	size_t length;
+
+	if (key == NULL || !as_key_is_private(key))
+		return key;
+	length = as_key_sign(key, probe, sizeof(probe), signature);
+	if (length > 0 &&
+	    as_key_verify(key, probe, sizeof(probe), signature, length))
+		return key;
+	as_key_free(key);
+	return NULL;
+}
+
 /* Rewinds the keyed context: no key means the one that it has. */
 static size_t
 sign_hmac(AsKey *key, const void *data, size_t length, uint8_t *out)

@@ -1,5 +1,5 @@
 /*
- * key.h: what key.c and jwk.c, which turns keys into text and back, share:
+ * key.h: what key.c, jwk.c and pem.c, which read and write keys, share:
  * the OpenSSL key inside. No other file sees it.
  */
 #ifndef AS_KEY_H
@@ -19,5 +19,11 @@ extern AsKey *as_key_adopt(AsAlgorithm algorithm, EVP_PKEY *pkey,
 
 /* The OpenSSL key inside; NULL for HMAC. */
 extern const EVP_PKEY *as_key_pkey(const AsKey *key);
+
+/*
+ * The key, which it takes; freed, and NULL, where it is private and doesn't
+ * sign what its public part verifies.
+ */
+extern AsKey *as_key_proved(AsKey *key);
 
 #endif /* AS_KEY_H */

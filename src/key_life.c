@@ -75,14 +75,6 @@ static AsStatement select_secrets =
 static AsStatement update_secret = AS_STATEMENT(
     "UPDATE auth_private.signing_keys SET secret = $2 WHERE kid = $1");
 
-static AsStatement select_public = AS_STATEMENT(
-    "SELECT jsonb_build_object('keys', COALESCE(jsonb_agg(public_jwk"
-    "         ORDER BY state = 'active' DESC, activated_at DESC NULLS LAST,"
-    "                  kid), '[]'::jsonb))"
-    "  FROM auth_private.signing_keys"
-    " WHERE public_jwk IS NOT NULL AND state <> 'retired'"
-    "   AND (state <> 'retiring' OR verifies_until > $1)");
-
 /* What decides about a key's life, as it is in its row. */
 typedef struct KeyRow
 {
@@ -120,7 +112,6 @@ static void read_key(const AsRow *row, void *into);
 static void read_active(const AsRow *row, void *into);
 static void read_next(const AsRow *row, void *into);
 static void read_secret(const AsRow *row, void *into);
-static void read_jsonb(const AsRow *row, void *into);
 
 /* ---- first use ---- */
 
@@ -297,48 +288,6 @@ as_signing_key_seal_all(const AsMasterKey *previous)
 	return sealed;
 }
 
-/* ---- what may be shown ---- */
-
-Jsonb *
-as_signing_key_public_set(void)
-{
-	AsArgs args = {0};
-	Jsonb *set = NULL;
-
-	as_arg_time(&args, GetCurrentTimestamp());
-	(void) as_store_run(&select_public, AS_READ, &args, read_jsonb, &set);
-	return set;
-}
-
-char *
-as_signing_key_secret_jwk(void)
-{
-	const AsSigningKey *active = as_key_ring_active();
-	char encoded[AS_BASE64URL_ROOM(AS_SECRET_MAX)];
-	uint8 secret[AS_SECRET_MAX];
-	size_t length;
-	char *jwk;
-
-	if (active == NULL)
-	{
-		as_signing_key_ensure();
-		active = as_key_ring_active();
-	}
-	if (active == NULL || !as_algorithm_is_hmac(active->algorithm))
-		return NULL;
-	if (active->opened != AS_SEAL_OPENED)
-		as_sealed_fail(active->opened);
-	length = as_key_private(active->key, secret, sizeof(secret));
-	sodium_bin2base64(encoded, sizeof(encoded), secret, length,
-	                  sodium_base64_VARIANT_URLSAFE_NO_PADDING);
-	sodium_memzero(secret, sizeof(secret));
-	jwk = psprintf("{\"kty\":\"oct\",\"kid\":\"%s\",\"alg\":\"%s\","
-	               "\"use\":\"sig\",\"k\":\"%s\"}",
-	               active->kid, as_algorithm_name(active->algorithm), encoded);
-	sodium_memzero(encoded, sizeof(encoded));
-	return jwk;
-}
-
 /* ---- steps ---- */
 
 static void
@@ -510,10 +459,4 @@ read_secret(const AsRow *row, void *into)
 	list->secrets[list->count].stored =
 	    as_row_bytea(row, 2, &list->secrets[list->count].length);
 	list->count++;
-}
-
-static void
-read_jsonb(const AsRow *row, void *into)
-{
-	*(Jsonb **) into = as_row_jsonb(row, 1);
 }

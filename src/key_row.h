@@ -1,7 +1,7 @@
 /*
  * key_row.h: what the files of the noun "signing key" share. signing_key.c
  * signs and verifies; key_ring.c holds a backend's loaded keys; key_life.c
- * makes, moves and ends keys.
+ * makes, moves and ends keys; key_show.c tells of them.
  */
 #ifndef AS_KEY_ROW_H
 #define AS_KEY_ROW_H

@@ -518,6 +518,8 @@ extern int as_signing_key_rotate_if_due(void);
  */
 extern int as_signing_key_seal_all(const AsMasterKey *previous);
 
+/* ---- key_show.c: what others are told of the signing keys ---- */
+
 /* auth.jwks(): the public keys that verify, the active one first. */
 extern Jsonb *as_signing_key_public_set(void);
 

@@ -7,7 +7,7 @@
 #
 # Their figures are of `make bench`, which builds $(JOSE_OUT)/jose-bench.
 
-TOOLS = $(addprefix src/,json_reader.c base64url.c key.c jwk.c jwt.c claims.c \
+TOOLS = $(addprefix src/,json_reader.c base64url.c key.c jwk.c pem.c jwt.c claims.c \
 	random_id.c key_seal.c)
 JOSE_OUT ?= test/results
 FUZZ_SECONDS ?= 60
