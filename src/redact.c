@@ -39,7 +39,7 @@
 #include "utils/portal.h"
 
 /* A longer text is not shown by the log at all, whatever it says. */
-#define LINE_MAX_BYTES (4 * 1024 * 1024)
+#define LINE_MAX_BYTES (1024 * 1024)
 
 /* A longer text that holds a secret is not lexed but dropped. */
 #define LEX_MAX_BYTES (4 * 1024 * 1024)

@@ -41,10 +41,18 @@ static const char *const secret_functions[] = {
 #define SECRET_FUNCTIONS \
 	(sizeof(secret_functions) / sizeof(secret_functions[0]))
 
+/* Words that a name, or a token, begins with. */
+static const char *const other_words[] = {
+    "auth", "auth_admin", "execute", "u", "bearer", "authorization", "otpauth",
+};
+
+#define OTHER_WORDS (sizeof(other_words) / sizeof(other_words[0]))
+
 static bool
 same_name(const char *name, const char *word, size_t length)
 {
-	return strncasecmp(name, word, length) == 0 && name[length] == '\0';
+	return name[0] == as_text_lower(word[0]) &&
+	       strncasecmp(name, word, length) == 0 && name[length] == '\0';
 }
 
 /* A word of the text, and how it stands there. */
@@ -68,7 +76,7 @@ is_escaped_space(const char *p, const char *end)
 /*
  * The end of what may stand between two parts of a name, or a name and its
  * parenthesis: white space, comments, and quotes, escaped or not. NULL when
- * it is longer than anybody writes.
+ * it is longer than anybody writes: then anything may follow.
  */
 static const char *
 skip_gap(const char *p, const char *end)
@@ -179,8 +187,7 @@ is_own(const Word *word)
 	if (!in_auth && (word->schema != NULL || !word->called))
 		return false;
 	for (i = 0; i < SECRET_FUNCTIONS; i++)
-		if (secret_functions[i][0] == as_text_lower(word->start[0]) &&
-		    same_name(secret_functions[i], word->start, word->length))
+		if (same_name(secret_functions[i], word->start, word->length))
 			return true;
 	return false;
 }
@@ -263,17 +270,13 @@ is_interesting(const Interest *interest, const char *word, size_t length)
 static void
 make_tables(void)
 {
-	static const char *const words[] = {
-	    "auth",   "auth_admin",    "execute", "u",
-	    "bearer", "authorization", "otpauth",
-	};
 	size_t i;
 
 	for (i = 0; i < SECRET_FUNCTIONS; i++)
 		note_word(&own_interest, secret_functions[i],
 		          strlen(secret_functions[i]));
-	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		note_word(&own_interest, words[i], strlen(words[i]));
+	for (i = 0; i < OTHER_WORDS; i++)
+		note_word(&own_interest, other_words[i], strlen(other_words[i]));
 	for (i = 0; i < 256; i++)
 		if (as_text_is_word((char) i))
 			classes[i] = WORD_CHAR;
@@ -300,17 +303,20 @@ note_wrappers(Interest *interest, const char *list)
 
 /* Whether the word, of the classes seen, holds the mark of a token. */
 static bool
-holds_token(const char *word, const char *word_end, const char *end, int seen)
+holds_token(const char *word, const char *word_end, const char *end, int seen,
+            const char **barren)
 {
 	const char *p;
 
 	if (seen & UNDERSCORE_CHAR)
 		for (p = word + 4; p < word_end; p++)
-			if (p[0] == '_' && p[-1] == '1' && as_text_token_at(p - 4, end))
+			if (p[0] == '_' && p[-1] == '1' &&
+			    as_text_token_at(p - 4, end, barren))
 				return true;
 	if (seen & JWT_CHAR)
 		for (p = word + 2; p < word_end; p++)
-			if (p[0] == 'J' && p[-1] == 'y' && as_text_token_at(p - 2, end))
+			if (p[0] == 'J' && p[-1] == 'y' &&
+			    as_text_token_at(p - 2, end, barren))
 				return true;
 	return false;
 }
@@ -327,6 +333,33 @@ is_qualified(const char *text, const char *start)
 	return start > text && start[-1] == '.';
 }
 
+/* Whether the word is one that a name can be made of. */
+static bool
+is_known(const Word *word, const char *wrappers)
+{
+	const char *entry = wrappers;
+	size_t i;
+
+	for (i = 0; i < OTHER_WORDS; i++)
+		if (same_name(other_words[i], word->start, word->length))
+			return true;
+	for (i = 0; i < SECRET_FUNCTIONS; i++)
+		if (same_name(secret_functions[i], word->start, word->length))
+			return true;
+	while (entry != NULL && *entry != '\0')
+	{
+		const char *end = entry;
+
+		while (classes[(unsigned char) *end] & WORD_CHAR)
+			end++;
+		if ((size_t) (end - entry) == word->length &&
+		    strncasecmp(entry, word->start, word->length) == 0)
+			return true;
+		entry = end > entry ? end : entry + 1;
+	}
+	return false;
+}
+
 /*
  * Where a secret's name is, or NULL; and in *has_token, so far as the pass
  * went, whether there is a token.
@@ -337,6 +370,7 @@ find_name(const char *text, size_t length, const AsTextNames *names,
 {
 	const char *end = text + length;
 	const char *p = text;
+	const char *barren = text;
 	const char *schema = NULL;
 	size_t schema_length = 0;
 	bool any_wrapper = names->wrappers != NULL && names->wrappers[0] != '\0';
@@ -373,11 +407,14 @@ find_name(const char *text, size_t length, const AsTextNames *names,
 		word.schema_length = schema_length;
 		schema = NULL;
 		if ((seen & ~WORD_CHAR) && !*has_token)
-			*has_token = holds_token(word.start, p, end, seen);
+			*has_token = holds_token(word.start, p, end, seen, &barren);
 		if (!is_interesting(interest, word.start, word.length))
 			continue;
 		if (!*has_token)
-			*has_token = as_text_token_at(word.start, end);
+			*has_token = as_text_token_at(word.start, end, &barren);
+
+		if (!is_known(&word, names->wrappers))
+			continue;
 
 		/* The next part of a qualified name, across whatever is between. */
 		after = p;
@@ -386,14 +423,18 @@ find_name(const char *text, size_t length, const AsTextNames *names,
 		{
 			const char *part = skip_gap(next + 1, end);
 
-			if (part != NULL && part < end && as_text_is_word(*part))
+			if (part == NULL)
+				return word.start;
+			if (part < end && as_text_is_word(*part))
 			{
 				schema = word.start;
 				schema_length = word.length;
 				p = part;
 			}
 		}
-		word.called = next == NULL || (next < end && *next == '(');
+		if (next == NULL)
+			return word.start;
+		word.called = next < end && *next == '(';
 		if (word.schema == NULL && is_qualified(text, word.start))
 		{
 			word.schema = word.start;

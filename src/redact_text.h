@@ -59,7 +59,12 @@ as_text_put_mask(char *out, size_t length, bool same_length)
 	return out + shown;
 }
 
-/* Whether a token that is not masked starts at p. (redact_token.c) */
-extern bool as_text_token_at(const char *p, const char *end);
+/*
+ * Whether a token that is not masked starts at p. *barren, the text's start
+ * at first, is where a pass has found that no JWT starts before, so that one
+ * pass stays linear. (redact_token.c)
+ */
+extern bool as_text_token_at(const char *p, const char *end,
+                             const char **barren);
 
 #endif /* AS_REDACT_TEXT_H */

@@ -9,8 +9,13 @@
  */
 #include "redact_text.h"
 
+#include <stddef.h>
+
 /* Fewer characters after a token's mark are no token. */
 #define TOKEN_MIN_CHARS 16
+
+/* The base64url of {"alg": alone is longer. */
+#define JWT_HEADER_MIN_CHARS 8
 
 static bool
 is_base64url(char c)
@@ -45,75 +50,100 @@ is_url(char c)
 	return !as_text_is_space(c) && c != '"' && c != '\'';
 }
 
-/*
- * When a token starts at p, the end of it, and in *secret where its secret
- * part begins; else NULL.
- */
+/* The end of a JWT at p: base64url of '{"', then two or three parts. */
 static const char *
-token_end(const char *p, const char *end, const char **secret)
+jwt_end(const char *p, const char *end, const char **barren)
 {
 	const char *q;
-	size_t left = (size_t) (end - p);
+	const char *payload;
+
+	/* What follows a part without a point is no JWT from any start. */
+	if (p < *barren)
+		return NULL;
+	q = as_text_skip(p, end, is_base64url);
+	if (q - p >= JWT_HEADER_MIN_CHARS && q < end && *q == '.')
+	{
+		payload = q + 1;
+		q = as_text_skip(payload, end, is_base64url);
+		if (q - payload >= 2)
+			return q < end && *q == '.' ? as_text_skip(q + 1, end, is_base64url)
+			                            : q;
+		q = payload;
+	}
+	*barren = q;
+	return NULL;
+}
+
+/* The end of the value of a header that JSON carries; NULL if it is none. */
+static const char *
+header_end(const char *gap, const char *end, const char **value)
+{
+	const char *colon;
+
+	*value = as_text_skip(gap, end, is_json_gap);
+	colon = memchr(gap, ':', (size_t) (*value - gap));
+	if (colon == NULL || memchr(colon, '"', (size_t) (*value - colon)) == NULL)
+		return NULL;
+	return as_text_skip(*value, end, is_header_value);
+}
+
+static bool
+starts(const char *p, const char *end, const char *mark)
+{
+	size_t length = strlen(mark);
+
+	return (size_t) (end - p) > length && strncasecmp(p, mark, length) == 0;
+}
+
+/*
+ * When a token that is not masked yet starts at p, the end of it, and in
+ * *secret where its secret part begins; else NULL.
+ */
+static const char *
+token_end(const char *p, const char *end, const char **secret,
+          const char **barren)
+{
+	const char *q = NULL;
+	ptrdiff_t least = 1;
 
 	switch (*p)
 	{
 		case 'a':
-			/* asr1_ (refresh), asl1_ (link) and their kin */
-			if (left > 5 && p[1] == 's' && p[3] == '1' && p[4] == '_')
-			{
-				q = as_text_skip(p + 5, end, is_base64url);
-				*secret = p + 5;
-				return q - *secret >= TOKEN_MIN_CHARS ? q : NULL;
-			}
-			/* FALLTHROUGH */
 		case 'A':
-			if (left > 13 && strncasecmp(p, "authorization", 13) == 0)
+			/* asr1_ (refresh), asl1_ (link) and their kin */
+			if (end - p > 5 && p[1] == 's' && p[3] == '1' && p[4] == '_')
 			{
-				*secret = as_text_skip(p + 13, end, is_json_gap);
-				q = memchr(p + 13, ':', (size_t) (*secret - p - 13));
-				if (q == NULL || memchr(q, '"', (size_t) (*secret - q)) == NULL)
-					return NULL;
-				q = as_text_skip(*secret, end, is_header_value);
-				return q > *secret ? q : NULL;
+				*secret = p + 5;
+				q = as_text_skip(*secret, end, is_base64url);
+				least = TOKEN_MIN_CHARS;
 			}
-			return NULL;
+			else if (starts(p, end, "authorization"))
+				q = header_end(p + strlen("authorization"), end, secret);
+			break;
 		case 'b':
 		case 'B':
-			if (left > 7 && strncasecmp(p, "bearer ", 7) == 0)
+			if (starts(p, end, "bearer "))
 			{
-				*secret = as_text_skip(p + 7, end, as_text_is_space);
+				*secret =
+				    as_text_skip(p + strlen("bearer"), end, as_text_is_space);
 				q = as_text_skip(*secret, end, is_token68);
-				return q - *secret >= TOKEN_MIN_CHARS ? q : NULL;
+				least = TOKEN_MIN_CHARS;
 			}
-			return NULL;
+			break;
 		case 'e':
-			/* A JWT: the base64url of '{"', then two or three parts. */
-			if (left > 3 && p[1] == 'y' && p[2] == 'J')
-			{
-				*secret = p + 3;
-				q = as_text_skip(p + 3, end, is_base64url);
-				if (q - p < 8 || q == end || *q != '.')
-					return NULL;
-				p = q + 1;
-				q = as_text_skip(p, end, is_base64url);
-				if (q - p < 2)
-					return NULL;
-				if (q < end && *q == '.')
-					q = as_text_skip(q + 1, end, is_base64url);
-				return q;
-			}
-			return NULL;
+			*secret = p + 3;
+			if (end - p > 3 && p[1] == 'y' && p[2] == 'J' && p[3] != '*')
+				q = jwt_end(p, end, barren);
+			break;
 		case 'o':
-			if (left > 10 && strncmp(p, "otpauth://", 10) == 0)
-			{
-				*secret = p + 10;
+			*secret = p + strlen("otpauth://");
+			if (starts(p, end, "otpauth://") && **secret != '*')
 				q = as_text_skip(*secret, end, is_url);
-				return q > *secret ? q : NULL;
-			}
-			return NULL;
+			break;
 		default:
-			return NULL;
+			break;
 	}
+	return q != NULL && q - *secret >= least && **secret != '*' ? q : NULL;
 }
 
 size_t
@@ -121,12 +151,13 @@ as_text_mask_tokens(char *text, size_t length, bool same_length)
 {
 	const char *p = text;
 	const char *end = text + length;
+	const char *barren = text;
 	char *out = text;
 
 	while (p < end)
 	{
 		const char *secret;
-		const char *after = token_end(p, end, &secret);
+		const char *after = token_end(p, end, &secret, &barren);
 
 		if (after == NULL)
 		{
@@ -142,12 +173,9 @@ as_text_mask_tokens(char *text, size_t length, bool same_length)
 }
 
 bool
-as_text_token_at(const char *p, const char *end)
+as_text_token_at(const char *p, const char *end, const char **barren)
 {
 	const char *secret;
-	const char *after = token_end(p, end, &secret);
 
-	/* Masked already? Then there is nothing left to hide. */
-	return after != NULL &&
-	       memchr(secret, '*', (size_t) (after - secret)) == NULL;
+	return token_end(p, end, &secret, barren) != NULL;
 }
