@@ -117,7 +117,7 @@ connection_fault(const PGconn *connection, const char *doing, AsFault *fault)
 	         strstr(text, "in connection info string"))
 		kind = AS_KIND_USAGE;
 	as_fault_set(fault, kind, "database: %s: %s", doing,
-	             *text ? text : "no memory");
+	             *text ? text : "no connection");
 	free(text);
 	return false;
 }
