@@ -312,30 +312,38 @@ mask_values(char *message, const char *format)
 	*out = '\0';
 }
 
+/* Where the server quotes the client's statement: at the end, as it came. */
+static char *
+statement_in(char *text)
+{
+	size_t length = strlen(text);
+	size_t tail = debug_query_string ? strlen(debug_query_string) : 0;
+
+	if (tail == 0 || tail > length ||
+	    memcmp(text + length - tail, debug_query_string, tail) != 0)
+		return NULL;
+	return text + length - tail;
+}
+
 /*
- * The message of a LOG line about a statement that holds a secret. The
- * server quotes the statement, as the client sent it, at the end. What others
- * write (auto_explain, pgaudit) may quote it in any form: nothing is shown
- * from the function's name on.
+ * The message of a LOG line about a statement that holds a secret. What
+ * others than the server write (auto_explain, pgaudit) may quote it in any
+ * form: nothing is shown from the function's name on.
  */
 static void
 mask_statement_message(char *message)
 {
-	size_t length = strlen(message);
-	size_t tail = debug_query_string ? strlen(debug_query_string) : 0;
+	char *statement = statement_in(message);
 	AsTextNames names = {.wrappers = auth_session_redact_functions};
-	size_t name;
 
-	if (tail > 0 && tail <= length &&
-	    memcmp(message + length - tail, debug_query_string, tail) == 0)
+	if (statement != NULL)
 	{
-		char *statement = message + length - tail;
-
-		statement[as_text_mask_literals(statement, tail, false)] = '\0';
+		statement[as_text_mask_literals(statement, strlen(statement), false)] =
+		    '\0';
 		return;
 	}
-	name = as_text_name_position(message, length, &names);
-	set_text(message + name, "***");
+	set_text(message + as_text_name_position(message, strlen(message), &names),
+	         "***");
 	mask_prose(message);
 }
 
@@ -426,7 +434,9 @@ names_secret(char *text)
 	length = strnlen(text, LINE_MAX_BYTES);
 	if (length == LINE_MAX_BYTES)
 	{
-		set_text(text, "***");
+		char *statement = statement_in(text);
+
+		set_text(statement != NULL ? statement : text, "***");
 		return false;
 	}
 	return inspect(text, length) == AS_TEXT_NAMES;

@@ -738,6 +738,8 @@ is(found($statements), '', 'G3: no secret in pg_stat_statements');
 # Masked, but still there to read.
 like($log{ $logs[0] }, qr/statement: SELECT auth\.signup\('\*\*\*', '\*\*\*'\)/,
 	'a masked statement can still be read');
+like($log{ $logs[0] }, qr/ LOG:  statement: \*\*\*\n/,
+	'what is too long to be read is not shown, but what it was');
 like($log{ $logs[0] }, qr/ERROR:  the credentials are not valid/,
 	'an error of ours is not masked');
 
