@@ -282,7 +282,7 @@ foreach my $case (
 	  if $path ne "$files/first";
 	is(says(sql_connect($node), $renewed), 'invalid_token', "G7: $what: no HMAC token verifies");
 }
-is(stored(), $rows, 'nothing was overwritten');
+ok(stored() eq $rows, 'nothing was overwritten');
 like(slurp_file($node->logfile), qr/"\Q$files\E\/open" is refused/, 'the log has the reason');
 
 # Under the right file again, in a backend that was refused.
