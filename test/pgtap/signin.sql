@@ -3,7 +3,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(62);
+SELECT plan(64);
 
 SELECT pg_temp.account(pg_temp.email('Ada')) AS ada \gset
 UPDATE auth_private.outbox SET settled_at = now() WHERE user_id = :'ada';
@@ -162,6 +162,15 @@ SELECT pg_temp.raises('SELECT auth.signin(''nonsense'', ''a password'')', 'inval
 SELECT pg_temp.raises('SELECT auth.signin(phone => ''nonsense'', password => ''a password'')', 'invalid_request', 'and a phone', 'phone');
 SELECT pg_temp.raises_when_read_only(format('SELECT auth.signin(%L, %L)', pg_temp.email('ada'), pg_temp.password()),
 	'a sign-in in a read-only transaction says so');
+
+-- ---- a password has no age ----
+
+SELECT pg_temp.account(pg_temp.email('old')) AS old \gset
+UPDATE auth_private.accounts SET created_at = created_at - interval '400 days',
+	email_confirmed_at = email_confirmed_at - interval '400 days' WHERE id = :'old';
+SELECT is((pg_temp.signin(pg_temp.email('old'))).user_id, :'old', 'A10: a password of 400 days ago still signs in');
+SELECT is_empty($$SELECT name FROM pg_settings WHERE name ~ '^auth_session.*password.*(age|expir|ttl|history)'$$,
+	'A10: and no setting makes one expire');
 
 -- ---- at most so many sessions ----
 
