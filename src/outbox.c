@@ -140,6 +140,16 @@ older_first(const void *a, const void *b)
 	              ((const AsClaimed *) b)->id.bytes, 16);
 }
 
+/* After too many wrong tries on an account only its links are good. */
+static bool
+accepts_digits(const AsUuid *user_id)
+{
+	AsAccount account;
+
+	return as_account_find(user_id, &account) &&
+	       account.code_failures < AS_CODE_FAILURES_MOST;
+}
+
 /* Adds code and link token; false when the code is dead. */
 static bool
 add_derived(AsClaimed *row)
@@ -156,7 +166,7 @@ add_derived(AsClaimed *row)
 
 	as_json_begin(&json);
 	if (as_code_accepts_digits(&code, GetCurrentTimestamp()) &&
-	    as_mac_key(AS_MAC_CODE, true, &key))
+	    accepts_digits(&code.user_id) && as_mac_key(AS_MAC_CODE, true, &key))
 	{
 		as_one_time_code_derive(&code.id, &key, auth_session_code_length,
 		                        digits);
