@@ -6,7 +6,7 @@
  * more, hand each sink what is for it, and when nothing moves, wait for a
  * NOTIFY, the poll interval, or the end of somebody's rest.
  *
- * Three lists keep it safe.  What is claimed and not delivered is *held*,
+ * Two lists keep it safe.  What is claimed and not delivered is *held*,
  * through outages of the sink, until just before its lease ends, and then
  * forgotten: the database gives it out again.  What is delivered is a
  * *verdict*, kept through outages of the database until that was told, so

@@ -158,7 +158,8 @@ as_webhook_prepare(AsSink *sink, AsFault *fault)
 	if (hook->url != NULL)
 		return true;
 	webhook_close(sink);
-	return as_fault_set(fault, AS_KIND_USAGE, "not a URL that can be read");
+	as_fault_set(fault, AS_KIND_USAGE, "not a URL that can be read");
+	return false;
 }
 
 /* The value of webhook-signature for this body. */
