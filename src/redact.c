@@ -328,12 +328,14 @@ statement_in(char *text)
 /*
  * The message of a LOG line about a statement that holds a secret. What
  * others than the server write (auto_explain, pgaudit) may quote it in any
- * form: nothing is shown from the function's name on.
+ * form, and so the statements that it causes here, with their parameters:
+ * nothing is shown from the function's, or our table's, name on.
  */
 static void
 mask_statement_message(char *message)
 {
 	char *statement = statement_in(message);
+	char *table = strstr(message, AS_PRIVATE_SCHEMA ".");
 	AsTextNames names = {.wrappers = auth_session_redact_functions};
 
 	if (statement != NULL)
@@ -342,6 +344,8 @@ mask_statement_message(char *message)
 		    '\0';
 		return;
 	}
+	if (table != NULL)
+		set_text(table, "***");
 	set_text(message + as_text_name_position(message, strlen(message), &names),
 	         "***");
 	mask_prose(message);

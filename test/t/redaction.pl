@@ -97,12 +97,13 @@ sub slurp_binary
 	return scalar <$in>;
 }
 
-# A code is digits only, and digits are everywhere.
+# A code is digits only, and digits are everywhere. Any case: a password is
+# compared with the common ones in lower case.
 sub pattern
 {
 	my $secret = shift;
 
-	return $secret =~ /^\d+$/ ? qr/(?<!\d)$secret(?!\d)/ : qr/\Q$secret\E/;
+	return $secret =~ /^\d+$/ ? qr/(?<!\d)$secret(?!\d)/ : qr/\Q$secret\E/i;
 }
 
 my $watcher = Wire->new($node, user => 'postgres', application_name => 'watcher');
@@ -757,7 +758,7 @@ sub in_files
 				return unless -f && !/\Q$data\E\/log\//;
 				my $text = slurp_binary($_);
 				my $file = substr $_, length $data;
-				$found{"$file: $1"} = 1 while $text =~ /($any)/g;
+				$found{"$file: $1"} = 1 while $text =~ /($any)/gi;
 			}
 		},
 		$data);
