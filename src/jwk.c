@@ -214,7 +214,10 @@ has_only(const Jwk *jwk, unsigned needed, unsigned allowed)
 	return (jwk->present & needed) == needed && (jwk->present & ~allowed) == 0;
 }
 
-/* RFC 7518 section 6.3; the factors all or none. */
+/*
+ * RFC 7518 section 6.3. A private key has its factors: without them it could
+ * not be stored as PKCS #8.
+ */
 static AsKey *
 build_rsa(const Jwk *jwk)
 {
@@ -243,8 +246,7 @@ build_rsa(const Jwk *jwk)
 	if (!has_only(jwk, public_parts, public_parts | BIT(PART_D) | RSA_CRT) ||
 	    jwk->crv[0] != '\0')
 		return NULL;
-	if ((jwk->present & RSA_CRT) != 0 &&
-	    (!is_private || (jwk->present & RSA_CRT) != RSA_CRT))
+	if ((jwk->present & RSA_CRT) != (is_private ? RSA_CRT : 0))
 		return NULL;
 
 	/* RFC 7518 section 2, Base64urlUInt: no octet more than needed. */

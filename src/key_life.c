@@ -338,6 +338,8 @@ store_key(const AsKey *key, const char *kid, bool activate_it, bool is_imported)
 	TimestampTz now = GetCurrentTimestamp();
 	AsArgs args = {0};
 
+	if (length == 0 && as_key_is_private(key))
+		elog(ERROR, "could not write a private key");
 	PG_TRY();
 	{
 		uint8 *stored;
