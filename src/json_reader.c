@@ -8,7 +8,8 @@
  * beyond ASCII by the character it stands for: a lone surrogate and \u0000
  * are refused here, and the parser sees nothing that it would convert.
  *
- * Builds against the server, and with FRONTEND against libpgcommon.
+ * Builds against the server, and with FRONTEND against libpgcommon. What was
+ * read is zeroed: it may have been a key.
  */
 #ifdef FRONTEND
 #include "postgres_fe.h"
@@ -120,6 +121,7 @@ read_value(Reader *reader, const char *text, size_t length, size_t max_length)
 		copy[length] = '\0';
 		ok = parse(reader, copy, length);
 	}
+	explicit_bzero(copy, length);
 	pfree(copy);
 	return ok;
 }
@@ -284,6 +286,8 @@ parse(Reader *reader, const char *text, size_t length)
 	ok =
 	    pg_parse_json(reader->lex, &actions) == JSON_SUCCESS && !reader->failed;
 
+	explicit_bzero(reader->lex->strval->data,
+	               (size_t) reader->lex->strval->maxlen);
 #if PG_VERSION_NUM >= 170000
 	freeJsonLexContext(reader->lex);
 #else
@@ -471,9 +475,12 @@ is_new_name(Reader *reader, char *name)
 	return true;
 }
 
+/* What was read may have been a key. */
 static void
 free_text(char *text)
 {
-	if (text != NULL)
-		pfree(text);
+	if (text == NULL)
+		return;
+	explicit_bzero(text, strlen(text));
+	pfree(text);
 }
