@@ -308,7 +308,8 @@ auth_resend_confirmation(PG_FUNCTION_ARGS)
 	    identifier.canonical == NULL)
 		as_fail(AS_INVALID_REQUEST,
 		        "The identifier is neither an email nor a phone.");
-	if (as_message_allowed(&identifier, true, &retry_after_s) != AS_OK)
+	if (as_message_allowed(AS_MESSAGE_CONFIRMATION, &identifier, true,
+	                       &retry_after_s) != AS_OK)
 		as_fail_throttled(retry_after_s);
 
 	as_identifier_lock(identifier.canonical);

@@ -193,10 +193,22 @@ extern void as_code_try_succeeded(AsCodeTry *tries, int count);
 /* ---- message.c: messages that anybody can ask for ---- */
 
 /*
+ * What a message is for. Each has a limit of its own: whoever asks for
+ * confirmations at somebody else's address must not use up the resets that
+ * its owner may need.
+ */
+typedef enum AsMessage
+{
+	AS_MESSAGE_CONFIRMATION = 1,
+	AS_MESSAGE_RESET
+} AsMessage;
+
+/*
  * Within auth_session.message_rate_per_account, and the cooldown when
  * with_cooldown; counts. Else AS_THROTTLED and the seconds.
  */
-extern AsFailure as_message_allowed(const AsIdentifier *identifier,
+extern AsFailure as_message_allowed(AsMessage message,
+                                    const AsIdentifier *identifier,
                                     bool with_cooldown, int *retry_after_s);
 
 /*

@@ -16,16 +16,20 @@
 #define LOOK_UP_TIME 500
 
 AsFailure
-as_message_allowed(const AsIdentifier *identifier, bool with_cooldown,
-                   int *retry_after_s)
+as_message_allowed(AsMessage message, const AsIdentifier *identifier,
+                   bool with_cooldown, int *retry_after_s)
 {
-	const char *key = identifier->canonical;
+	StringInfoData key;
 
+	initStringInfo(&key);
+	appendStringInfoChar(&key, (char) message);
+	appendStringInfoString(&key, identifier->canonical);
 	if (with_cooldown && auth_session_resend_cooldown > 0 &&
-	    !as_throttle_take(AS_LIMIT_RESEND, key, strlen(key), 1,
+	    !as_throttle_take(AS_LIMIT_RESEND, key.data, (size_t) key.len, 1,
 	                      auth_session_resend_cooldown, NULL, retry_after_s))
 		return AS_THROTTLED;
-	if (!as_throttle_take(AS_LIMIT_MESSAGE_IDENTIFIER, key, strlen(key),
+	if (!as_throttle_take(AS_LIMIT_MESSAGE_IDENTIFIER, key.data,
+	                      (size_t) key.len,
 	                      auth_session_message_rate_per_account,
 	                      auth_session_rate_window, NULL, retry_after_s))
 		return AS_THROTTLED;

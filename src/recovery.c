@@ -167,7 +167,8 @@ auth_request_password_reset(PG_FUNCTION_ARGS)
 	    identifier.canonical == NULL)
 		as_fail(AS_INVALID_REQUEST,
 		        "The identifier is neither an email nor a phone.");
-	if (as_message_allowed(&identifier, true, &retry_after_s) != AS_OK)
+	if (as_message_allowed(AS_MESSAGE_RESET, &identifier, true,
+	                       &retry_after_s) != AS_OK)
 		as_fail_throttled(retry_after_s);
 
 	is_known = as_identifier_owner(identifier.canonical, &owner);

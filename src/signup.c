@@ -59,11 +59,11 @@ count_sign_up(SignUp *signup)
 	        auth_session_rate_window, NULL, &signup->retry_after_s))
 		return AS_THROTTLED;
 	if (signup->email.canonical != NULL)
-		outcome =
-		    as_message_allowed(&signup->email, false, &signup->retry_after_s);
+		outcome = as_message_allowed(AS_MESSAGE_CONFIRMATION, &signup->email,
+		                             false, &signup->retry_after_s);
 	if (outcome == AS_OK && signup->phone.canonical != NULL)
-		outcome =
-		    as_message_allowed(&signup->phone, false, &signup->retry_after_s);
+		outcome = as_message_allowed(AS_MESSAGE_CONFIRMATION, &signup->phone,
+		                             false, &signup->retry_after_s);
 	return outcome;
 }
 
