@@ -189,7 +189,7 @@ as_code_drop(const AsUuid *user_id, AsPurpose purpose, const char *identifier)
 	as_arg_uuid(&args, user_id);
 	as_arg_text(&args, purpose_names[purpose]);
 	as_arg_text(&args, identifier);
-	(void) as_store_run(&delete_for, AS_WRITE_NEWEST, &args, NULL, NULL);
+	(void) as_store_run(&delete_for, AS_WRITE, &args, NULL, NULL);
 }
 
 void
@@ -198,7 +198,7 @@ as_code_drop_all(const AsUuid *user_id)
 	AsArgs args = {0};
 
 	as_arg_uuid(&args, user_id);
-	(void) as_store_run(&delete_all, AS_WRITE_NEWEST, &args, NULL, NULL);
+	(void) as_store_run(&delete_all, AS_WRITE, &args, NULL, NULL);
 }
 
 bool

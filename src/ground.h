@@ -185,20 +185,15 @@ typedef enum AsAccess
 	AS_READ,
 
 	/*
-	 * Writes or locks rows, in the caller's transaction and at its isolation
-	 * level. A lock not had within auth_session.lock_wait, or a deadlock,
-	 * raises AS_BUSY.
+	 * Writes or locks rows, in the caller's transaction, but finds them where
+	 * AS_READ does: what is to end must not outlive a caller whose snapshot is
+	 * too old to show it, and what was looked at is what is changed. Only rows
+	 * that somebody changes at that moment, and cascades to rows newer than
+	 * the caller's snapshot, are a serialization failure at the higher
+	 * isolation levels. A lock not had within auth_session.lock_wait, or a
+	 * deadlock, raises AS_BUSY.
 	 */
-	AS_WRITE,
-
-	/*
-	 * Writes as AS_WRITE does, but finds its rows at the newest committed
-	 * state as AS_READ does: what is to end must not outlive a caller whose
-	 * snapshot is too old to show it. Rows that somebody changes meanwhile,
-	 * and cascades to rows newer than the caller's snapshot, are a
-	 * serialization failure at the higher isolation levels.
-	 */
-	AS_WRITE_NEWEST
+	AS_WRITE
 } AsAccess;
 
 /* The parameters of one execution, added in the order of $1, $2, ... */

@@ -324,8 +324,8 @@ as_session_end(const AsUuid *user_id, const AsUuid *id)
 	as_store_make_durable();
 	as_arg_uuid(&args, user_id);
 	as_arg_uuid(&args, id);
-	ended = as_store_run(&delete_one, AS_WRITE_NEWEST, &args, NULL, NULL) > 0;
-	(void) as_store_run(&delete_cached, AS_WRITE_NEWEST, &args, NULL, NULL);
+	ended = as_store_run(&delete_one, AS_WRITE, &args, NULL, NULL) > 0;
+	(void) as_store_run(&delete_cached, AS_WRITE, &args, NULL, NULL);
 	as_context_changed();
 	return ended;
 }
@@ -339,8 +339,8 @@ as_session_end_all(const AsUuid *user_id, const AsUuid *keep)
 	as_store_make_durable();
 	as_arg_uuid(&args, user_id);
 	as_arg_uuid(&args, keep);
-	ended = as_store_run(&delete_all, AS_WRITE_NEWEST, &args, NULL, NULL);
-	(void) as_store_run(&delete_all_cached, AS_WRITE_NEWEST, &args, NULL, NULL);
+	ended = as_store_run(&delete_all, AS_WRITE, &args, NULL, NULL);
+	(void) as_store_run(&delete_all_cached, AS_WRITE, &args, NULL, NULL);
 	as_context_changed();
 	return (int) ended;
 }
@@ -368,8 +368,7 @@ as_session_keep_newest(const AsUuid *user_id, int most)
 	as_arg_uuid(&delete_args, user_id);
 	as_arg_int(&delete_args, most);
 	as_arg_time(&delete_args, now);
-	(void) as_store_run(&delete_oldest, AS_WRITE_NEWEST, &delete_args, NULL,
-	                    NULL);
+	(void) as_store_run(&delete_oldest, AS_WRITE, &delete_args, NULL, NULL);
 }
 
 void

@@ -6,11 +6,10 @@
  * the caller set, so that one plan serves a backend for its whole life and
  * no object of the caller's can get between.
  *
- * Reads see the newest committed state at every isolation level: a session
- * that was revoked after a REPEATABLE READ caller took its snapshot is
- * revoked. Writes run in the caller's transaction as any write of its own
- * does (those that end something look for it where reads do), but wait for
- * no lock longer than auth_session.lock_wait: a caller that holds a row can
+ * Every statement sees the newest committed state at every isolation level:
+ * a session that was revoked after a REPEATABLE READ caller took its snapshot
+ * is revoked, and one that was opened since can be ended. Writes wait for no
+ * lock longer than auth_session.lock_wait: a caller that holds a row can
  * delay others by that much and not more. Neither that nor a deadlock leaves
  * here under its own SQLSTATE: PostgREST would repeat 40P01 without end.
  */
@@ -72,7 +71,7 @@ frame_enter(Frame *frame, AsAccess access, bool pin_search_path)
 	 * Read only when a lock wait begins, so assigning it is enough, and far
 	 * cheaper than a level of settings for every statement.
 	 */
-	if (access != AS_READ &&
+	if (access == AS_WRITE &&
 	    (LockTimeout == 0 || LockTimeout > auth_session_lock_wait))
 		LockTimeout = auth_session_lock_wait;
 }
@@ -122,12 +121,10 @@ prepare(AsStatement *statement, const AsArgs *args)
 	statement->plan = plan;
 }
 
-/* The snapshot of a statement; none for a write that takes the caller's. */
+/* A parallel operation can't take another than the query's. */
 static Snapshot
-snapshot_for(AsAccess access)
+newest_snapshot(void)
 {
-	if (access == AS_WRITE)
-		return InvalidSnapshot;
 	return IsInParallelMode() ? GetActiveSnapshot() : GetLatestSnapshot();
 }
 
@@ -150,8 +147,8 @@ execute(AsStatement *statement, AsAccess access, const AsArgs *args,
 
 	result = SPI_execute_snapshot(
 	    statement->plan, unconstify(Datum *, &args->values[0]), args->nulls,
-	    snapshot_for(access), InvalidSnapshot, access == AS_READ,
-	    access != AS_READ, 0);
+	    newest_snapshot(), InvalidSnapshot, access == AS_READ,
+	    access == AS_WRITE, 0);
 	if (result < 0)
 		elog(ERROR, "could not run \"%s\": %s", statement->sql,
 		     SPI_result_code_string(result));
@@ -199,7 +196,7 @@ as_store_probe(const char *table, const char *primary_key, const AsUuid *first,
                const AsUuid *second, AsUuid *third)
 {
 	Relation relation = table_open(as_store_relation(table), AccessShareLock);
-	Snapshot snapshot = RegisterSnapshot(snapshot_for(AS_READ));
+	Snapshot snapshot = RegisterSnapshot(newest_snapshot());
 	ScanKeyData key[2];
 	SysScanDesc scan;
 	HeapTuple tuple;
