@@ -60,6 +60,10 @@ static AsStatement select_ended = AS_STATEMENT(
     "NOT EXISTS (SELECT FROM auth_private.codes WHERE codes.user_id = "
     "accounts.id AND codes.link_expires_at > $1) ORDER BY created_at LIMIT $2");
 
+static AsStatement select_live_code =
+    AS_STATEMENT("SELECT FROM auth_private.codes WHERE user_id = $1 AND "
+                 "link_expires_at > $2 LIMIT 1");
+
 static const char *const status_names[] = {
     [AS_ACCOUNT_PENDING] = "pending",
     [AS_ACCOUNT_ACTIVE] = "active",
@@ -307,6 +311,16 @@ read_id(const AsRow *row, void *into)
 		as_row_uuid(row, 1, &ids->ids[ids->count++]);
 }
 
+static bool
+has_live_code(const AsUuid *id, TimestampTz now)
+{
+	AsArgs args = {0};
+
+	as_arg_uuid(&args, id);
+	as_arg_time(&args, now);
+	return as_store_run(&select_live_code, AS_READ, &args, NULL, NULL) > 0;
+}
+
 int
 as_account_prune_pending(TimestampTz now, int batch)
 {
@@ -322,10 +336,10 @@ as_account_prune_pending(TimestampTz now, int batch)
 		AsAccount account;
 
 		CHECK_FOR_INTERRUPTS();
-		/* Confirmed since it was found? */
+		/* Confirmed, or given a new code, since it was found? */
 		if (as_account_lock(&ids.ids[i], AS_ACCOUNT_IF_FREE, &account) &&
 		    account.status == AS_ACCOUNT_PENDING &&
-		    as_account_delete(&account.id))
+		    !has_live_code(&account.id, now) && as_account_delete(&account.id))
 			deleted++;
 	}
 	pfree(ids.ids);

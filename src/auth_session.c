@@ -56,6 +56,7 @@ int auth_session_password_min_length;
 int auth_session_audit_retention;
 char *auth_session_claims_hook;
 char *auth_session_claims_hook_roles;
+char *auth_session_password_hook;
 bool auth_session_signup_enabled;
 char *auth_session_site_url;
 char *auth_session_trusted_claims_roles;
@@ -213,6 +214,10 @@ define_account_settings(void)
 	define_count("auth_session.password_min_length",
 	             "The fewest characters of a password.",
 	             &auth_session_password_min_length, 8, 8, 128);
+	define_text("auth_session.password_hook",
+	            "schema.function(password text) returns boolean that says "
+	            "whether a new password is taken.",
+	            &auth_session_password_hook, "");
 	define_text("auth_session.site_url",
 	            "The application's URL, the only source of the links in "
 	            "messages.",

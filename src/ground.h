@@ -66,6 +66,7 @@ extern int auth_session_password_min_length;
 extern int auth_session_audit_retention;
 extern char *auth_session_claims_hook;
 extern char *auth_session_claims_hook_roles;
+extern char *auth_session_password_hook;
 extern bool auth_session_signup_enabled;
 extern char *auth_session_site_url;
 extern char *auth_session_trusted_claims_roles;

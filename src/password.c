@@ -9,7 +9,10 @@
 
 #include <sodium.h>
 
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "utils/builtins.h"
 
 static AsStatement select_common =
     AS_STATEMENT("SELECT FROM auth_private.common_passwords WHERE word = $1");
@@ -145,6 +148,37 @@ is_built_on(const char *folded, const char *word)
 	       strlen(folded) - strlen(word) < 4;
 }
 
+/*
+ * Asks the application, say for a list of breached passwords. What it can't
+ * answer is refused: an error as AS_BUSY, NULL and a password that the
+ * database's encoding can't hold as a no.
+ */
+static bool
+hook_accepts(const AsPassword *password)
+{
+	AsHookCall call = {
+	    .setting = "auth_session.password_hook",
+	    .function = auth_session_password_hook,
+	    .count = 1,
+	    .types = {TEXTOID},
+	    .collation = DEFAULT_COLLATION_OID,
+	    .result = BOOLOID,
+	};
+	char *plain = as_text_from_utf8(password->bytes, password->length);
+	text *argument;
+	bool is_null;
+	bool accepted;
+
+	if (plain == NULL)
+		return false;
+	argument = cstring_to_text(plain);
+	call.values[0] = PointerGetDatum(argument);
+	accepted = DatumGetBool(as_hook_call(&call, &is_null)) && !is_null;
+	sodium_memzero(plain, strlen(plain));
+	sodium_memzero(VARDATA(argument), VARSIZE(argument) - VARHDRSZ);
+	return accepted;
+}
+
 const char *
 as_password_weakness(const AsPassword *password, size_t characters,
                      const char *email, const char *phone)
@@ -162,6 +196,8 @@ as_password_weakness(const AsPassword *password, size_t characters,
 	                            is_built_on(folded, local_part(email)))) ||
 	         (phone != NULL && is_built_on(folded, phone + 1)))
 		weakness = "The password is the account's own address.";
+	else if (auth_session_password_hook[0] != '\0' && !hook_accepts(password))
+		weakness = "The password is one of those that are refused here.";
 	sodium_memzero(folded, strlen(folded));
 	pfree(folded);
 	return weakness;

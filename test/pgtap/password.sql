@@ -2,7 +2,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(96);
+SELECT plan(102);
 SET LOCAL auth_session.message_rate_per_account = 0;
 SET LOCAL auth_session.signin_rate_per_account = 0;
 
@@ -85,6 +85,28 @@ FROM unnest(ARRAY['acme widgets', 'ACME WIDGETS', 'Acme Widgets']) AS word;
 SELECT lives_ok('SELECT auth_admin.forbid_password(''acme WIDGETS'')', 'A8: one that is there already is no error');
 SELECT pg_temp.raises(format('SELECT auth_admin.forbid_password(%L)', bad), 'invalid_request', 'A8: but it must be a word')
 FROM unnest(ARRAY[NULL, repeat('x', 1048576)]) AS bad;
+
+-- ---- the application's own source ----
+
+CREATE FUNCTION public.breached(password text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	IF password = 'the source is down' THEN
+		RAISE EXCEPTION 'no answer' USING ERRCODE = 'connection_failure';
+	END IF;
+	RETURN CASE password WHEN 'breached long ago' THEN false WHEN 'nobody can tell' THEN NULL ELSE true END;
+END
+$$;
+SELECT pg_temp.account(pg_temp.email('hooked'), 'taken before the hook') AS hooked \gset
+SET LOCAL auth_session.password_hook = 'public.breached';
+SELECT is(pg_temp.taken(password), answer, 'A7: at sign-up: ' || password)
+FROM (VALUES ('breached long ago', 'weak_password'), ('nobody can tell', 'weak_password'), ('the source is down', 'busy'),
+	('never seen anywhere', 'taken')) AS asked (password, answer);
+SELECT auth.request_password_reset(pg_temp.email('hooked')) \g /dev/null
+SELECT is(pg_temp.failure(format('SELECT auth.reset_password(%L, %L, %L)', pg_temp.email('hooked'),
+	pg_temp.code(pg_temp.email('hooked'), 'password_reset'), 'breached long ago')) ->> 'detail', 'weak_password', 'A7: at a reset');
+SET LOCAL auth_session.password_hook = 'public.nothing';
+SELECT is(pg_temp.taken('never seen anywhere'), 'busy', 'A7: a hook that is missing refuses');
+SET LOCAL auth_session.password_hook = '';
 
 -- ---- the account's own ----
 

@@ -3,7 +3,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(80);
+SELECT plan(81);
 
 SELECT 'pgtap_app_' || :'run' AS app \gset
 CREATE ROLE :"app" LOGIN;
@@ -17,7 +17,7 @@ INSERT INTO documented VALUES
 	('code_ttl', '10min'), ('link_ttl', '1d'), ('reset_link_ttl', '1h'), ('code_length', '6'), ('code_attempts', '5'), ('authenticated_role', 'authenticated'),
 	('argon2_memory', '19MB'), ('argon2_iterations', '2'), ('max_waiting_hashes', '32'), ('hash_wait', '2s'), ('lock_wait', '2s'),
 	('rate_window', '15min'), ('signin_rate_per_account', '10'), ('signin_rate_per_address', '100'), ('signup_rate_per_address', '20'),
-	('message_rate_per_account', '5'), ('resend_cooldown', '1min'), ('password_min_length', '8'), ('claims_hook', ''), 
+	('message_rate_per_account', '5'), ('resend_cooldown', '1min'), ('password_min_length', '8'), ('claims_hook', ''), ('password_hook', ''),
 	('signup_enabled', 'on'), ('trusted_claims_roles', ''), ('trusted_proxies', '0'), ('master_key_file', ''),
 	('redact_functions', ''), ('notify', 'on'), ('leeway', '0');
 SELECT is(current_setting('auth_session.' || name), value, 'default: ' || name) FROM documented;
