@@ -119,7 +119,9 @@ END
 {
 	my $status = $?;
 
+	# Each is the leader of a group, in which its own children are.
 	kill 'CONT', keys %running;
+	kill '-KILL', keys %running;
 	kill 'KILL', keys %running;
 	waitpid $_, 0 for keys %running;
 	$? = $status;
@@ -239,6 +241,10 @@ END
 		$rabbit->{epmd} =
 		  spawn('epmd', "$dir/epmd.log", {}, 'epmd', '-port',
 			$rabbit->{epmd_port}, '-address', '127.0.0.1');
+		# Without one, Erlang would start a daemon that nobody stops.
+		eventually('epmd listens',
+			sub { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$rabbit->{epmd_port}") })
+		  or die 'epmd does not listen';
 	}
 	my $dir = $rabbit->{dir};
 	unlink "$dir/pid", "$dir/out";
