@@ -18,6 +18,7 @@
 #endif
 
 #include "common/jsonapi.h"
+#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 
 #include "tools.h"
