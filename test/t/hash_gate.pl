@@ -151,11 +151,10 @@ sub until_it_waits
 {
 	my ($slow) = @_;
 
-	$node->poll_query_until('postgres',
+	return $node->poll_query_until('postgres',
 		"SELECT wait_event_type = 'Extension' FROM pg_stat_activity
 		 WHERE application_name = '$slow->{name}'")
-	  or die "$slow->{name} does not wait";
-	return;
+	  || die "$slow->{name} does not wait";
 }
 
 # Whether the session is over, after waiting for that.
@@ -209,8 +208,7 @@ is( $node->safe_psql('postgres',
 signal('pg_cancel_backend', $second);
 ok(ends($second), 'a cancelled caller leaves the line');
 my $third = slow_signin('third');
-until_it_waits($third);
-pass('and the next one has its place there');
+ok(until_it_waits($third), 'and the next one has its place there');
 signal('pg_terminate_backend', $third);
 ok(ends($third), 'a killed caller leaves the line');
 

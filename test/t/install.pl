@@ -76,18 +76,18 @@ refuses(
 # A plain role of that name is what an earlier installation left.
 $node->safe_psql($database, 'CREATE DATABASE first');
 $node->safe_psql($database, "CREATE ROLE $role NOLOGIN");
-$node->safe_psql('first', 'CREATE EXTENSION auth_session');
-pass('an existing role without any attribute or member is accepted');
+is($node->psql('first', 'CREATE EXTENSION auth_session'),
+	0, 'an existing role without any attribute or member is accepted');
 $node->safe_psql('first', 'DROP EXTENSION auth_session');
 is( $node->safe_psql('first',
 		q{SELECT count(*) FROM pg_namespace WHERE nspname ~ '^auth'}),
 	'0', 'DROP EXTENSION leaves no schema');
-$node->safe_psql('first', 'CREATE EXTENSION auth_session');
-pass('and it can be created again');
+is($node->psql('first', 'CREATE EXTENSION auth_session'),
+	0, 'and it can be created again');
 $node->safe_psql($database, 'CREATE DATABASE second');
 $node->safe_psql('second', 'DROP SCHEMA public');
-$node->safe_psql('second', 'CREATE EXTENSION auth_session');
-pass('in a second database, and where public was dropped');
+is($node->psql('second', 'CREATE EXTENSION auth_session'),
+	0, 'in a second database, and where public was dropped');
 
 # Ready without configuration, and empty.
 is( $node->safe_psql('second', 'SELECT count(*) FROM auth_admin.users'),

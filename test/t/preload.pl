@@ -10,8 +10,8 @@ my $database = 'postgres';
 
 $node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
 $node->start;
-$node->safe_psql($database, 'CREATE EXTENSION auth_session');
-pass('CREATE EXTENSION works without the library preloaded');
+is($node->psql($database, 'CREATE EXTENSION auth_session'),
+	0, 'CREATE EXTENSION works without the library preloaded');
 
 my @calls = split /\n/, <<'SQL';
 auth.signup('ada@example.org', 'correct horse battery staple')
@@ -45,8 +45,7 @@ foreach my $call (@calls)
 	like($err, qr/shared_preload_libraries/, "$name says what to set");
 }
 
-$node->safe_psql($database, q{LOAD 'auth_session'});
-pass('LOAD works');
+is($node->psql($database, q{LOAD 'auth_session'}), 0, 'LOAD works');
 
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'auth_session'");
 $node->restart;

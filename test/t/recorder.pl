@@ -264,10 +264,9 @@ like(slurp_file($node->logfile, $log_start),
 ask($locker, 'ROLLBACK');
 finish($locker);
 ends_soon($session, 'and afterwards what was queued is committed');
-$node->poll_query_until('postgres',
-	"SELECT test.outcome(\$\$$wrong\$\$) = 'invalid_credentials'")
-  or die 'the queue is never emptied';
-pass('and the queue takes new records');
+ok( $node->poll_query_until('postgres',
+		"SELECT test.outcome(\$\$$wrong\$\$) = 'invalid_credentials'"),
+	'and the queue takes new records');
 
 # ---- NOTIFY, after the commit only ----
 
