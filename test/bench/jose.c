@@ -9,7 +9,7 @@
  * of an ordinary access token; to verify one is to take it apart, find its
  * key by its header, check the signature and decode the payload.
  */
-#include "jose.h"
+#include "jose/jose.h"
 
 #include <openssl/core_names.h>
 #include <openssl/evp.h>

@@ -9,7 +9,7 @@
  * secret, which must be gone, and each name a mark, which must still be
  * there; and a function that is called somewhere in it must be found.
  */
-#include "redact_text.h"
+#include "redact/redact.h"
 
 #include <stdint.h>
 #include <stdio.h>

@@ -7,7 +7,7 @@
  * sealed secret. What the tools promise is asserted: a token that verifies
  * under a key that nobody gave away was made by us.
  */
-#include "jose.h"
+#include "jose/jose.h"
 #include "memory.h"
 
 #include <sodium.h>

@@ -5,7 +5,7 @@
 #ifndef CHECK_H
 #define CHECK_H
 
-#include "jose.h"
+#include "jose/jose.h"
 
 /* One assertion of the plan that check_done prints. */
 extern void check(bool passed, const char *format, ...)

@@ -7,8 +7,7 @@
 #
 # Their figures are of `make bench`, which builds $(JOSE_OUT)/jose-bench.
 
-TOOLS = $(addprefix src/,json_reader.c base64url.c key.c jwk.c pem.c jwt.c claims.c \
-	random_id.c key_seal.c)
+TOOLS = $(wildcard src/jose/*.c) src/tool/random_id.c src/tool/key_seal.c
 JOSE_OUT ?= test/results
 FUZZ_SECONDS ?= 60
 FUZZ_CC ?= clang
@@ -20,7 +19,7 @@ TOOL_CFLAGS = -std=gnu11 -g -Wall -Wextra -Wno-ignored-attributes -DFRONTEND \
 	$(shell $(PKG_CONFIG) --cflags libsodium libcrypto)
 TOOL_LIBS = -L$(shell $(PG_CONFIG) --pkglibdir) -L$(shell $(PG_CONFIG) --libdir) \
 	-lpgcommon -lpgport $(shell $(PKG_CONFIG) --libs libsodium libcrypto) -lm -lpthread
-TOOL_HEADERS = $(wildcard src/*.h test/jose/*.h)
+TOOL_HEADERS = src/jose/jose.h src/tool/tool.h $(wildcard test/jose/*.h)
 
 .PHONY: check-jose fuzz
 

@@ -1,0 +1,88 @@
+/*
+ * json_writer.c: small JSON objects, written by the server's own escaping.
+ */
+#include "base/base.h"
+
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/json.h"
+
+void
+as_json_begin(StringInfo json)
+{
+	initStringInfo(json);
+	appendStringInfoChar(json, '{');
+}
+
+static void
+member(StringInfo json, const char *name)
+{
+	if (json->len > 1)
+		appendStringInfoChar(json, ',');
+	escape_json(json, name);
+	appendStringInfoChar(json, ':');
+}
+
+void
+as_json_text(StringInfo json, const char *name, const char *text)
+{
+	if (text == NULL)
+		return;
+	member(json, name);
+	escape_json(json, text);
+}
+
+void
+as_json_uuid(StringInfo json, const char *name, const AsUuid *uuid)
+{
+	char text[AS_UUID_CHARS + 1];
+
+	as_uuid_print(uuid, text);
+	as_json_text(json, name, text);
+}
+
+void
+as_json_number(StringInfo json, const char *name, int64 number)
+{
+	member(json, name);
+	appendStringInfo(json, INT64_FORMAT, number);
+}
+
+void
+as_json_raw(StringInfo json, const char *name, const char *value)
+{
+	member(json, name);
+	appendStringInfoString(json, value);
+}
+
+void
+as_json_time(StringInfo json, const char *name, TimestampTz at)
+{
+	struct pg_tm tm;
+	fsec_t fraction;
+
+	if (timestamp2tm(at, NULL, &tm, &fraction, NULL, NULL) != 0)
+		return;
+	member(json, name);
+	appendStringInfo(json, "\"%04d-%02d-%02dT%02d:%02d:%02dZ\"", tm.tm_year,
+	                 tm.tm_mon, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+}
+
+void
+as_json_end(StringInfo json)
+{
+	appendStringInfoChar(json, '}');
+}
+
+Jsonb *
+as_jsonb_parse(const char *json)
+{
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json)));
+}
+
+char *
+as_jsonb_print(Jsonb *value)
+{
+	return JsonbToCString(NULL, &value->root, VARSIZE(value));
+}

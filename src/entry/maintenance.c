@@ -1,0 +1,49 @@
+/*
+ * maintenance.c: auth_admin.prune, which deletes what has ended, and
+ * auth_admin.forbid_password.
+ *
+ * One call deletes at most a batch of each kind and so takes locks for a
+ * short time only; rows that somebody works with are left for the next call.
+ */
+#include "entry/entry.h"
+
+AS_ENTRY(auth_admin_prune);
+AS_ENTRY(auth_admin_forbid_password);
+
+#define BATCH_MOST 100000
+
+Datum
+auth_admin_prune(PG_FUNCTION_ARGS)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int batch;
+	int pruned;
+
+	as_door_enter(AS_DOOR_WRITES);
+	batch = PG_ARGISNULL(0) ? 0 : PG_GETARG_INT32(0);
+	if (batch < 1 || batch > BATCH_MOST)
+		as_fail(AS_INVALID_REQUEST, "The batch is not from 1 to 100000.");
+
+	pruned = as_account_prune_pending(now, batch);
+	pruned += as_session_prune(now, batch);
+	pruned += as_code_prune(now, batch);
+	pruned += as_outbox_prune(now, batch);
+	pruned += as_audit_prune(now, batch);
+
+	/* Last, as it keeps other operators from the keys until the commit. */
+	pruned += as_signing_key_rotate_if_due();
+	PG_RETURN_INT32(pruned);
+}
+
+Datum
+auth_admin_forbid_password(PG_FUNCTION_ARGS)
+{
+	AsText word;
+
+	as_door_enter(AS_DOOR_WRITES);
+	if (PG_ARGISNULL(0) ||
+	    !as_door_text(fcinfo, 0, AS_PASSWORD_MAX_BYTES, &word))
+		as_fail(AS_INVALID_REQUEST, "The word is missing or too long.");
+	as_password_forbid(word.bytes, word.length);
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,32 @@
+/*
+ * sessions.c: auth.sessions, the caller's live sessions.
+ *
+ * Newest first, without anything of a token.
+ */
+#include "entry/entry.h"
+
+#include "funcapi.h"
+#include "utils/tuplestore.h"
+
+AS_ENTRY(auth_sessions);
+
+static void
+put_row(const AsRow *row, void *into)
+{
+	ReturnSetInfo *result = into;
+
+	tuplestore_puttuple(result->setResult, row->tuple);
+}
+
+Datum
+auth_sessions(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	const AsContext *context;
+
+	as_door_enter(AS_DOOR_READS);
+	context = as_context_require();
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	as_session_list(&context->user_id, &context->session_id, put_row, result);
+	return (Datum) 0;
+}

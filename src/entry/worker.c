@@ -1,0 +1,226 @@
+/*
+ * worker.c: the recorder's background worker, a door whose callers are the
+ * records in the queue.
+ *
+ * The static worker is the dispatcher. It has no database; when one has work
+ * it starts a dynamic worker for it, which works off the records, wakes the
+ * bridge, and exits when it has been idle for a second: a session that stays
+ * would hold up DROP DATABASE. Where no slot is free for a dynamic worker,
+ * the dispatcher serves the database itself and then exits, since a process
+ * can't change its database; the postmaster starts it again at once. So one
+ * slot, which nobody can take away, is enough for any number of databases.
+ *
+ * What it does in its transactions is in worker_task.c.
+ */
+#include "entry/entry.h"
+
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+
+#define BATCH       64 /* records that are taken at once */
+#define MAX_WORKERS 4  /* that serve a database at once */
+
+#define IDLE_MS          1000 /* then the worker leaves its database */
+#define WAKE_INTERVAL_MS 25   /* between two NOTIFYs in a database */
+#define WAKE_RETRY_MS    1000 /* after one that failed */
+
+PGDLLEXPORT void auth_session_worker_main(Datum arg);
+
+static bool is_dispatcher = false;
+
+/*
+ * What the postmaster told the worker. A terminated worker exits here, in
+ * between, without a FATAL line in the log; within a transaction the
+ * server's own interrupt does it.
+ */
+static void
+worker_check_signals(void)
+{
+	if (ProcDiePending)
+		proc_exit(is_dispatcher ? 1 : 0);
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+}
+
+static void
+worker_sleep(long wait_ms)
+{
+	int events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
+
+	if (wait_ms >= 0)
+		events |= WL_TIMEOUT;
+	(void) WaitLatch(MyLatch, events, wait_ms,
+	                 AS_WAIT_EVENT("AuthSessionRecorderMain"));
+}
+
+/* ---- serving one database ---- */
+
+static bool worker_must_yield(void);
+
+/* Serves a database until there is nothing more to do. */
+static void
+worker_serve(Oid database)
+{
+	AsTaken *taken;
+	int64 idle_since = as_clock_ms();
+	int64 next_wake = idle_since;
+
+	if (!as_dispatch_serve_begin(database))
+		return;
+	as_worker_connect(database);
+	as_dispatch_serve_connected();
+	taken = MemoryContextAlloc(TopMemoryContext, BATCH * sizeof(AsTaken));
+
+	for (;;)
+	{
+		long wait_ms;
+		int64 now;
+		int count;
+
+		ResetLatch(MyLatch);
+		worker_check_signals();
+
+		count = as_recorder_take(taken, BATCH, &wait_ms);
+		if (count > 0)
+			as_worker_record(taken, count);
+
+		now = as_clock_ms();
+		if (now < next_wake)
+		{
+			if (wait_ms < 0 || next_wake - now < wait_ms)
+				wait_ms = (long) (next_wake - now);
+		}
+		else if (as_dispatch_take_wake())
+		{
+			next_wake = now + (as_worker_wake_bridge() ? WAKE_INTERVAL_MS
+			                                           : WAKE_RETRY_MS);
+			idle_since = now;
+			continue;
+		}
+		if (worker_must_yield())
+		{
+			(void) as_dispatch_serve_end(false);
+			return;
+		}
+		if (count > 0)
+		{
+			idle_since = now;
+			continue;
+		}
+		if (now - idle_since >= IDLE_MS && as_dispatch_serve_end(true))
+			return;
+		worker_sleep(wait_ms < 0 ? IDLE_MS : Min(wait_ms, IDLE_MS));
+	}
+}
+
+/* ---- the dispatcher ---- */
+
+/* Has the postmaster start a worker for a database; false without a slot. */
+static bool
+worker_launch(Oid database)
+{
+	BackgroundWorker worker;
+
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags =
+	    BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(worker.bgw_library_name, "auth_session", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, AS_WORKER_MAIN, BGW_MAXLEN);
+	snprintf(worker.bgw_name, BGW_MAXLEN, "%s for database %u", AS_WORKER_NAME,
+	         database);
+	strlcpy(worker.bgw_type, AS_WORKER_NAME, BGW_MAXLEN);
+	worker.bgw_main_arg = ObjectIdGetDatum(database);
+	return RegisterDynamicBackgroundWorker(&worker, NULL);
+}
+
+/*
+ * Starts workers for the databases that wait, as many as are allowed at once.
+ * Returns one for which the server had no slot, or InvalidOid, and in
+ * *wait_ms when to look again at the latest.
+ */
+static Oid
+worker_dispatch(long *wait_ms)
+{
+	for (;;)
+	{
+		Oid hopeless;
+		Oid database = as_dispatch_next(MAX_WORKERS, wait_ms, &hopeless);
+
+		if (OidIsValid(hopeless))
+		{
+			int discarded = as_recorder_discard(hopeless);
+
+			ereport(LOG,
+			        (errmsg("auth_session discarded %d records of database "
+			                "%u, which could not be connected to",
+			                discarded, hopeless)));
+		}
+		if (!OidIsValid(database) || !worker_launch(database))
+			return database;
+	}
+}
+
+/*
+ * Whether another database waits for a worker that can be had only when this
+ * process leaves its own.
+ */
+static bool
+worker_must_yield(void)
+{
+	long wait_ms;
+	Oid database;
+
+	if (!is_dispatcher)
+		return as_dispatch_must_yield();
+
+	database = worker_dispatch(&wait_ms);
+	if (!OidIsValid(database))
+		return false;
+	as_dispatch_cancel(database);
+	return true;
+}
+
+void
+auth_session_worker_main(Datum arg)
+{
+	Oid database = DatumGetObjectId(arg);
+
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+
+	is_dispatcher = !OidIsValid(database);
+	if (!is_dispatcher)
+	{
+		worker_serve(database);
+		proc_exit(0);
+	}
+
+	as_dispatch_begin();
+	for (;;)
+	{
+		long wait_ms;
+
+		ResetLatch(MyLatch);
+		worker_check_signals();
+		database = worker_dispatch(&wait_ms);
+		if (OidIsValid(database))
+		{
+			worker_serve(database);
+			proc_exit(1);
+		}
+		worker_sleep(wait_ms);
+	}
+}

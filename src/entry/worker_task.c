@@ -1,0 +1,338 @@
+/*
+ * worker_task.c: the transactions of the recorder's worker.
+ *
+ * Records that are due are committed together. When that fails, each is
+ * tried in a transaction of its own, so that none takes others down. What
+ * failed for want of a lock, or of room on the disk, stays queued and is
+ * tried again, for ever: that is only ever a matter of time. Any other error
+ * is logged and tried a few times, then the record is dropped, with a line in
+ * the log that says what was lost.
+ *
+ * Locks are waited for briefly. A caller may hold the very row while it waits
+ * for its record, which no deadlock detector sees.
+ *
+ * Interrupts are held off from the commit until the records are settled, so
+ * that no commit is followed by a second try.
+ */
+#include "entry/entry.h"
+
+#include "access/xact.h"
+#include "commands/async.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+/* How long a record waits for a lock, and how long one that had to before. */
+#define LOCK_WAIT   "100ms"
+#define RELOCK_WAIT "10ms"
+
+/* Until the next try after a failure that passes by itself. */
+#define RETRY_MIN_MS 50
+#define RETRY_MAX_MS 1000
+
+/* Tries of a record that fails for another reason, and the time between. */
+#define MAX_TRIES     5
+#define REDO_AFTER_MS 1000
+
+#define CHANNEL "auth_session_outbox"
+
+/* What is in it lives until the next task. */
+static MemoryContext task_context = NULL;
+
+/* How long a record waits for a lock, in the store or elsewhere. */
+static void
+worker_set_lock_wait(const char *wait)
+{
+	SetConfigOption("lock_timeout", wait, PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("auth_session.lock_wait", wait, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+void
+as_worker_connect(Oid database)
+{
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid,
+	                                          BGWORKER_BYPASS_ALLOWCONN);
+
+	/* Settings of the database must not get in the way of the records. */
+	SetConfigOption("default_transaction_isolation", "read committed",
+	                PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET,
+	                PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_deferrable", "off", PGC_SUSET,
+	                PGC_S_OVERRIDE);
+	SetConfigOption("session_replication_role", "origin", PGC_SUSET,
+	                PGC_S_OVERRIDE);
+	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	task_context = AllocSetContextCreate(TopMemoryContext, AS_WORKER_NAME,
+	                                     ALLOCSET_DEFAULT_SIZES);
+}
+
+static void
+worker_forget_last_task(void)
+{
+	MemoryContextReset(task_context);
+	MemoryContextSwitchTo(task_context);
+}
+
+/* Begins a transaction; it ends with worker_commit or worker_rescue. */
+static void
+worker_begin(const char *activity)
+{
+	pgstat_report_activity(STATE_RUNNING, activity);
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+static void
+worker_commit(void)
+{
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	pgstat_report_stat(true);
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+/* In PG_CATCH: the error, in the worker's memory; the transaction is over. */
+static ErrorData *
+worker_rescue(void)
+{
+	ErrorData *error;
+
+	HOLD_INTERRUPTS();
+	MemoryContextSwitchTo(task_context);
+	error = CopyErrorData();
+	FlushErrorState();
+	AbortCurrentTransaction();
+	RESUME_INTERRUPTS();
+	pgstat_report_activity(STATE_IDLE, NULL);
+	return error;
+}
+
+/* Whether the failure passes by itself, and the record can wait for that. */
+static bool
+worker_can_wait(const ErrorData *error)
+{
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_TRANSACTION_ROLLBACK: /* deadlocks, too */
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_OPERATOR_INTERVENTION:
+			return true;
+		default:
+			return error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+			       error->sqlerrcode == as_failure_sqlstate(AS_BUSY);
+	}
+}
+
+static const char *
+worker_record_name(AsRecordKind kind)
+{
+	switch (kind)
+	{
+		case AS_RECORD_EVENT:
+			return "an audit row";
+		case AS_RECORD_REUSE:
+			return "the end of a session whose refresh token was reused";
+		case AS_RECORD_CODE_ATTEMPT:
+			return "a wrong try on a one-time code";
+	}
+	pg_unreachable();
+}
+
+static void
+worker_apply(const AsRecord *record)
+{
+	switch (record->kind)
+	{
+		case AS_RECORD_EVENT:
+			as_audit_write(&record->event);
+			break;
+		case AS_RECORD_REUSE:
+			(void) as_reuse_punish(&record->event);
+			break;
+		case AS_RECORD_CODE_ATTEMPT:
+			as_code_count_attempt(&record->event.user_id, &record->code_id);
+			as_audit_write(&record->event);
+			break;
+	}
+}
+
+/*
+ * Commits records in one transaction, and settles them. NULL, or the error
+ * that undid it; *gone when the extension is no longer in the database.
+ */
+static ErrorData *
+worker_try(const AsTaken *taken, int count, bool *gone)
+{
+	ErrorData *volatile error = NULL;
+	int i;
+
+	*gone = false;
+	PG_TRY();
+	{
+		worker_begin("auth_session: recording");
+		if (OidIsValid(as_store_relation("audit_log")))
+		{
+			Oid user;
+			int context;
+
+			GetUserIdAndSecContext(&user, &context);
+			SetUserIdAndSecContext(as_store_owner(),
+			                       context | SECURITY_LOCAL_USERID_CHANGE);
+			for (i = 0; i < count; i++)
+				worker_apply(&taken[i].record);
+			SetUserIdAndSecContext(user, context);
+			as_store_make_durable();
+		}
+		else
+			*gone = true;
+
+		HOLD_INTERRUPTS();
+		worker_commit();
+		as_recorder_settle(taken, count);
+		RESUME_INTERRUPTS();
+	}
+	PG_CATCH();
+	{
+		error = worker_rescue();
+	}
+	PG_END_TRY();
+	return error;
+}
+
+static void
+worker_failed(AsTaken *taken, const ErrorData *error)
+{
+	const char *name = worker_record_name(taken->record.kind);
+
+	if (worker_can_wait(error))
+	{
+		int delay_ms = RETRY_MIN_MS << Min(taken->waits, 5);
+
+		taken->waits++;
+		as_recorder_put_back(taken, Min(delay_ms, RETRY_MAX_MS));
+		return;
+	}
+
+	taken->tries++;
+	if (taken->tries == 1)
+		ereport(LOG,
+		        (errcode(error->sqlerrcode),
+		         errmsg("auth_session could not record %s, and tries again: %s",
+		                name, error->message)));
+	if (taken->tries < MAX_TRIES)
+	{
+		as_recorder_put_back(taken, REDO_AFTER_MS);
+		return;
+	}
+	ereport(LOG, (errcode(error->sqlerrcode),
+	              errmsg("auth_session could not record %s, and drops it: %s",
+	                     name, error->message)));
+	as_recorder_settle(taken, 1);
+}
+
+/*
+ * Tries each record alone. Those that failed before are to wait for a lock
+ * no longer than it takes to see that it is still held.
+ */
+static int
+worker_record_singly(AsTaken *taken, int count)
+{
+	int discarded = 0;
+	int i;
+
+	for (i = 0; i < count; i++)
+	{
+		bool gone;
+		ErrorData *error;
+
+		worker_set_lock_wait(taken[i].waits > 0 ? RELOCK_WAIT : LOCK_WAIT);
+		error = worker_try(&taken[i], 1, &gone);
+		if (error != NULL)
+			worker_failed(&taken[i], error);
+		else if (gone)
+			discarded++;
+		CHECK_FOR_INTERRUPTS();
+	}
+	return discarded;
+}
+
+static bool
+worker_is_fresh(const AsTaken *taken)
+{
+	return taken->waits + taken->tries == 0;
+}
+
+/* The fresh ones first, the older before the newer. */
+static int
+worker_order(const void *a, const void *b)
+{
+	const AsTaken *left = a;
+	const AsTaken *right = b;
+	TimestampTz difference = left->record.event.at - right->record.event.at;
+
+	if (worker_is_fresh(left) != worker_is_fresh(right))
+		return worker_is_fresh(left) ? -1 : 1;
+	return difference < 0 ? -1 : difference > 0;
+}
+
+void
+as_worker_record(AsTaken *taken, int count)
+{
+	int fresh = 0;
+	int discarded = 0;
+	bool gone;
+
+	worker_forget_last_task();
+	qsort(taken, (size_t) count, sizeof(AsTaken), worker_order);
+	while (fresh < count && worker_is_fresh(&taken[fresh]))
+		fresh++;
+
+	worker_set_lock_wait(LOCK_WAIT);
+	if (fresh > 0 && worker_try(taken, fresh, &gone) == NULL)
+		discarded = gone ? fresh : 0;
+	else
+		discarded = worker_record_singly(taken, fresh);
+	discarded += worker_record_singly(&taken[fresh], count - fresh);
+	if (discarded > 0)
+		ereport(LOG, (errmsg("auth_session discarded %d records of database "
+		                     "%u, which no longer has the extension",
+		                     discarded, MyDatabaseId)));
+}
+
+/*
+ * NOTIFY takes a lock of the whole cluster until its commit is flushed; an
+ * empty wake-up is worth no flush.
+ */
+bool
+as_worker_wake_bridge(void)
+{
+	bool volatile woken = true;
+
+	worker_forget_last_task();
+	PG_TRY();
+	{
+		worker_begin("auth_session: waking the bridge");
+		(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
+		                         PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
+		                         false);
+		Async_Notify(CHANNEL, NULL);
+		worker_commit();
+	}
+	PG_CATCH();
+	{
+		ErrorData *error = worker_rescue();
+
+		woken = false;
+		as_dispatch_put_back_wake();
+		ereport(LOG, (errcode(error->sqlerrcode),
+		              errmsg("auth_session could not wake the bridge: %s",
+		                     error->message)));
+	}
+	PG_END_TRY();
+	return woken;
+}

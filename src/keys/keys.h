@@ -1,0 +1,173 @@
+/*
+ * keys.h: the floor of the server's own keys: those that sign access tokens
+ * and the one from which refresh tokens, codes and links get their MACs. Their
+ * tables' statements are here too. Calls jose, base and tool.
+ */
+#ifndef AS_KEYS_H
+#define AS_KEYS_H
+
+#include "base/base.h"
+#include "jose/jose.h"
+
+/* ---- mac_key.c: the server's MAC key (auth_private.mac_keys) ---- */
+
+/*
+ * The key of a purpose, derived from the newest MAC key. With create, makes
+ * the MAC key on first use (a write: not in a read-only transaction or on a
+ * standby); without it, false where there is none. Raises where it is sealed
+ * and can't be opened.
+ */
+extern bool as_mac_key(AsMacPurpose purpose, bool create, AsMacKey *out);
+
+/* Seals every MAC key as as_signing_key_seal_all does; how many it sealed. */
+extern int as_mac_key_seal_all(const AsMasterKey *previous);
+
+/* ---- sealed.c: what is stored under the master key ---- */
+
+/*
+ * The form in which a secret is stored in the row that label names, in the
+ * caller's memory context: sealed where auth_session.master_key_file is set,
+ * else open. Raises where the file can't be used.
+ */
+extern uint8 *as_sealed_make(const char *label, const void *secret,
+                             size_t length, size_t *stored_length);
+
+/*
+ * Opens a stored form into out of room bytes. Never raises: where the master
+ * key is missing or wrong the log has why, and the outcome says so.
+ */
+extern AsSealOutcome as_sealed_open(const char *label, const uint8 *stored,
+                                    size_t stored_length, void *out,
+                                    size_t room, size_t *length);
+
+/*
+ * A stored form under the master key of today, in the caller's memory: what
+ * was open, or sealed under previous (NULL: none). NULL where it is sealed
+ * under today's already. Raises where it can't be opened or no file is set.
+ */
+extern uint8 *as_sealed_again(const char *label, const uint8 *stored,
+                              size_t stored_length, const AsMasterKey *previous,
+                              size_t *again_length);
+
+/* Raises what an operator has to mend, in words that tell a client nothing. */
+pg_noreturn extern void as_sealed_fail(AsSealOutcome outcome);
+
+/* ---- signing_key.c: the keys that sign access tokens ---- */
+
+/*
+ * Signs claims (JSON text of an object, length bytes, in the database's
+ * encoding) under the active key, made on first use (a write), and returns
+ * the compact JWT, in the caller's memory context. Raises where the key
+ * can't be had (sealed and no master key: an operator's error, never a
+ * fallback), and where the token would be longer than AS_JWT_MAX.
+ */
+extern char *as_signing_key_sign(const char *claims, size_t length);
+
+/*
+ * Verifies form, size, key and signature of a compact JWT against the keys
+ * of auth_private.signing_keys (active, next, retiring), at the newest
+ * committed state. Looks at no claim; raises nothing for any input. jwt
+ * points into token.
+ */
+extern bool as_signing_key_verify(const char *token, size_t length, AsJwt *jwt);
+
+/* ---- key_life.c: how signing keys come, sign, retire and go ---- */
+
+/*
+ * All of these are writes, durable when they commit, and hold the lock of
+ * signing_keys (the first in the lock order) to the transaction's end.
+ * AS_READ_ONLY in a read-only transaction or on a standby.
+ */
+typedef enum AsKeyChange
+{
+	AS_KEY_CHANGED,
+	AS_KEY_UNKNOWN,      /* no key of that kid, or a retired one */
+	AS_KEY_EXISTS,       /* the kid is taken, if by a retired key */
+	AS_KEY_UNACCEPTABLE, /* import: no key, or too weak; activate: it can't
+						  * sign; retire: it is the active one */
+} AsKeyChange;
+
+/* Makes a key, state next, and answers its kid. */
+extern void as_signing_key_create(AsAlgorithm algorithm,
+                                  char kid[AS_KID_MAX + 1]);
+
+/*
+ * Takes a key over, state next. Its kid is the JWK's own, else its RFC 7638
+ * thumbprint, else (HMAC) a random id.
+ */
+extern AsKeyChange as_signing_key_import(const char *jwk, size_t length,
+                                         char kid[AS_KID_MAX + 1]);
+
+/*
+ * The key signs; the one that did verifies until its last token has expired
+ * (access_token_ttl and leeway from now, and a minute).
+ */
+extern AsKeyChange as_signing_key_activate(const char *kid);
+
+/* Refused at once in every backend; the private part is deleted. */
+extern AsKeyChange as_signing_key_retire(const char *kid);
+
+/*
+ * A step of maintenance: retires what verifies no longer, and where
+ * key_rotation_interval has passed activates the next key. Answers how many
+ * keys it changed.
+ */
+extern int as_signing_key_rotate_if_due(void);
+
+/*
+ * Seals every secret under the master key of today; previous as in
+ * as_sealed_again. Answers how many it sealed.
+ */
+extern int as_signing_key_seal_all(const AsMasterKey *previous);
+
+/* ---- key_show.c: what others are told of the signing keys ---- */
+
+/* auth.jwks(): the public keys that verify, the active one first. */
+extern Jsonb *as_signing_key_public_set(void);
+
+/*
+ * The active key as a secret JWK, made on first use; NULL where it isn't an
+ * HMAC key. The caller zeroes it.
+ */
+extern char *as_signing_key_secret_jwk(void);
+
+/* ---- the files of the signing keys among themselves ---- */
+
+#define AS_SIGNING_KEYS "signing_keys"
+
+/* A row of auth_private.signing_keys, loaded by this backend. */
+typedef struct AsSigningKey
+{
+	char kid[AS_KID_MAX + 1];
+	AsAlgorithm algorithm;
+	bool is_active;
+	TimestampTz verifies_until; /* AS_NO_TIME: no end */
+
+	/* Whether the private part could be had, where it was asked for. */
+	AsSealOutcome opened;
+
+	/* Public until the key signs; NULL where neither part could be had. */
+	AsKey *key;
+
+	/* The header segment of the tokens that the key itself makes. */
+	size_t header_length;
+	char header[AS_JWT_OWN_HEADER_ROOM];
+} AsSigningKey;
+
+/*
+ * This backend's keys that verify, as of the newest committed state, the
+ * one that signs first (if there is any active one). The array stays until
+ * the next call.
+ */
+extern const AsSigningKey *as_key_ring(int *count);
+
+/*
+ * The key that signs, with its private part where opened says so; NULL where
+ * there is none yet.
+ */
+extern const AsSigningKey *as_key_ring_active(void);
+
+/* Makes an active HS256 key unless there is an active key by now. */
+extern void as_signing_key_ensure(void);
+
+#endif /* AS_KEYS_H */

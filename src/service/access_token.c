@@ -1,0 +1,90 @@
+/*
+ * access_token.c: access tokens, what they say and whether they are live.
+ *
+ * The claims are put together from an account and a session; the signature
+ * is signing_key.c's. A token is live while its signature, issuer, audience
+ * and times are right and its session carries its jti. State is looked up by
+ * session and jti, never by the token's text, so another encoding of the
+ * same token is no way around a revocation.
+ */
+#include "service/service.h"
+
+/* NumericDate of RFC 7519: seconds since 1970, rounded down. */
+int64
+as_unix_seconds(TimestampTz at)
+{
+	return (int64) (as_unix_milliseconds(at) / 1000);
+}
+
+static char *
+claims_of(const AsAccount *account, const AsSession *session)
+{
+	StringInfoData json;
+
+	as_json_begin(&json);
+	as_json_text(&json, "iss", auth_session_issuer);
+	as_json_text(&json, "aud", auth_session_audience);
+	as_json_uuid(&json, "sub", &account->id);
+	as_json_uuid(&json, "session_id", &session->id);
+	as_json_uuid(&json, "jti", &session->jti);
+	as_json_number(&json, "iat", as_unix_seconds(session->renewed_at));
+	as_json_number(&json, "exp", as_unix_seconds(session->access_expires_at));
+	as_json_text(&json, "role", auth_session_authenticated_role);
+	as_json_text(
+	    &json, "email",
+	    as_account_counts(account->email, account->email_confirmed_at));
+	as_json_text(
+	    &json, "phone",
+	    as_account_counts(account->phone, account->phone_confirmed_at));
+	as_json_text(&json, "aal", session->aal);
+	as_json_raw(&json, "amr", session->amr);
+	as_json_raw(&json, "app", as_jsonb_print(account->app));
+	as_json_end(&json);
+	return json.data;
+}
+
+char *
+as_access_token_make(const AsAccount *account, const AsSession *session)
+{
+	char *claims = claims_of(account, session);
+
+	if (auth_session_claims_hook[0] != '\0')
+		claims = as_jsonb_print(
+		    as_claims_hook_apply(&account->id, as_jsonb_parse(claims)));
+	return as_signing_key_sign(claims, strlen(claims));
+}
+
+AsFailure
+as_access_token_read(const char *token, size_t length, AsAccessToken *out)
+{
+	AsJwt jwt;
+
+	return as_signing_key_verify(token, length, &jwt) &&
+	               as_payload_read(&jwt, out)
+	           ? AS_OK
+	           : AS_INVALID_TOKEN;
+}
+
+AsFailure
+as_access_token_check(const AsAccessToken *token)
+{
+	const AsClaims *claims = &token->claims;
+	TimestampTz now = GetCurrentTimestamp();
+	AsClaimsExpectation expected = {
+	    .issuer = auth_session_issuer,
+	    .audience = auth_session_audience,
+	    .now = as_unix_seconds(now),
+	    .leeway = auth_session_leeway,
+	};
+
+	switch (as_claims_check(claims, &expected))
+	{
+		case AS_CLAIMS_OK:
+			return as_session_check(&claims->sub, &claims->session_id,
+			                        &claims->jti, now);
+		case AS_CLAIMS_EXPIRED:
+			return AS_TOKEN_EXPIRED;
+		default:
+			return AS_INVALID_TOKEN;
+	}
+}

@@ -1,0 +1,145 @@
+/*
+ * claims_hook.c: what an application adds to the claims of its tokens.
+ *
+ * The hook gets the claims and gives back a suggestion: who the user is,
+ * which session and token it is, until when and for whom stays decided here,
+ * and a role is taken only from the list that the operator set.
+ */
+#include "service/service.h"
+
+#include "catalog/pg_type_d.h"
+#include "utils/varlena.h"
+
+static Jsonb *call_hook(const AsUuid *user_id, Jsonb *claims);
+static Jsonb *merge(Jsonb *claims, Jsonb *wanted);
+static bool is_protected(const JsonbValue *name);
+static bool has_name(const JsonbValue *name, const char *text);
+static bool may_set_role(Jsonb *claims, const JsonbValue *role);
+
+Jsonb *
+as_claims_hook_apply(const AsUuid *user_id, Jsonb *claims)
+{
+	Jsonb *wanted;
+
+	if (auth_session_claims_hook[0] == '\0')
+		return claims;
+	wanted = call_hook(user_id, claims);
+	return wanted == NULL ? claims : merge(claims, wanted);
+}
+
+/* What the hook wants; NULL where it has nothing to add. */
+static Jsonb *
+call_hook(const AsUuid *user_id, Jsonb *claims)
+{
+	AsHookCall call = {
+	    .setting = "auth_session.claims_hook",
+	    .function = auth_session_claims_hook,
+	    .count = 2,
+	    .types = {UUIDOID, JSONBOID},
+	    .values = {PointerGetDatum(user_id), PointerGetDatum(claims)},
+	    .result = JSONBOID,
+	};
+	bool is_null;
+	Datum result = as_hook_call(&call, &is_null);
+	Jsonb *wanted;
+
+	if (is_null)
+		return NULL;
+	wanted = DatumGetJsonbP(result);
+	if (JB_ROOT_IS_OBJECT(wanted))
+		return wanted;
+	ereport(LOG_SERVER_ONLY, (errcode(ERRCODE_DATATYPE_MISMATCH),
+	                          errmsg("the claims hook must return an object")));
+	as_fail(AS_BUSY, NULL);
+}
+
+/* The claims, and over them what is wanted and allowed. */
+static Jsonb *
+merge(Jsonb *claims, Jsonb *wanted)
+{
+	JsonbParseState *state = NULL;
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue name;
+	JsonbValue value;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	iterator = JsonbIteratorInit(&claims->root);
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY || token == WJB_VALUE)
+			pushJsonbValue(&state, token, &value);
+	}
+
+	/* Of two members of one name the later one stays. */
+	iterator = JsonbIteratorInit(&wanted->root);
+	while ((token = JsonbIteratorNext(&iterator, &name, true)) != WJB_DONE)
+	{
+		if (token != WJB_KEY)
+			continue;
+		(void) JsonbIteratorNext(&iterator, &value, true);
+		if (is_protected(&name) ||
+		    (has_name(&name, "role") && !may_set_role(claims, &value)))
+			continue;
+		pushJsonbValue(&state, WJB_KEY, &name);
+		pushJsonbValue(&state, WJB_VALUE, &value);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+static bool
+is_protected(const JsonbValue *name)
+{
+	static const char *const protected[] = {"sub", "session_id", "jti", "iat",
+	                                        "exp", "iss",        "aud"};
+
+	for (int i = 0; i < (int) lengthof(protected); i++)
+	{
+		if (has_name(name, protected[i]))
+			return true;
+	}
+	return false;
+}
+
+static bool
+has_name(const JsonbValue *name, const char *text)
+{
+	return name->val.string.len == (int) strlen(text) &&
+	       memcmp(name->val.string.val, text, name->val.string.len) == 0;
+}
+
+/* The role that the claims have, or one of the list; the log has any other. */
+static bool
+may_set_role(Jsonb *claims, const JsonbValue *role)
+{
+	JsonbValue current;
+	List *allowed;
+	ListCell *cell;
+	char *list;
+	char *wanted;
+
+	if (role->type != jbvString)
+		return false;
+	if (getKeyJsonValueFromContainer(&claims->root, "role", 4, &current) !=
+	        NULL &&
+	    current.type == jbvString &&
+	    current.val.string.len == role->val.string.len &&
+	    memcmp(current.val.string.val, role->val.string.val,
+	           role->val.string.len) == 0)
+		return true;
+
+	wanted = pnstrdup(role->val.string.val, role->val.string.len);
+	list = pstrdup(auth_session_claims_hook_roles);
+	if (SplitIdentifierString(list, ',', &allowed))
+	{
+		foreach (cell, allowed)
+		{
+			if (strcmp(lfirst(cell), wanted) == 0)
+				return true;
+		}
+	}
+	ereport(LOG_SERVER_ONLY,
+	        (errmsg("the claims hook may not set the role \"%s\"", wanted),
+	         errhint("Add it to auth_session.claims_hook_roles.")));
+	return false;
+}

@@ -1,0 +1,70 @@
+/*
+ * message.c: messages that anybody can ask for.
+ *
+ * A request for a message answers the same and does the same for any
+ * identifier: where there is nobody to write to, a code row of nobody's and
+ * a notification that is settled already are written all the same. What
+ * strangers typed never goes into a message to an address that has not been
+ * proved.
+ */
+#include "service/service.h"
+
+/*
+ * What a look-up is given, found or not: microseconds, some ten times what
+ * it takes.
+ */
+#define LOOK_UP_TIME 500
+
+AsFailure
+as_message_allowed(AsMessage message, const AsIdentifier *identifier,
+                   bool with_cooldown, int *retry_after_s)
+{
+	StringInfoData key;
+
+	initStringInfo(&key);
+	appendStringInfoChar(&key, (char) message);
+	appendStringInfoString(&key, identifier->canonical);
+	if (with_cooldown && auth_session_resend_cooldown > 0 &&
+	    !as_throttle_take(AS_LIMIT_RESEND, key.data, (size_t) key.len, 1,
+	                      auth_session_resend_cooldown, NULL, retry_after_s))
+		return AS_THROTTLED;
+	if (!as_throttle_take(AS_LIMIT_MESSAGE_IDENTIFIER, key.data,
+	                      (size_t) key.len,
+	                      auth_session_message_rate_per_account,
+	                      auth_session_rate_window, NULL, retry_after_s))
+		return AS_THROTTLED;
+	return AS_OK;
+}
+
+void
+as_message_look_up_until(TimestampTz began)
+{
+	TimestampTz until = began + LOOK_UP_TIME;
+	TimestampTz now;
+
+	/* No longer than that, should the clock be set meanwhile. */
+	while ((now = GetCurrentTimestamp()) < until && now >= began)
+		pg_usleep((long) (until - now));
+}
+
+void
+as_message_send_code(const AsUuid *user_id, AsPurpose purpose,
+                     const AsIdentifier *identifier, const char *recipient)
+{
+	AsCode code;
+	AsNotification notification = {
+	    .kind = as_purpose_name(purpose),
+	    .by_sms = identifier->is_phone,
+	    .recipient = recipient,
+	    .payload = "{}",
+	    .is_decoy = user_id == NULL,
+	};
+
+	if (user_id == NULL)
+		as_code_issue_to_nobody(purpose, identifier->canonical, &code);
+	else
+		as_code_issue(user_id, purpose, identifier->canonical, &code);
+	notification.user_id = &code.user_id;
+	notification.code_id = &code.id;
+	as_outbox_add(&notification);
+}

@@ -1,0 +1,139 @@
+/*
+ * payload.c: what an access token says, read once.
+ *
+ * A client sends the same token with every request until it is renewed. Its
+ * signature is verified each time; but the same characters of payload always
+ * mean the same, so what was read of them is kept, for as many tokens as
+ * there are places. A place is found by a hash of the characters and taken
+ * over by the next payload that hashes to it; all characters are compared.
+ * Nothing here says that a token is genuine or live.
+ */
+#include "service/service.h"
+
+#include "common/hashfn.h"
+#include "utils/memutils.h"
+
+#define PLACES 64
+
+/* Longer ones are read each time: PLACES of them would be too much memory. */
+#define SEGMENT_MOST 4096
+
+typedef struct Place
+{
+	uint64 serial; /* of what is kept; 0: nothing */
+	MemoryContext memory;
+	char *segment;
+	size_t segment_length;
+	AsClaims claims;
+	char *json; /* UTF-8 */
+	size_t json_length;
+	Jsonb *jsonb; /* NULL: not asked for yet */
+} Place;
+
+static Place *places;
+static uint64 last_serial;
+
+static Place *
+place_of(const AsJwt *jwt)
+{
+	if (places == NULL)
+		places =
+		    MemoryContextAllocZero(TopMemoryContext, sizeof(Place) * PLACES);
+	return &places[hash_bytes((const unsigned char *) jwt->payload,
+	                          (int) jwt->payload_length) %
+	               PLACES];
+}
+
+static bool
+is_kept(const Place *place, const AsJwt *jwt)
+{
+	return place->serial != 0 && place->segment_length == jwt->payload_length &&
+	       memcmp(place->segment, jwt->payload, jwt->payload_length) == 0;
+}
+
+static void
+keep(Place *place, const AsJwt *jwt, const AsAccessToken *token)
+{
+	MemoryContext callers;
+
+	place->serial = 0;
+	place->jsonb = NULL;
+	if (place->memory == NULL)
+		place->memory = AllocSetContextCreate(
+		    TopMemoryContext, "auth_session payload", ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(place->memory);
+	callers = MemoryContextSwitchTo(place->memory);
+	place->segment = pnstrdup(jwt->payload, jwt->payload_length);
+	place->json = pnstrdup(token->payload, token->payload_length);
+	MemoryContextSwitchTo(callers);
+	place->segment_length = jwt->payload_length;
+	place->json_length = token->payload_length;
+	place->claims = token->claims;
+	place->serial = ++last_serial;
+}
+
+/* Decodes and reads a payload; false where it is no access token's. */
+static bool
+read_anew(const AsJwt *jwt, AsAccessToken *out)
+{
+	size_t room = AS_BASE64URL_BYTES(jwt->payload_length) + 1;
+
+	out->payload = palloc(room);
+	return as_jwt_payload(jwt, out->payload, room, &out->payload_length) &&
+	       as_claims_read(out->payload, out->payload_length, &out->claims) &&
+	       out->claims.has_sub && out->claims.has_session_id &&
+	       out->claims.has_jti;
+}
+
+bool
+as_payload_read(const AsJwt *jwt, AsAccessToken *out)
+{
+	Place *place = place_of(jwt);
+
+	out->serial = 0;
+	if (!is_kept(place, jwt))
+	{
+		if (!read_anew(jwt, out))
+			return false;
+		if (jwt->payload_length > SEGMENT_MOST)
+			return true;
+		keep(place, jwt, out);
+	}
+	else
+	{
+		out->claims = place->claims;
+		out->payload = pnstrdup(place->json, place->json_length);
+		out->payload_length = place->json_length;
+	}
+	out->place = (int) (place - places);
+	out->serial = place->serial;
+	return true;
+}
+
+Jsonb *
+as_payload_jsonb(const AsAccessToken *token)
+{
+	Place *place = token->serial == 0 ? NULL : &places[token->place];
+	Jsonb *jsonb;
+	char *text;
+
+	if (place != NULL && place->serial != token->serial)
+		place = NULL;
+	if (place != NULL && place->jsonb != NULL)
+	{
+		jsonb = palloc(VARSIZE(place->jsonb));
+		memcpy(jsonb, place->jsonb, VARSIZE(place->jsonb));
+		return jsonb;
+	}
+
+	text = as_text_from_utf8(token->payload, token->payload_length);
+	if (text == NULL)
+		return NULL;
+	jsonb = as_jsonb_parse(text);
+	if (place != NULL)
+	{
+		place->jsonb = MemoryContextAlloc(place->memory, VARSIZE(jsonb));
+		memcpy(place->jsonb, jsonb, VARSIZE(jsonb));
+	}
+	return jsonb;
+}

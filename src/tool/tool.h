@@ -1,0 +1,289 @@
+/*
+ * tool.h: the lowest floor. Bytes in, bytes out.
+ *
+ * Nothing here knows a table, a setting or a caller, calls another floor or
+ * raises. A tool answers with a value that says what went wrong and leaves it
+ * to its caller to say so. Secrets that a tool held are zeroed before it
+ * returns. Only normalize.c allocates, by palloc, as the server's own
+ * normalisation does; all else writes where the caller says.
+ */
+#ifndef AS_TOOL_H
+#define AS_TOOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Laid out as the server's pg_uuid_t. */
+typedef struct AsUuid
+{
+	uint8_t bytes[16];
+} AsUuid;
+
+/* ---- random_id.c: identifiers that nobody can guess ---- */
+
+/* A random UUID (RFC 9562 section 5.4, version 4). */
+extern AsUuid as_uuid_random(void);
+
+/*
+ * A time-ordered UUID (RFC 9562 section 5.7, version 7) of unix_ms, the
+ * milliseconds since 1970: new rows land at the end of their index.
+ */
+extern AsUuid as_uuid_ordered(uint64_t unix_ms);
+
+/* The least uuid that as_uuid_ordered can make of unix_ms. */
+extern AsUuid as_uuid_first_of(uint64_t unix_ms);
+
+/* Writes the 36 characters of the canonical form and a NUL. */
+#define AS_UUID_CHARS 36
+extern void as_uuid_print(const AsUuid *uuid, char out[AS_UUID_CHARS + 1]);
+
+/*
+ * Reads the canonical form only: 36 characters, hyphens in place, either
+ * case. False for anything else.
+ */
+extern bool as_uuid_parse(const char *text, size_t length, AsUuid *out);
+
+/* ---- mac.c: keyed digests under the server's MAC key ---- */
+
+#define AS_MAC_KEY_BYTES 32
+#define AS_DIGEST_BYTES  32
+
+/* A key for one purpose, derived from the server's MAC key. */
+typedef struct AsMacKey
+{
+	uint8_t bytes[AS_MAC_KEY_BYTES];
+} AsMacKey;
+
+/* SHA-256 of a secret, the only form in which one is stored. */
+typedef struct AsDigest
+{
+	uint8_t bytes[AS_DIGEST_BYTES];
+} AsDigest;
+
+/* What a derived key is for; its number goes into the derivation. */
+typedef enum AsMacPurpose
+{
+	AS_MAC_REFRESH_TAG = 1,       /* the tag of a refresh token */
+	AS_MAC_REFRESH_SUCCESSOR = 2, /* the secret of the next refresh token */
+	AS_MAC_CODE = 3,              /* the short one-time code */
+	AS_MAC_LINK = 4               /* the tag of a link token */
+} AsMacPurpose;
+
+/* Derives the key of a purpose from the server's MAC key (libsodium KDF). */
+extern void as_mac_key_derive(const uint8_t master[AS_MAC_KEY_BYTES],
+                              AsMacPurpose purpose, AsMacKey *out);
+
+/* HMAC-SHA-256 (RFC 2104) of data under key. */
+extern void as_mac(const AsMacKey *key, const void *data, size_t length,
+                   uint8_t out[AS_DIGEST_BYTES]);
+
+extern void as_digest(const void *data, size_t length, AsDigest *out);
+extern bool as_digest_equal(const AsDigest *a, const AsDigest *b);
+
+/* ---- password_hash.c: Argon2id in PHC strings (libsodium) ---- */
+
+/* A password as it will be hashed: normalised, length in bytes. */
+typedef struct AsPassword
+{
+	const char *bytes;
+	size_t length;
+} AsPassword;
+
+/* A PHC string, NUL-terminated: $argon2id$v=19$m=..,t=..,p=..$salt$hash */
+#define AS_PASSWORD_HASH_CHARS 128
+typedef struct AsPasswordHash
+{
+	char phc[AS_PASSWORD_HASH_CHARS];
+} AsPasswordHash;
+
+typedef struct AsHashCost
+{
+	uint32_t memory_kib;
+	uint32_t iterations;
+} AsHashCost;
+
+/* False only when the memory for the computation can't be had. */
+extern bool as_password_hash_make(const AsPassword *password, AsHashCost cost,
+                                  AsPasswordHash *out);
+
+/*
+ * Whether the password is the one of the hash. A hash that is not
+ * acceptable is never computed: false at once.
+ */
+extern bool as_password_hash_matches(const AsPasswordHash *hash,
+                                     const AsPassword *password);
+
+/*
+ * Whether a stored hash is a well-formed Argon2id string whose cost this
+ * server is ready to pay: memory of at most 1 GiB, at most 64 passes. A
+ * poisoned row can so not eat the machine.
+ */
+extern bool as_password_hash_acceptable(const AsPasswordHash *hash);
+
+/* Whether the hash is weaker than the cost now asked for. */
+extern bool as_password_hash_is_weaker(const AsPasswordHash *hash,
+                                       AsHashCost cost);
+
+/* ---- refresh_token.c: the opaque token of a session ---- */
+
+#define AS_REFRESH_SECRET_BYTES 32
+/* "asr1_" + base64url of 84 bytes, without padding. */
+#define AS_REFRESH_TOKEN_CHARS (5 + 112)
+
+typedef struct AsRefreshToken
+{
+	AsUuid user_id;
+	AsUuid session_id;
+	uint32_t generation;
+	uint8_t secret[AS_REFRESH_SECRET_BYTES];
+} AsRefreshToken;
+
+/* The first token of a session: generation 1 and a fresh random secret. */
+extern void as_refresh_token_first(const AsUuid *user_id,
+                                   const AsUuid *session_id,
+                                   AsRefreshToken *out);
+
+/*
+ * The token that follows a presented one. Its secret is derived from the
+ * presented secret, so the same token always has the same successor.
+ */
+extern void as_refresh_token_next(const AsRefreshToken *presented,
+                                  const AsMacKey *successor_key,
+                                  AsRefreshToken *out);
+
+/* Writes the token and a NUL. */
+extern void as_refresh_token_print(const AsRefreshToken *token,
+                                   const AsMacKey *tag_key,
+                                   char out[AS_REFRESH_TOKEN_CHARS + 1]);
+
+/*
+ * Reads a token whose tag is right. False for everything else: nothing that
+ * this server did not make comes out of here.
+ */
+extern bool as_refresh_token_parse(const char *text, size_t length,
+                                   const AsMacKey *tag_key,
+                                   AsRefreshToken *out);
+
+/* The digest by which the session knows its current token. */
+extern void as_refresh_token_digest(const AsRefreshToken *token, AsDigest *out);
+
+/* ---- one_time_code.c: the short code and the link token of a code row ---- */
+
+#define AS_CODE_MAX_DIGITS 10
+/* "asl1_" + base64url of 64 bytes, without padding. */
+#define AS_LINK_TOKEN_CHARS (5 + 86)
+
+/*
+ * The short code: digits (6 to 10) decimal digits and a NUL, derived from
+ * the random id of the code row, leading zeros kept.
+ */
+extern void as_one_time_code_derive(const AsUuid *code_id,
+                                    const AsMacKey *code_key, int digits,
+                                    char out[AS_CODE_MAX_DIGITS + 1]);
+
+/* Whether a typed code is the one of the row; constant time. */
+extern bool as_one_time_code_matches(const AsUuid *code_id,
+                                     const AsMacKey *code_key, int digits,
+                                     const char *typed, size_t length);
+
+/* The link token carries the user and the code row, under a MAC. */
+extern void as_link_token_print(const AsUuid *user_id, const AsUuid *code_id,
+                                const AsMacKey *link_key,
+                                char out[AS_LINK_TOKEN_CHARS + 1]);
+extern bool as_link_token_parse(const char *text, size_t length,
+                                const AsMacKey *link_key, AsUuid *user_id,
+                                AsUuid *code_id);
+
+/* ---- normalize.c: the canonical form of what people type ---- */
+
+/*
+ * The one tool that allocates (palloc): the server's normalisation does.
+ * Texts are UTF-8, not NUL-terminated.
+ */
+
+/* The longest password, email (RFC 5321 4.5.3.1.3) and phone (E.164). */
+#define AS_PASSWORD_MAX_BYTES 1024
+#define AS_EMAIL_MAX_BYTES    254
+#define AS_PHONE_MAX_CHARS    16
+
+/*
+ * The password in NFC, and how many characters (code points) that is. False
+ * for what isn't UTF-8. as_password_wipe zeroes it.
+ */
+extern bool as_password_normalize(const char *utf8, size_t length,
+                                  AsPassword *out, size_t *characters);
+extern void as_password_wipe(AsPassword *password);
+
+/*
+ * The form by which emails are compared; NULL for what isn't a mailbox. The
+ * answer for an answer is itself.
+ */
+extern char *as_email_normalize(const char *utf8, size_t length);
+
+/* An E.164 number, + and 7 to 15 digits; NULL for anything else. */
+extern char *as_phone_normalize(const char *text, size_t length);
+
+/*
+ * A text by which case twins compare, as emails do; "" for what isn't UTF-8.
+ * The caller zeroes it where it is secret.
+ */
+extern char *as_fold_text(const char *utf8, size_t length);
+
+/*
+ * A text from outside that is only ever shown: cut to most bytes, without
+ * control and invisible characters, "" where it isn't UTF-8.
+ */
+extern char *as_display_text(const char *utf8, size_t length, size_t most);
+
+/* ---- key_seal.c: secrets at rest ---- */
+
+#define AS_MASTER_KEY_BYTES 32
+
+typedef struct AsMasterKey
+{
+	uint8_t bytes[AS_MASTER_KEY_BYTES];
+} AsMasterKey;
+
+typedef enum AsMasterKeyOutcome
+{
+	AS_MASTER_KEY_OK,
+	AS_MASTER_KEY_MISSING, /* no regular file that can be read */
+	AS_MASTER_KEY_MODE,    /* another's file, or open to others */
+	AS_MASTER_KEY_SIZE     /* not 32 bytes, or all zero */
+} AsMasterKeyOutcome;
+
+/* Reads a master key file. */
+extern AsMasterKeyOutcome as_master_key_read(const char *path,
+                                             AsMasterKey *out);
+
+typedef enum AsSealOutcome
+{
+	AS_SEAL_OPENED,
+	AS_SEAL_NO_MASTER_KEY,    /* sealed, and there is no master key */
+	AS_SEAL_OTHER_MASTER_KEY, /* sealed under another one */
+	AS_SEAL_DAMAGED           /* not what as_key_seal made for this label */
+} AsSealOutcome;
+
+#define AS_SEAL_OVERHEAD 57
+
+/*
+ * Writes the stored form of a secret into out, which has length +
+ * AS_SEAL_OVERHEAD bytes; answers how many were written. label names the row
+ * and is needed to open it. Without a master key (NULL) the form is open.
+ */
+extern size_t as_key_seal(const AsMasterKey *master, const char *label,
+                          const void *secret, size_t length, uint8_t *out);
+
+/*
+ * Opens a stored form into out of room bytes. What isn't sealed opens
+ * without a master key.
+ */
+extern AsSealOutcome as_key_open(const AsMasterKey *master, const char *label,
+                                 const uint8_t *stored, size_t stored_length,
+                                 void *out, size_t room, size_t *length);
+
+/* Whether a stored form is sealed. */
+extern bool as_key_is_sealed(const uint8_t *stored, size_t length);
+
+#endif /* AS_TOOL_H */
