@@ -23,16 +23,11 @@
 #define AS_OWNER_ROLE     "auth_session_owner"
 #define AS_PRIVATE_SCHEMA "auth_private"
 
-/* ---- settings.c: the settings ---- */
+/* ---- settings.c: the settings, a row of setting_list.h each ---- */
 
 /* Defines them all; from _PG_init. */
 extern void as_settings_define(void);
 
-/*
- * Settings. auth_session.x is auth_session_x; README.md has the table, and
- * settings.c the unit, range and context of each. Times are seconds
- * unless the name's comment there says milliseconds.
- */
 typedef enum AsRequireConfirmation
 {
 	AS_CONFIRM_NONE,
@@ -40,53 +35,18 @@ typedef enum AsRequireConfirmation
 	AS_CONFIRM_ALL
 } AsRequireConfirmation;
 
-extern char *auth_session_issuer;
-extern char *auth_session_audience;
-extern int auth_session_access_token_ttl;
-extern int auth_session_refresh_token_ttl;
-extern int auth_session_session_max_age;
-extern int auth_session_max_sessions_per_user;
-extern int auth_session_refresh_reuse_grace;
-extern int auth_session_leeway;
-extern int auth_session_key_rotation_interval;
-extern int auth_session_require_confirmation;
-extern int auth_session_code_ttl;
-extern int auth_session_link_ttl;
-extern int auth_session_reset_link_ttl;
-extern int auth_session_code_length;
-extern int auth_session_code_attempts;
-extern char *auth_session_authenticated_role;
-extern int auth_session_argon2_memory;
-extern int auth_session_argon2_iterations;
-extern int auth_session_max_concurrent_hashes;
-extern int auth_session_max_waiting_hashes;
-extern int auth_session_hash_wait;
-extern int auth_session_lock_wait;
-extern int auth_session_rate_window;
-extern int auth_session_signin_rate_per_account;
-extern int auth_session_signin_rate_per_address;
-extern int auth_session_signup_rate_per_address;
-extern int auth_session_message_rate_per_account;
-extern int auth_session_resend_cooldown;
-extern int auth_session_password_min_length;
-extern int auth_session_audit_retention;
-extern char *auth_session_claims_hook;
-extern char *auth_session_claims_hook_roles;
-extern char *auth_session_password_hook;
-extern bool auth_session_signup_enabled;
-extern char *auth_session_site_url;
-extern char *auth_session_trusted_claims_roles;
-extern int auth_session_trusted_proxies;
-extern char *auth_session_master_key_file;
-extern char *auth_session_redact_functions;
-extern bool auth_session_notify;
-
 /*
- * The token given to auth.authenticate() in this transaction, "" when none.
- * Nobody but this library can set it; SET LOCAL semantics end it with the
- * transaction or a rolled-back savepoint, and parallel workers get it.
+ * auth_session.x is auth_session_x, of the type and in the unit of its row:
+ * extern int auth_session_lock_wait, for one, in milliseconds.
  */
-extern char *auth_session_context_token;
+#define AS_SETTING_TEXT char *
+#define AS_SETTING_INT  int
+#define AS_SETTING_BOOL bool
+#define AS_SETTING_ENUM int
+
+#define SETTING(name, type, ...) extern AS_SETTING_##type auth_session_##name;
+#include "base/setting_list.h"
+#undef SETTING
 
 /*
  * Grows whenever something that decides the caller's context is assigned:
