@@ -1,7 +1,8 @@
 # The README does what it says. Its ```sql blocks are run in order, by psql in
 # one session, in a database of their own; its ```sh blocks too, but for what
 # installs, builds or runs the tests: of a make command only the target is
-# looked up. What is not meant to be run is a ```text block.
+# looked up. What is not meant to be run is a ```text block. Its table of the
+# settings is the server's: each setting, with the default that it has.
 use strict;
 use warnings;
 use AuthSession;
@@ -84,6 +85,60 @@ foreach my $block (grep { $_->[0] eq 'sh' } @blocks)
 		next if $line =~ /^\s*(?:sudo|apt-get|apt|git|systemctl|cd)\b/;
 		is(system('sh', '-c', "$line >/dev/null"), 0, $where);
 	}
+}
+
+# A row may have several settings, with a default each or one for all.
+my %documented;
+my ($table) = slurp_file('README.md') =~ /^## Settings$(.*?)^## /ms;
+foreach my $row (split /\n/, $table // '')
+{
+	my ($names, $defaults) = $row =~ /^\| (`.*?) \| (.*?) \|/ or next;
+	my @names = $names =~ /`(\w+)`/g;
+	my @defaults = split /, /, $defaults;
+
+	@defaults = (@defaults) x @names if @defaults == 1;
+	is(scalar(@defaults), scalar(@names), "a default for each of $names");
+	foreach my $name (@names)
+	{
+		ok(!exists $documented{$name}, "$name is documented once");
+		$documented{$name} = shift @defaults;
+	}
+}
+
+# As pg_settings has it: a number in the setting's own unit.
+sub value_of
+{
+	my ($documented, $unit) = @_;
+	my %factor = (
+		's s' => 1, 's min' => 60, 's h' => 3600, 's d' => 86400,
+		'ms ms' => 1, 'ms s' => 1000, 'kB MiB' => 1024);
+
+	$documented =~ s/ \(.*\)$//;
+	$documented =~ s/^`(.*)`$/$1/;
+	return '' if $documented eq 'empty';
+	return $1 * ($factor{"$unit $2"} // die "$documented is in no $unit")
+	  if $documented =~ /^(\d+) (\w+)$/;
+	return $documented;
+}
+
+my %server;
+foreach my $line (split /\n/, $node->safe_psql('postgres', <<'SQL'))
+COPY (SELECT substr(name, length('auth_session.') + 1), boot_val, coalesce(unit, '')
+	FROM pg_settings WHERE name LIKE 'auth\_session.%') TO STDOUT
+SQL
+{
+	my ($name, $default, $unit) = split /\t/, $line, -1;
+	$server{$name} = { default => $default, unit => $unit };
+}
+is_deeply([ sort keys %documented ], [ sort keys %server ],
+	'every setting of the server is in the README, and no other');
+
+# What depends on the machine is said in words.
+$server{max_concurrent_hashes}{default} = 'half the cores';
+foreach my $name (grep { exists $server{$_} } sort keys %documented)
+{
+	is(value_of($documented{$name}, $server{$name}{unit}),
+		$server{$name}{default}, "the default of $name");
 }
 
 $node->stop;
