@@ -288,4 +288,11 @@ extern char *as_text_to_utf8(const char *text, size_t *length);
  */
 extern char *as_text_from_utf8(const char *utf8, size_t length);
 
+/*
+ * How many bytes a text of the database's encoding has in UTF-8. Never raises:
+ * where that can't be found out, outside a transaction for one, its own bytes
+ * are counted.
+ */
+extern size_t as_utf8_length(const char *text);
+
 #endif /* AS_BASE_H */

@@ -7,8 +7,10 @@
  */
 #include "base/base.h"
 
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 
 char *
@@ -20,6 +22,34 @@ as_text_to_utf8(const char *text, size_t *length)
 		return pnstrdup(text, *length);
 	*length = strlen(utf8);
 	return utf8;
+}
+
+size_t
+as_utf8_length(const char *text)
+{
+	size_t length = strlen(text);
+	size_t room = length * MAX_CONVERSION_GROWTH + 1;
+	int encoding = GetDatabaseEncoding();
+	Oid conversion;
+	char *utf8;
+
+	/* Settings come from files and before there is a database, too. */
+	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII ||
+	    room > MaxAllocSize || !IsTransactionState() ||
+	    !OidIsValid(MyDatabaseId))
+		return length;
+	conversion = FindDefaultConversionProc(encoding, PG_UTF8);
+	if (!OidIsValid(conversion))
+		return length;
+	utf8 = palloc(room);
+	if (pg_do_encoding_conversion_buf(
+	        conversion, encoding, PG_UTF8,
+	        unconstify(unsigned char *, (const unsigned char *) text),
+	        (int) length, (unsigned char *) utf8, (int) room,
+	        true) == (int) length)
+		length = strlen(utf8);
+	pfree(utf8);
+	return length;
 }
 
 char *

@@ -29,11 +29,11 @@
 
 /* ---- tokens and keys ---- */
 SETTING(issuer,                   TEXT, "auth_session",     ANY,                            NONE, SUSET,
-        0, NULL, NULL, "The iss claim of access tokens.")
+        0, check_issuer, NULL, "The iss claim of access tokens.")
 SETTING(audience,                 TEXT, "authenticated",    ANY,                            NONE, SUSET,
-        0, NULL, NULL, "The aud claim of access tokens.")
+        0, check_audience, NULL, "The aud claim of access tokens.")
 SETTING(authenticated_role,       TEXT, "authenticated",    ANY,                            NONE, SUSET,
-        0, NULL, NULL, "The role claim of access tokens.")
+        0, check_role, NULL, "The role claim of access tokens.")
 SETTING(access_token_ttl,         INT,  15 * MINUTE,        FROM_TO(1, 30 * DAY),           S,    SUSET,
         0, NULL, NULL, "How long an access token is valid.")
 SETTING(refresh_token_ttl,        INT,  30 * DAY,           FROM_TO(1, 10 * YEAR),          S,    SUSET,
@@ -77,7 +77,7 @@ SETTING(password_min_length,      INT,  8,                  FROM_TO(8, 128),    
 SETTING(password_hook,            TEXT, "",                 ANY,                            NONE, SUSET,
         0, NULL, NULL, "schema.function(password text) returns boolean that says whether a new password is taken.")
 SETTING(site_url,                 TEXT, "http://localhost", ANY,                            NONE, SUSET,
-        0, NULL, NULL, "The application's URL, the only source of the links in messages.")
+        0, check_site_url, NULL, "The application's URL, the only source of the links in messages.")
 SETTING(notify,                   BOOL, true,               ANY,                            NONE, SUSET,
         0, NULL, NULL, "Whether a new notification wakes the bridge.")
 SETTING(audit_retention,          INT,  90 * DAY,           FROM_TO(0, 10 * YEAR),          S,    SUSET,

@@ -50,6 +50,58 @@ half_the_cores(void)
 	return (int) Min(Max(cores / 2, 1), 1024);
 }
 
+/* A token with a longer claim would be signed, and never verify. */
+static bool
+claim_fits(const char *value, int most)
+{
+	if (as_utf8_length(value) <= (size_t) most)
+		return true;
+	GUC_check_errdetail("It can have at most %d bytes in UTF-8.", most);
+	return false;
+}
+
+static bool
+check_issuer(char **newval, void **extra, GucSource source)
+{
+	return claim_fits(*newval, AS_ISSUER_MAX);
+}
+
+static bool
+check_audience(char **newval, void **extra, GucSource source)
+{
+	return claim_fits(*newval, AS_AUDIENCE_MAX);
+}
+
+static bool
+check_role(char **newval, void **extra, GucSource source)
+{
+	return claim_fits(*newval, AS_ROLE_MAX);
+}
+
+/*
+ * Empty is no URL, and no links. The scheme becomes lower case, the form in
+ * which whoever makes a link finds it.
+ */
+static bool
+check_site_url(char **newval, void **extra, GucSource source)
+{
+	char *url = *newval;
+
+	if (*url == '\0')
+		return true;
+	if (!as_site_url_is_sound(url))
+	{
+		GUC_check_errdetail("It must be an http or https URL of a host, with a "
+		                    "port and a path if need be, but without user, "
+		                    "query or fragment.");
+		GUC_check_errhint("For example: https://app.example");
+		return false;
+	}
+	for (; *url != ':'; url++)
+		*url = pg_ascii_tolower((unsigned char) *url);
+	return true;
+}
+
 void
 as_context_changed(void)
 {

@@ -246,10 +246,8 @@ extern bool as_jwt_payload(const AsJwt *jwt, char *out, size_t room,
 
 /* ---- claims.c: what a token says ---- */
 
-#define AS_ISSUER_MAX      255
-#define AS_AUDIENCE_MAX    255
+/* AS_ISSUER_MAX, AS_AUDIENCE_MAX and AS_ROLE_MAX are tool.h's. */
 #define AS_AUDIENCES_MAX   8
-#define AS_ROLE_MAX        63
 #define AS_EMAIL_CLAIM_MAX AS_EMAIL_MAX_BYTES
 
 /*

@@ -20,6 +20,14 @@ typedef struct AsUuid
 	uint8_t bytes[16];
 } AsUuid;
 
+/*
+ * The longest claims that a token has, in bytes of UTF-8: no setting takes
+ * more than what the reader of tokens does.
+ */
+#define AS_ISSUER_MAX   255
+#define AS_AUDIENCE_MAX 255
+#define AS_ROLE_MAX     63
+
 /* ---- random_id.c: identifiers that nobody can guess ---- */
 
 /* A random UUID (RFC 9562 section 5.4, version 4). */
@@ -235,6 +243,16 @@ extern char *as_fold_text(const char *utf8, size_t length);
  * control and invisible characters, "" where it isn't UTF-8.
  */
 extern char *as_display_text(const char *utf8, size_t length, size_t most);
+
+/* ---- site_url.c: the application's URL ---- */
+
+#define AS_SITE_URL_MAX 1024
+
+/*
+ * Whether a text, NUL-terminated, is an http or https URL, in either case, of
+ * a host, with a port and a path or not, and nothing else.
+ */
+extern bool as_site_url_is_sound(const char *url);
 
 /* ---- key_seal.c: secrets at rest ---- */
 

@@ -2,7 +2,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(38);
+SELECT plan(84);
 
 SELECT 'pgtap_app_' || :'run' AS app \gset
 CREATE ROLE :"app" LOGIN;
@@ -37,6 +37,27 @@ SELECT ok(NOT pg_temp.is_taken(setting, value), format('out of range: %s = %s', 
 FROM (VALUES ('access_token_ttl', '31d'), ('refresh_reuse_grace', '301'), ('leeway', '301'), ('code_ttl', '61min'), ('reset_link_ttl', '25h'),
 	('code_length', '5'), ('code_attempts', '11'), ('password_min_length', '7'), ('argon2_memory', '7167'), ('argon2_iterations', '0'),
 	('lock_wait', '0'), ('trusted_proxies', '17')) AS bad (setting, value);
+
+-- ---- values that could not work ----
+
+SELECT ok(pg_temp.is_taken(setting, repeat('x', most)), format('%s bytes of %s are taken', most, setting))
+FROM (VALUES ('issuer', 255), ('audience', 255), ('authenticated_role', 63)) AS longest (setting, most);
+SELECT ok(NOT pg_temp.is_taken(setting, repeat('x', most + 1)), format('%s bytes are not: no token would verify', most + 1))
+FROM (VALUES ('issuer', 255), ('audience', 255), ('authenticated_role', 63)) AS longest (setting, most);
+SELECT ok(NOT pg_temp.is_taken('issuer', repeat(chr(233), 128)), 'bytes are counted, not characters');
+
+SELECT ok(pg_temp.is_taken('site_url', url), format('site_url: "%s" is taken', url))
+FROM unnest(ARRAY['', 'https://app.example', 'https://app.example/', 'http://localhost:3000', 'HTTPS://App.Example', 'http://[::1]:8080/base',
+	'https://app.example/a/b%20c/~d;e=1,2', 'https://xn--bcher-kva.example.', 'http://192.0.2.1']) AS url;
+SELECT ok(NOT pg_temp.is_taken('site_url', url), format('site_url: "%s" is not', replace(left(url, 40), E'\n', '\n')))
+FROM unnest(ARRAY['app.example', 'https://app.example/?x=1', 'https://app.example?', 'https://app.example/#top', 'https://user:pw@app.example',
+	'https://app.example@evil.example', 'javascript:alert(1)', 'ftp://app.example', 'https:app.example', 'https:///path', 'https://', ' https://app.example',
+	'https://app.example ', 'https://app example', E'https://app.example/\nBcc: x', 'https://app..example', 'https://.example', 'https://app.example:0',
+	'https://app.example:', 'https://app.example:65536', 'https://app.example:80x', 'https://[::1', 'https://[::g]', 'https://[::1]x', 'https://app.example/%2',
+	'https://app.example/"><b>', 'https://app.example\@evil.example', 'https://b' || chr(252) || 'cher.example',
+	'https://app.example/' || repeat('x', 1024)]) AS url;
+SET LOCAL auth_session.site_url = 'HTTPS://App.Example/Base';
+SELECT is(current_setting('auth_session.site_url'), 'https://App.Example/Base', 'a scheme has no case, and is read in lower case');
 
 -- ---- who may set them ----
 

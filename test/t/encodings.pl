@@ -67,6 +67,13 @@ is(one('LATIN1', 'SELECT valid FROM auth.jwt_verify($1, $2)', $emoji, 'secret'),
 is(one('SQL_ASCII', 'SELECT valid FROM auth.jwt_verify($1, $2)', $emoji, 'secret'),
 	1, 'SQL_ASCII: bytes are bytes');
 
+# A claim is as long as it is in the token.
+is(one('LATIN1', q{SELECT length(set_config('auth_session.issuer', repeat(chr(233), 127), true))}),
+	127, 'LATIN1: an issuer of 127 characters is one of 254 bytes in UTF-8');
+ok(!eval { one('LATIN1', q{SELECT set_config('auth_session.issuer', repeat(chr(233), 128), true)}) },
+	'LATIN1: one of 128 would be too long');
+like($@, qr/at most 255 bytes in UTF-8/, 'LATIN1: which is said');
+
 # Access tokens: what a LATIN1 database knows of a user goes out as UTF-8.
 $node->safe_psql('latin1', <<'SQL');
 CREATE SCHEMA app;
