@@ -122,7 +122,7 @@ read_value(Reader *reader, const char *text, size_t length, size_t max_length)
 		copy[length] = '\0';
 		ok = parse(reader, copy, length);
 	}
-	explicit_bzero(copy, length);
+	as_wipe(copy, length);
 	pfree(copy);
 	return ok;
 }
@@ -287,8 +287,7 @@ parse(Reader *reader, const char *text, size_t length)
 	ok =
 	    pg_parse_json(reader->lex, &actions) == JSON_SUCCESS && !reader->failed;
 
-	explicit_bzero(reader->lex->strval->data,
-	               (size_t) reader->lex->strval->maxlen);
+	as_wipe(reader->lex->strval->data, (size_t) reader->lex->strval->maxlen);
 #if PG_VERSION_NUM >= 170000
 	freeJsonLexContext(reader->lex);
 #else
@@ -482,6 +481,6 @@ free_text(char *text)
 {
 	if (text == NULL)
 		return;
-	explicit_bzero(text, strlen(text));
+	as_wipe(text, strlen(text));
 	pfree(text);
 }

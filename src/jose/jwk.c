@@ -84,7 +84,7 @@ as_key_from_jwk(const char *text, size_t length, AsAlgorithm algorithm,
 		key = build(&jwk, algorithm);
 	if (kid != NULL)
 		memcpy(kid, jwk.kid, sizeof(jwk.kid));
-	sodium_memzero(&jwk, sizeof(jwk));
+	as_wipe(&jwk, sizeof(jwk));
 	ERR_clear_error();
 	return key;
 }

@@ -261,7 +261,7 @@ as_key_generate(AsAlgorithm algorithm)
 			randombytes_buf(secret, algorithms[algorithm].hash_bytes);
 			key = as_key_from_secret(algorithm, secret,
 			                         algorithms[algorithm].hash_bytes);
-			sodium_memzero(secret, sizeof(secret));
+			as_wipe(secret, sizeof(secret));
 			return key;
 	}
 	return as_key_adopt(algorithm, pkey, true);
@@ -389,7 +389,7 @@ as_key_verify(AsKey *key, const void *data, size_t length,
 	{
 		ok = sign_hmac(key, data, length, expected) == signature_length &&
 		     CRYPTO_memcmp(expected, signature, signature_length) == 0;
-		sodium_memzero(expected, sizeof(expected));
+		as_wipe(expected, sizeof(expected));
 		return ok;
 	}
 	if (key->algorithm == AS_EDDSA)

@@ -58,7 +58,7 @@ as_master_key_read(const char *path, AsMasterKey *out)
 			memcpy(out->bytes, bytes, AS_MASTER_KEY_BYTES);
 			outcome = AS_MASTER_KEY_OK;
 		}
-		sodium_memzero(bytes, sizeof(bytes));
+		as_wipe(bytes, sizeof(bytes));
 	}
 	close(file);
 	return outcome;
@@ -87,7 +87,7 @@ as_key_seal(const AsMasterKey *master, const char *label, const void *secret,
 	randombytes_buf(out + NONCE_AT, crypto_secretbox_NONCEBYTES);
 	derive(master, "auth_session seal", label, key, sizeof(key));
 	crypto_secretbox_easy(out + BOX_AT, secret, length, out + NONCE_AT, key);
-	sodium_memzero(key, sizeof(key));
+	as_wipe(key, sizeof(key));
 	return length + AS_SEAL_OVERHEAD;
 }
 
@@ -122,7 +122,7 @@ as_key_open(const AsMasterKey *master, const char *label, const uint8_t *stored,
 	ok =
 	    crypto_secretbox_open_easy(out, stored + BOX_AT, stored_length - BOX_AT,
 	                               stored + NONCE_AT, key) == 0;
-	sodium_memzero(key, sizeof(key));
+	as_wipe(key, sizeof(key));
 	*length = stored_length - AS_SEAL_OVERHEAD;
 	return ok ? AS_SEAL_OPENED : AS_SEAL_DAMAGED;
 }
@@ -140,5 +140,5 @@ derive(const AsMasterKey *master, const char *purpose, const char *label,
 	                          strlen(purpose) + 1);
 	crypto_generichash_update(&state, (const uint8_t *) label, strlen(label));
 	crypto_generichash_final(&state, out, length);
-	sodium_memzero(&state, sizeof(state));
+	as_wipe(&state, sizeof(state));
 }

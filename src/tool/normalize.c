@@ -16,7 +16,6 @@
 #include "tool/tool.h"
 
 #include <locale.h>
-#include <sodium.h>
 #include <wctype.h>
 
 #include "common/unicode_norm.h"
@@ -34,7 +33,7 @@ points_free(Points *points)
 {
 	if (points->codes == NULL)
 		return;
-	sodium_memzero(points->codes, points->count * sizeof(pg_wchar));
+	as_wipe(points->codes, points->count * sizeof(pg_wchar));
 	pfree(points->codes);
 	points->codes = NULL;
 }
@@ -146,7 +145,7 @@ void
 as_password_wipe(AsPassword *password)
 {
 	if (password->bytes != NULL)
-		sodium_memzero(unconstify(char *, password->bytes), password->length);
+		as_wipe(unconstify(char *, password->bytes), password->length);
 }
 
 /* The characters of Unicode's category Zs. */

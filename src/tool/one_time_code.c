@@ -41,7 +41,7 @@ as_one_time_code_derive(const AsUuid *code_id, const AsMacKey *code_key,
 		number /= 10;
 	}
 	out[digits] = '\0';
-	sodium_memzero(mac, sizeof(mac));
+	as_wipe(mac, sizeof(mac));
 }
 
 bool
@@ -55,7 +55,7 @@ as_one_time_code_matches(const AsUuid *code_id, const AsMacKey *code_key,
 		return false;
 	as_one_time_code_derive(code_id, code_key, digits, code);
 	same = sodium_memcmp(code, typed, length) == 0;
-	sodium_memzero(code, sizeof(code));
+	as_wipe(code, sizeof(code));
 	return same;
 }
 
@@ -80,7 +80,7 @@ as_link_token_print(const AsUuid *user_id, const AsUuid *code_id,
 	                         AS_LINK_TOKEN_CHARS - PREFIX_CHARS + 1,
 	                         (const unsigned char *) &packed, sizeof(packed),
 	                         sodium_base64_VARIANT_URLSAFE_NO_PADDING);
-	sodium_memzero(&packed, sizeof(packed));
+	as_wipe(&packed, sizeof(packed));
 }
 
 bool
@@ -109,7 +109,7 @@ as_link_token_parse(const char *text, size_t length, const AsMacKey *link_key,
 		memcpy(user_id->bytes, packed.user_id, 16);
 		memcpy(code_id->bytes, packed.code_id, 16);
 	}
-	sodium_memzero(mac, sizeof(mac));
-	sodium_memzero(&packed, sizeof(packed));
+	as_wipe(mac, sizeof(mac));
+	as_wipe(&packed, sizeof(packed));
 	return genuine;
 }

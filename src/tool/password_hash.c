@@ -56,7 +56,7 @@ bool
 as_password_hash_make(const AsPassword *password, AsHashCost cost,
                       AsPasswordHash *out)
 {
-	sodium_memzero(out, sizeof(*out));
+	memset(out, 0, sizeof(*out));
 	return crypto_pwhash_str_alg(out->phc, password->bytes, password->length,
 	                             cost.iterations,
 	                             (size_t) cost.memory_kib * 1024,

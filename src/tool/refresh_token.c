@@ -64,7 +64,7 @@ as_refresh_token_next(const AsRefreshToken *presented,
 	out->session_id = presented->session_id;
 	out->generation = presented->generation + 1;
 	as_mac(successor_key, seed, sizeof(seed), out->secret);
-	sodium_memzero(seed, sizeof(seed));
+	as_wipe(seed, sizeof(seed));
 }
 
 void
@@ -85,7 +85,7 @@ as_refresh_token_print(const AsRefreshToken *token, const AsMacKey *tag_key,
 	                         AS_REFRESH_TOKEN_CHARS - PREFIX_CHARS + 1,
 	                         (const unsigned char *) &packed, sizeof(packed),
 	                         sodium_base64_VARIANT_URLSAFE_NO_PADDING);
-	sodium_memzero(&packed, sizeof(packed));
+	as_wipe(&packed, sizeof(packed));
 }
 
 static bool
@@ -125,7 +125,7 @@ as_refresh_token_parse(const char *text, size_t length, const AsMacKey *tag_key,
 			out->generation = out->generation << 8 | packed.generation[i];
 		memcpy(out->secret, packed.secret, sizeof(out->secret));
 	}
-	sodium_memzero(&packed, sizeof(packed));
+	as_wipe(&packed, sizeof(packed));
 	return genuine;
 }
 

@@ -28,6 +28,11 @@ typedef struct AsUuid
 #define AS_AUDIENCE_MAX 255
 #define AS_ROLE_MAX     63
 
+/* ---- wipe.c: the end of a secret ---- */
+
+/* Zeroes bytes, NULL where there are none, whatever the compiler thinks. */
+extern void as_wipe(void *bytes, size_t length);
+
 /* ---- random_id.c: identifiers that nobody can guess ---- */
 
 /* A random UUID (RFC 9562 section 5.4, version 4). */
