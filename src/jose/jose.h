@@ -30,8 +30,7 @@ extern bool as_algorithm_is_hmac(AsAlgorithm algorithm);
 
 /* ---- base64url.c: RFC 4648 section 5, without padding ---- */
 
-/* Characters for n bytes, and the most bytes that n characters can hold. */
-#define AS_BASE64URL_CHARS(n) (((n) / 3) * 4 + ((n) % 3 * 8 + 5) / 6)
+/* The most bytes that n characters can hold. */
 #define AS_BASE64URL_BYTES(n) ((n) / 4 * 3 + 2)
 
 /* Room that the encoder needs for n bytes: the characters and a NUL. */
@@ -39,8 +38,8 @@ extern bool as_algorithm_is_hmac(AsAlgorithm algorithm);
 
 /*
  * Writes the characters and a NUL into out, which has AS_BASE64URL_ROOM
- * bytes; answers the number of characters. For what is no key: its time
- * depends on the data (libsodium's does not, at ten times the cost).
+ * bytes; answers the number of characters. For what is no secret: its time
+ * depends on the data (tool.h's for secrets does not, at ten times the cost).
  */
 extern size_t as_base64url_encode(const void *bytes, size_t length, char *out);
 

@@ -33,6 +33,27 @@ typedef struct AsUuid
 /* Zeroes bytes, NULL where there are none, whatever the compiler thinks. */
 extern void as_wipe(void *bytes, size_t length);
 
+/* ---- secret_base64url.c: RFC 4648 section 5, without padding ---- */
+
+/* Characters for n bytes. */
+#define AS_BASE64URL_CHARS(n) (((n) / 3) * 4 + ((n) % 3 * 8 + 5) / 6)
+
+/*
+ * Writes the AS_BASE64URL_CHARS(length) characters and a NUL, in a time that
+ * doesn't depend on the bytes; answers the number of characters.
+ */
+extern size_t as_secret_base64url_encode(const void *bytes, size_t length,
+                                         char *out);
+
+/*
+ * Strict: no padding, no white space, no other alphabet, unused bits zero.
+ * False for anything else and where room bytes don't hold it; out may have
+ * been written to then.
+ */
+extern bool as_secret_base64url_decode(const char *text, size_t length,
+                                       void *out, size_t room,
+                                       size_t *out_length);
+
 /* ---- random_id.c: identifiers that nobody can guess ---- */
 
 /* A random UUID (RFC 9562 section 5.4, version 4). */
