@@ -115,6 +115,47 @@ extern void as_mac(const AsMacKey *key, const void *data, size_t length,
 extern void as_digest(const void *data, size_t length, AsDigest *out);
 extern bool as_digest_equal(const AsDigest *a, const AsDigest *b);
 
+/* ---- tagged.c: texts that only this server can have made ---- */
+
+/* Every prefix says what it is of, which kind and which version: "asr1_". */
+#define AS_TAGGED_PREFIX_CHARS 5
+
+/* Too few bytes could be guessed, a try each. */
+#define AS_TAG_MIN_BYTES 16
+
+/* Characters of a text whose body and tag have n bytes together. */
+#define AS_TAGGED_CHARS(n) (AS_TAGGED_PREFIX_CHARS + AS_BASE64URL_CHARS(n))
+
+/*
+ * A kind of text: prefix + base64url of body | tag, the tag being the first
+ * bytes of an HMAC-SHA-256 over the body.
+ *
+ * The law: a kind has a key of its own, derived for a purpose that nothing
+ * else has. The tag covers no prefix, so under one key a body of one kind
+ * would pass for another's.
+ */
+typedef struct AsTaggedKind
+{
+	const char *prefix; /* AS_TAGGED_PREFIX_CHARS of them */
+	size_t body_bytes;  /* with the tag at most 128 */
+	size_t tag_bytes;   /* AS_TAG_MIN_BYTES to AS_DIGEST_BYTES */
+} AsTaggedKind;
+
+/*
+ * Writes the text and a NUL into out, which has AS_TAGGED_CHARS(body_bytes +
+ * tag_bytes) + 1 bytes.
+ */
+extern void as_tagged_print(const AsTaggedKind *kind, const AsMacKey *key,
+                            const void *body, char *out);
+
+/*
+ * Reads the text of a kind whose tag is right into body, body_bytes of it.
+ * False, and a body of zeros, for everything else: another prefix or length,
+ * padding, white space, another alphabet, unused bits, a wrong tag.
+ */
+extern bool as_tagged_parse(const AsTaggedKind *kind, const AsMacKey *key,
+                            const char *text, size_t length, void *body);
+
 /* ---- password_hash.c: Argon2id in PHC strings (libsodium) ---- */
 
 /* A password as it will be hashed: normalised, length in bytes. */
@@ -162,8 +203,8 @@ extern bool as_password_hash_is_weaker(const AsPasswordHash *hash,
 /* ---- refresh_token.c: the opaque token of a session ---- */
 
 #define AS_REFRESH_SECRET_BYTES 32
-/* "asr1_" + base64url of 84 bytes, without padding. */
-#define AS_REFRESH_TOKEN_CHARS (5 + 112)
+/* A tagged text of two ids, a generation, the secret and a tag: 84 bytes. */
+#define AS_REFRESH_TOKEN_CHARS AS_TAGGED_CHARS(84)
 
 typedef struct AsRefreshToken
 {
@@ -192,8 +233,8 @@ extern void as_refresh_token_print(const AsRefreshToken *token,
                                    char out[AS_REFRESH_TOKEN_CHARS + 1]);
 
 /*
- * Reads a token whose tag is right. False for everything else: nothing that
- * this server did not make comes out of here.
+ * Reads a token whose tag is right. False, and zeros, for everything else:
+ * nothing that this server did not make comes out of here.
  */
 extern bool as_refresh_token_parse(const char *text, size_t length,
                                    const AsMacKey *tag_key,
@@ -205,8 +246,8 @@ extern void as_refresh_token_digest(const AsRefreshToken *token, AsDigest *out);
 /* ---- one_time_code.c: the short code and the link token of a code row ---- */
 
 #define AS_CODE_MAX_DIGITS 10
-/* "asl1_" + base64url of 64 bytes, without padding. */
-#define AS_LINK_TOKEN_CHARS (5 + 86)
+/* A tagged text of two ids and a whole MAC: 64 bytes. */
+#define AS_LINK_TOKEN_CHARS AS_TAGGED_CHARS(64)
 
 /*
  * The short code: digits (6 to 10) decimal digits and a NUL, derived from

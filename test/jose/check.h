@@ -24,4 +24,7 @@ extern const char *token_make(AsKey *key, const char *header,
 /* The attacks of the checklist's section 4.2 that have to be computed. */
 extern void check_attacks(void);
 
+/* The texts under a tag: refresh tokens, link tokens, codes. */
+extern void check_tagged(void);
+
 #endif /* CHECK_H */

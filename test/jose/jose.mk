@@ -29,7 +29,7 @@ $(JOSE_OUT):
 	mkdir -p $@
 
 # With AddressSanitizer and UBSan: a report ends the program.
-$(JOSE_OUT)/jose-check: $(TOOLS) test/jose/check.c test/jose/attacks.c $(TOOL_HEADERS) | $(JOSE_OUT)
+$(JOSE_OUT)/jose-check: $(TOOLS) $(wildcard test/jose/*.c) $(TOOL_HEADERS) | $(JOSE_OUT)
 	$(CC) -O1 $(TOOL_CFLAGS) -Itest/jose -fno-omit-frame-pointer \
 		-fsanitize=address,undefined -fno-sanitize-recover=undefined \
 		-o $@ $(filter %.c,$^) $(TOOL_LIBS)
