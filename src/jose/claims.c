@@ -13,108 +13,6 @@
 /* The last second of the year 9999, the last that timestamps can print. */
 #define LATEST INT64_C(253402300799)
 
-static bool visit_claim(const AsJsonMember *member, void *into);
-static bool visit_audience(const AsJsonMember *member, void *into);
-static bool take_id(const AsJsonMember *member, AsUuid *out, bool *has);
-static bool take_time(const AsJsonMember *member, int64_t *out, bool *has);
-static bool take_text(const AsJsonMember *member, char *out, size_t max);
-
-bool
-as_claims_read(const char *payload, size_t length, AsClaims *out)
-{
-	out->has_sub = false;
-	out->has_session_id = false;
-	out->has_jti = false;
-	out->has_exp = false;
-	out->has_nbf = false;
-	out->has_iat = false;
-	out->role[0] = '\0';
-	out->email[0] = '\0';
-	out->iss[0] = '\0';
-	out->aud_count = 0;
-	return as_json_read_object(payload, length, AS_JWT_MAX, true, visit_claim,
-	                           out);
-}
-
-AsClaimsVerdict
-as_claims_check(const AsClaims *claims, const AsClaimsExpectation *expected)
-{
-	if (!claims->has_exp)
-		return AS_CLAIMS_MALFORMED;
-	if (expected->issuer != NULL && expected->issuer[0] != '\0' &&
-	    strcmp(claims->iss, expected->issuer) != 0)
-		return AS_CLAIMS_MALFORMED;
-	if (expected->audience != NULL && expected->audience[0] != '\0')
-	{
-		int i = 0;
-
-		while (i < claims->aud_count &&
-		       strcmp(claims->aud[i], expected->audience) != 0)
-			i++;
-		if (i == claims->aud_count)
-			return AS_CLAIMS_MALFORMED;
-	}
-
-	/* Both sides are far from the ends of an int64: no sum overflows. */
-	if (expected->now >= claims->exp + expected->leeway)
-		return AS_CLAIMS_EXPIRED;
-	if (claims->has_nbf && expected->now < claims->nbf - expected->leeway)
-		return AS_CLAIMS_NOT_YET;
-	return AS_CLAIMS_OK;
-}
-
-static bool
-visit_claim(const AsJsonMember *member, void *into)
-{
-	AsClaims *claims = into;
-	const char *name = member->name;
-
-	if (strcmp(name, "sub") == 0)
-		return take_id(member, &claims->sub, &claims->has_sub);
-	if (strcmp(name, "session_id") == 0)
-		return take_id(member, &claims->session_id, &claims->has_session_id);
-	if (strcmp(name, "jti") == 0)
-		return take_id(member, &claims->jti, &claims->has_jti);
-	if (strcmp(name, "exp") == 0)
-		return take_time(member, &claims->exp, &claims->has_exp);
-	if (strcmp(name, "nbf") == 0)
-		return take_time(member, &claims->nbf, &claims->has_nbf);
-	if (strcmp(name, "iat") == 0)
-		return take_time(member, &claims->iat, &claims->has_iat);
-	if (strcmp(name, "iss") == 0)
-		return take_text(member, claims->iss, AS_ISSUER_MAX);
-
-	/* These two may be null: an account without an email has none. */
-	if (strcmp(name, "role") == 0)
-		return member->type == AS_JSON_NULL ||
-		       take_text(member, claims->role, AS_ROLE_MAX);
-	if (strcmp(name, "email") == 0)
-		return member->type == AS_JSON_NULL ||
-		       take_text(member, claims->email, AS_EMAIL_CLAIM_MAX);
-
-	if (strcmp(name, "aud") == 0)
-	{
-		if (member->type == AS_JSON_ARRAY)
-			return as_json_read_array(member->text, member->length, AS_JWT_MAX,
-			                          visit_audience, claims);
-		return visit_audience(member, claims);
-	}
-	return true;
-}
-
-/* RFC 7519 section 4.1.3: one string, or an array of them. */
-static bool
-visit_audience(const AsJsonMember *member, void *into)
-{
-	AsClaims *claims = into;
-
-	if (claims->aud_count == AS_AUDIENCES_MAX ||
-	    !take_text(member, claims->aud[claims->aud_count], AS_AUDIENCE_MAX))
-		return false;
-	claims->aud_count++;
-	return true;
-}
-
 /* A string; whether it is a UUID is no matter of form. */
 static bool
 take_id(const AsJsonMember *member, AsUuid *out, bool *has)
@@ -158,4 +56,100 @@ take_text(const AsJsonMember *member, char *out, size_t max)
 		return false;
 	memcpy(out, member->text, member->length + 1);
 	return true;
+}
+
+/* RFC 7519 section 4.1.3: one string, or an array of them. */
+static bool
+visit_audience(const AsJsonMember *member, void *into)
+{
+	AsClaims *claims = into;
+
+	if (claims->aud_count == AS_AUDIENCES_MAX ||
+	    !take_text(member, claims->aud[claims->aud_count], AS_AUDIENCE_MAX))
+		return false;
+	claims->aud_count++;
+	return true;
+}
+
+static bool
+visit_claim(const AsJsonMember *member, void *into)
+{
+	AsClaims *claims = into;
+	const char *name = member->name;
+
+	if (strcmp(name, "sub") == 0)
+		return take_id(member, &claims->sub, &claims->has_sub);
+	if (strcmp(name, "session_id") == 0)
+		return take_id(member, &claims->session_id, &claims->has_session_id);
+	if (strcmp(name, "jti") == 0)
+		return take_id(member, &claims->jti, &claims->has_jti);
+	if (strcmp(name, "exp") == 0)
+		return take_time(member, &claims->exp, &claims->has_exp);
+	if (strcmp(name, "nbf") == 0)
+		return take_time(member, &claims->nbf, &claims->has_nbf);
+	if (strcmp(name, "iat") == 0)
+		return take_time(member, &claims->iat, &claims->has_iat);
+	if (strcmp(name, "iss") == 0)
+		return take_text(member, claims->iss, AS_ISSUER_MAX);
+
+	/* These two may be null: an account without an email has none. */
+	if (strcmp(name, "role") == 0)
+		return member->type == AS_JSON_NULL ||
+		       take_text(member, claims->role, AS_ROLE_MAX);
+	if (strcmp(name, "email") == 0)
+		return member->type == AS_JSON_NULL ||
+		       take_text(member, claims->email, AS_EMAIL_CLAIM_MAX);
+
+	if (strcmp(name, "aud") == 0)
+	{
+		if (member->type == AS_JSON_ARRAY)
+			return as_json_read_array(member->text, member->length, AS_JWT_MAX,
+			                          visit_audience, claims);
+		return visit_audience(member, claims);
+	}
+	return true;
+}
+
+bool
+as_claims_read(const char *payload, size_t length, AsClaims *out)
+{
+	out->has_sub = false;
+	out->has_session_id = false;
+	out->has_jti = false;
+	out->has_exp = false;
+	out->has_nbf = false;
+	out->has_iat = false;
+	out->role[0] = '\0';
+	out->email[0] = '\0';
+	out->iss[0] = '\0';
+	out->aud_count = 0;
+	return as_json_read_object(payload, length, AS_JWT_MAX, true, visit_claim,
+	                           out);
+}
+
+AsClaimsVerdict
+as_claims_check(const AsClaims *claims, const AsClaimsExpectation *expected)
+{
+	if (!claims->has_exp)
+		return AS_CLAIMS_MALFORMED;
+	if (expected->issuer != NULL && expected->issuer[0] != '\0' &&
+	    strcmp(claims->iss, expected->issuer) != 0)
+		return AS_CLAIMS_MALFORMED;
+	if (expected->audience != NULL && expected->audience[0] != '\0')
+	{
+		int i = 0;
+
+		while (i < claims->aud_count &&
+		       strcmp(claims->aud[i], expected->audience) != 0)
+			i++;
+		if (i == claims->aud_count)
+			return AS_CLAIMS_MALFORMED;
+	}
+
+	/* Both sides are far from the ends of an int64: no sum overflows. */
+	if (expected->now >= claims->exp + expected->leeway)
+		return AS_CLAIMS_EXPIRED;
+	if (claims->has_nbf && expected->now < claims->nbf - expected->leeway)
+		return AS_CLAIMS_NOT_YET;
+	return AS_CLAIMS_OK;
 }

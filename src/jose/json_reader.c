@@ -55,78 +55,6 @@ typedef struct Reader
 	char *names[MAX_NAMES];
 } Reader;
 
-static bool scan(const char *text, size_t length, bool *has_escape);
-static bool replace_escapes(const char *text, size_t length, char *out,
-                            size_t *out_length);
-static bool read_hex4(const char *text, size_t left, uint32_t *out);
-static size_t put_utf8(uint32_t character, char *out);
-static bool read_value(Reader *reader, const char *text, size_t length,
-                       size_t max_length);
-static bool parse(Reader *reader, const char *text, size_t length);
-static void finish_member(Reader *reader, char *name);
-static bool is_new_name(Reader *reader, char *name);
-static void free_text(char *text);
-
-static CALLBACK on_object_start(void *state);
-static CALLBACK on_array_start(void *state);
-static CALLBACK on_field_start(void *state, char *name, bool is_null);
-static CALLBACK on_field_end(void *state, char *name, bool is_null);
-static CALLBACK on_element_start(void *state, bool is_null);
-static CALLBACK on_element_end(void *state, bool is_null);
-static CALLBACK on_scalar(void *state, char *token, JsonTokenType type);
-
-bool
-as_json_read_object(const char *text, size_t length, size_t max_length,
-                    bool unique_names, AsJsonVisit visit, void *into)
-{
-	Reader reader;
-
-	reader.is_array = false;
-	reader.unique_names = unique_names;
-	reader.visit = visit;
-	reader.into = into;
-	return read_value(&reader, text, length, max_length);
-}
-
-bool
-as_json_read_array(const char *text, size_t length, size_t max_length,
-                   AsJsonVisit visit, void *into)
-{
-	Reader reader;
-
-	reader.is_array = true;
-	reader.unique_names = false;
-	reader.visit = visit;
-	reader.into = into;
-	return read_value(&reader, text, length, max_length);
-}
-
-static bool
-read_value(Reader *reader, const char *text, size_t length, size_t max_length)
-{
-	bool has_escape;
-	char *copy;
-	bool ok;
-
-	if (length > max_length || length > PG_INT32_MAX / 2)
-		return false;
-	if (!scan(text, length, &has_escape))
-		return false;
-	if (!has_escape)
-		return parse(reader, text, length);
-
-	copy = palloc(length + 1);
-	ok = replace_escapes(text, length, copy, &length);
-	if (ok)
-	{
-		copy[length] = '\0';
-		ok = parse(reader, copy, length);
-	}
-	as_wipe(copy, length);
-	pfree(copy);
-	return ok;
-}
-
 /*
  * Whether the text is UTF-8 without a NUL and nests no deeper than
  * MAX_DEPTH; and whether there is a \u in it. Brackets in strings don't
@@ -167,6 +95,38 @@ scan(const char *text, size_t length, bool *has_escape)
 			depth--;
 	}
 	return true;
+}
+
+static bool
+read_hex4(const char *text, size_t left, uint32_t *out)
+{
+	uint32_t value = 0;
+
+	if (left < 4)
+		return false;
+	for (int i = 0; i < 4; i++)
+	{
+		char c = text[i];
+
+		value <<= 4;
+		if (c >= '0' && c <= '9')
+			value |= (uint32_t) (c - '0');
+		else if (c >= 'a' && c <= 'f')
+			value |= (uint32_t) (c - 'a' + 10);
+		else if (c >= 'A' && c <= 'F')
+			value |= (uint32_t) (c - 'A' + 10);
+		else
+			return false;
+	}
+	*out = value;
+	return true;
+}
+
+static size_t
+put_utf8(uint32_t character, char *out)
+{
+	unicode_to_utf8((pg_wchar) character, (unsigned char *) out);
+	return (size_t) pg_utf_mblen((unsigned char *) out);
 }
 
 /*
@@ -225,82 +185,6 @@ replace_escapes(const char *text, size_t length, char *out, size_t *out_length)
 	return true;
 }
 
-static bool
-read_hex4(const char *text, size_t left, uint32_t *out)
-{
-	uint32_t value = 0;
-
-	if (left < 4)
-		return false;
-	for (int i = 0; i < 4; i++)
-	{
-		char c = text[i];
-
-		value <<= 4;
-		if (c >= '0' && c <= '9')
-			value |= (uint32_t) (c - '0');
-		else if (c >= 'a' && c <= 'f')
-			value |= (uint32_t) (c - 'a' + 10);
-		else if (c >= 'A' && c <= 'F')
-			value |= (uint32_t) (c - 'A' + 10);
-		else
-			return false;
-	}
-	*out = value;
-	return true;
-}
-
-static size_t
-put_utf8(uint32_t character, char *out)
-{
-	unicode_to_utf8((pg_wchar) character, (unsigned char *) out);
-	return (size_t) pg_utf_mblen((unsigned char *) out);
-}
-
-/* Runs the parser over a scanned text. */
-static bool
-parse(Reader *reader, const char *text, size_t length)
-{
-	JsonSemAction actions = {0};
-	bool ok;
-
-	reader->failed = false;
-	reader->start = NULL;
-	reader->scalar = NULL;
-	reader->name_count = 0;
-#if PG_VERSION_NUM >= 170000
-	reader->lex =
-	    makeJsonLexContextCstringLen(NULL, text, length, PG_UTF8, true);
-#else
-	reader->lex = makeJsonLexContextCstringLen(unconstify(char *, text),
-	                                           (int) length, PG_UTF8, true);
-#endif
-
-	actions.semstate = reader;
-	actions.object_start = on_object_start;
-	actions.array_start = on_array_start;
-	actions.scalar = on_scalar;
-	actions.object_field_start = on_field_start;
-	actions.object_field_end = on_field_end;
-	actions.array_element_start = on_element_start;
-	actions.array_element_end = on_element_end;
-	ok =
-	    pg_parse_json(reader->lex, &actions) == JSON_SUCCESS && !reader->failed;
-
-	as_wipe(reader->lex->strval->data, (size_t) reader->lex->strval->maxlen);
-#if PG_VERSION_NUM >= 170000
-	freeJsonLexContext(reader->lex);
-#else
-	pfree(reader->lex->strval->data);
-	pfree(reader->lex->strval);
-	pfree(reader->lex);
-#endif
-	for (int i = 0; i < reader->name_count; i++)
-		pfree(reader->names[i]);
-	free_text(reader->scalar);
-	return ok;
-}
-
 /* The outermost value must be of the kind asked for. */
 static CALLBACK
 on_object_start(void *state)
@@ -320,6 +204,16 @@ on_array_start(void *state)
 	if (reader->lex->lex_level == 0 && !reader->is_array)
 		reader->failed = true;
 	GO_ON;
+}
+
+/* What was read may have been a key. */
+static void
+free_text(char *text)
+{
+	if (text == NULL)
+		return;
+	as_wipe(text, strlen(text));
+	pfree(text);
 }
 
 /* A token is ours to free. */
@@ -388,6 +282,57 @@ on_field_start(void *state, char *name, bool is_null)
 	GO_ON;
 }
 
+/* Keeps a name that hasn't occurred; otherwise the read has failed. */
+static bool
+is_new_name(Reader *reader, char *name)
+{
+	for (int i = 0; i < reader->name_count; i++)
+	{
+		if (strcmp(reader->names[i], name) == 0)
+		{
+			reader->failed = true;
+			return false;
+		}
+	}
+	if (reader->name_count == MAX_NAMES)
+	{
+		reader->failed = true;
+		return false;
+	}
+	reader->names[reader->name_count++] = name;
+	return true;
+}
+
+/* Shows a member to the visitor. Takes the name. */
+static void
+finish_member(Reader *reader, char *name)
+{
+	AsJsonMember member;
+
+	if (!reader->failed)
+	{
+		member.name = name;
+		member.type = reader->type;
+		if (reader->type == AS_JSON_ARRAY || reader->type == AS_JSON_OBJECT)
+		{
+			member.text = reader->start;
+			member.length =
+			    (size_t) (reader->lex->prev_token_terminator - reader->start);
+		}
+		else
+		{
+			member.text = reader->scalar;
+			member.length = strlen(reader->scalar);
+		}
+		if (!reader->visit(&member, reader->into))
+			reader->failed = true;
+	}
+	free_text(reader->scalar);
+	reader->scalar = NULL;
+	if (!reader->unique_names || reader->failed || !is_new_name(reader, name))
+		free_text(name);
+}
+
 /* The name is ours to free. */
 static CALLBACK
 on_field_end(void *state, char *name, bool is_null)
@@ -424,63 +369,98 @@ on_element_end(void *state, bool is_null)
 	GO_ON;
 }
 
-/* Shows a member to the visitor. Takes the name. */
-static void
-finish_member(Reader *reader, char *name)
-{
-	AsJsonMember member;
-
-	if (!reader->failed)
-	{
-		member.name = name;
-		member.type = reader->type;
-		if (reader->type == AS_JSON_ARRAY || reader->type == AS_JSON_OBJECT)
-		{
-			member.text = reader->start;
-			member.length =
-			    (size_t) (reader->lex->prev_token_terminator - reader->start);
-		}
-		else
-		{
-			member.text = reader->scalar;
-			member.length = strlen(reader->scalar);
-		}
-		if (!reader->visit(&member, reader->into))
-			reader->failed = true;
-	}
-	free_text(reader->scalar);
-	reader->scalar = NULL;
-	if (!reader->unique_names || reader->failed || !is_new_name(reader, name))
-		free_text(name);
-}
-
-/* Keeps a name that hasn't occurred; otherwise the read has failed. */
+/* Runs the parser over a scanned text. */
 static bool
-is_new_name(Reader *reader, char *name)
+parse(Reader *reader, const char *text, size_t length)
 {
+	JsonSemAction actions = {0};
+	bool ok;
+
+	reader->failed = false;
+	reader->start = NULL;
+	reader->scalar = NULL;
+	reader->name_count = 0;
+#if PG_VERSION_NUM >= 170000
+	reader->lex =
+	    makeJsonLexContextCstringLen(NULL, text, length, PG_UTF8, true);
+#else
+	reader->lex = makeJsonLexContextCstringLen(unconstify(char *, text),
+	                                           (int) length, PG_UTF8, true);
+#endif
+
+	actions.semstate = reader;
+	actions.object_start = on_object_start;
+	actions.array_start = on_array_start;
+	actions.scalar = on_scalar;
+	actions.object_field_start = on_field_start;
+	actions.object_field_end = on_field_end;
+	actions.array_element_start = on_element_start;
+	actions.array_element_end = on_element_end;
+	ok =
+	    pg_parse_json(reader->lex, &actions) == JSON_SUCCESS && !reader->failed;
+
+	as_wipe(reader->lex->strval->data, (size_t) reader->lex->strval->maxlen);
+#if PG_VERSION_NUM >= 170000
+	freeJsonLexContext(reader->lex);
+#else
+	pfree(reader->lex->strval->data);
+	pfree(reader->lex->strval);
+	pfree(reader->lex);
+#endif
 	for (int i = 0; i < reader->name_count; i++)
-	{
-		if (strcmp(reader->names[i], name) == 0)
-		{
-			reader->failed = true;
-			return false;
-		}
-	}
-	if (reader->name_count == MAX_NAMES)
-	{
-		reader->failed = true;
-		return false;
-	}
-	reader->names[reader->name_count++] = name;
-	return true;
+		pfree(reader->names[i]);
+	free_text(reader->scalar);
+	return ok;
 }
 
-/* What was read may have been a key. */
-static void
-free_text(char *text)
+static bool
+read_value(Reader *reader, const char *text, size_t length, size_t max_length)
 {
-	if (text == NULL)
-		return;
-	as_wipe(text, strlen(text));
-	pfree(text);
+	bool has_escape;
+	char *copy;
+	bool ok;
+
+	if (length > max_length || length > PG_INT32_MAX / 2)
+		return false;
+	if (!scan(text, length, &has_escape))
+		return false;
+	if (!has_escape)
+		return parse(reader, text, length);
+
+	copy = palloc(length + 1);
+	ok = replace_escapes(text, length, copy, &length);
+	if (ok)
+	{
+		copy[length] = '\0';
+		ok = parse(reader, copy, length);
+	}
+	as_wipe(copy, length);
+	pfree(copy);
+	return ok;
+}
+
+bool
+as_json_read_object(const char *text, size_t length, size_t max_length,
+                    bool unique_names, AsJsonVisit visit, void *into)
+{
+	Reader reader;
+
+	reader.is_array = false;
+	reader.unique_names = unique_names;
+	reader.visit = visit;
+	reader.into = into;
+	return read_value(&reader, text, length, max_length);
+}
+
+bool
+as_json_read_array(const char *text, size_t length, size_t max_length,
+                   AsJsonVisit visit, void *into)
+{
+	Reader reader;
+
+	reader.is_array = true;
+	reader.unique_names = false;
+	reader.visit = visit;
+	reader.into = into;
+	return read_value(&reader, text, length, max_length);
 }

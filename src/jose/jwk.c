@@ -57,36 +57,27 @@ typedef struct Jwk
 	uint8_t parts[PARTS][NUMBER_MAX];
 } Jwk;
 
-static bool visit_jwk(const AsJsonMember *member, void *into);
-static bool visit_operation(const AsJsonMember *member, void *into);
-static bool take_name(const AsJsonMember *member, char out[NAME_MAX_CHARS + 1]);
-static AsKey *build(const Jwk *jwk, AsAlgorithm wanted);
-static AsKey *build_rsa(const Jwk *jwk);
-static AsKey *build_ec(const Jwk *jwk);
-static AsKey *build_ed25519(const Jwk *jwk);
-static bool has_only(const Jwk *jwk, unsigned needed, unsigned allowed);
-static EVP_PKEY *from_params(const char *type, OSSL_PARAM_BLD *builder,
-                             bool is_private);
-static size_t write_members(const AsKey *key, char *out, size_t room);
-static size_t number_of(const EVP_PKEY *pkey, const char *name, bool padded,
-                        char *out);
-
-AsKey *
-as_key_from_jwk(const char *text, size_t length, AsAlgorithm algorithm,
-                char *kid)
+/* RFC 7517 section 4.3: one of the operations is signing or verifying. */
+static bool
+visit_operation(const AsJsonMember *member, void *into)
 {
-	Jwk jwk;
-	AsKey *key = NULL;
+	bool *found = into;
 
-	memset(&jwk, 0, sizeof(jwk));
-	if (as_json_read_object(text, length, AS_KEY_TEXT_MAX, true, visit_jwk,
-	                        &jwk))
-		key = build(&jwk, algorithm);
-	if (kid != NULL)
-		memcpy(kid, jwk.kid, sizeof(jwk.kid));
-	as_wipe(&jwk, sizeof(jwk));
-	ERR_clear_error();
-	return key;
+	if (member->type != AS_JSON_STRING)
+		return false;
+	if (strcmp(member->text, "sign") == 0 ||
+	    strcmp(member->text, "verify") == 0)
+		*found = true;
+	return true;
+}
+
+static bool
+take_name(const AsJsonMember *member, char out[NAME_MAX_CHARS + 1])
+{
+	if (member->type != AS_JSON_STRING || member->length > NAME_MAX_CHARS)
+		return false;
+	memcpy(out, member->text, member->length + 1);
+	return true;
 }
 
 static bool
@@ -154,65 +145,28 @@ visit_jwk(const AsJsonMember *member, void *into)
 	return true;
 }
 
-/* RFC 7517 section 4.3: one of the operations is signing or verifying. */
-static bool
-visit_operation(const AsJsonMember *member, void *into)
-{
-	bool *found = into;
-
-	if (member->type != AS_JSON_STRING)
-		return false;
-	if (strcmp(member->text, "sign") == 0 ||
-	    strcmp(member->text, "verify") == 0)
-		*found = true;
-	return true;
-}
-
-static bool
-take_name(const AsJsonMember *member, char out[NAME_MAX_CHARS + 1])
-{
-	if (member->type != AS_JSON_STRING || member->length > NAME_MAX_CHARS)
-		return false;
-	memcpy(out, member->text, member->length + 1);
-	return true;
-}
-
-static AsKey *
-build(const Jwk *jwk, AsAlgorithm wanted)
-{
-	AsAlgorithm algorithm = wanted;
-
-	/* The key's own word, where it has one, must be the wanted one. */
-	if (jwk->has_alg)
-	{
-		if (wanted != AS_ALGORITHM_NONE && wanted != jwk->alg)
-			return NULL;
-		algorithm = jwk->alg;
-	}
-	if (strcmp(jwk->kty, "oct") == 0)
-	{
-		/* Nothing but "alg" tells what a secret is for. */
-		if (!has_only(jwk, BIT(PART_K), BIT(PART_K)) || jwk->crv[0] != '\0')
-			return NULL;
-		return as_key_from_secret(algorithm, jwk->parts[PART_K],
-		                          jwk->lengths[PART_K]);
-	}
-	if (strcmp(jwk->kty, "RSA") == 0 &&
-	    (algorithm == AS_RS256 || algorithm == AS_ALGORITHM_NONE))
-		return as_key_proved(build_rsa(jwk));
-	if (strcmp(jwk->kty, "EC") == 0 &&
-	    (algorithm == AS_ES256 || algorithm == AS_ALGORITHM_NONE))
-		return as_key_proved(build_ec(jwk));
-	if (strcmp(jwk->kty, "OKP") == 0 &&
-	    (algorithm == AS_EDDSA || algorithm == AS_ALGORITHM_NONE))
-		return as_key_proved(build_ed25519(jwk));
-	return NULL;
-}
-
 static bool
 has_only(const Jwk *jwk, unsigned needed, unsigned allowed)
 {
 	return (jwk->present & needed) == needed && (jwk->present & ~allowed) == 0;
+}
+
+static EVP_PKEY *
+from_params(const char *type, OSSL_PARAM_BLD *builder, bool is_private)
+{
+	OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(builder);
+	EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
+	EVP_PKEY *pkey = NULL;
+
+	if (params == NULL || context == NULL ||
+	    EVP_PKEY_fromdata_init(context) != 1 ||
+	    EVP_PKEY_fromdata(context, &pkey,
+	                      is_private ? EVP_PKEY_KEYPAIR : EVP_PKEY_PUBLIC_KEY,
+	                      params) != 1)
+		pkey = NULL;
+	EVP_PKEY_CTX_free(context);
+	OSSL_PARAM_free(params);
+	return pkey;
 }
 
 /*
@@ -351,58 +305,70 @@ build_ed25519(const Jwk *jwk)
 	return as_key_adopt(AS_EDDSA, pkey, true);
 }
 
-static EVP_PKEY *
-from_params(const char *type, OSSL_PARAM_BLD *builder, bool is_private)
+static AsKey *
+build(const Jwk *jwk, AsAlgorithm wanted)
 {
-	OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(builder);
-	EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
-	EVP_PKEY *pkey = NULL;
+	AsAlgorithm algorithm = wanted;
 
-	if (params == NULL || context == NULL ||
-	    EVP_PKEY_fromdata_init(context) != 1 ||
-	    EVP_PKEY_fromdata(context, &pkey,
-	                      is_private ? EVP_PKEY_KEYPAIR : EVP_PKEY_PUBLIC_KEY,
-	                      params) != 1)
-		pkey = NULL;
-	EVP_PKEY_CTX_free(context);
-	OSSL_PARAM_free(params);
-	return pkey;
+	/* The key's own word, where it has one, must be the wanted one. */
+	if (jwk->has_alg)
+	{
+		if (wanted != AS_ALGORITHM_NONE && wanted != jwk->alg)
+			return NULL;
+		algorithm = jwk->alg;
+	}
+	if (strcmp(jwk->kty, "oct") == 0)
+	{
+		/* Nothing but "alg" tells what a secret is for. */
+		if (!has_only(jwk, BIT(PART_K), BIT(PART_K)) || jwk->crv[0] != '\0')
+			return NULL;
+		return as_key_from_secret(algorithm, jwk->parts[PART_K],
+		                          jwk->lengths[PART_K]);
+	}
+	if (strcmp(jwk->kty, "RSA") == 0 &&
+	    (algorithm == AS_RS256 || algorithm == AS_ALGORITHM_NONE))
+		return as_key_proved(build_rsa(jwk));
+	if (strcmp(jwk->kty, "EC") == 0 &&
+	    (algorithm == AS_ES256 || algorithm == AS_ALGORITHM_NONE))
+		return as_key_proved(build_ec(jwk));
+	if (strcmp(jwk->kty, "OKP") == 0 &&
+	    (algorithm == AS_EDDSA || algorithm == AS_ALGORITHM_NONE))
+		return as_key_proved(build_ed25519(jwk));
+	return NULL;
 }
 
-size_t
-as_key_public_jwk(const AsKey *key, const char *kid,
-                  char out[AS_PUBLIC_JWK_MAX])
+AsKey *
+as_key_from_jwk(const char *text, size_t length, AsAlgorithm algorithm,
+                char *kid)
 {
-	size_t length = write_members(key, out, AS_PUBLIC_JWK_MAX);
-	int more;
+	Jwk jwk;
+	AsKey *key = NULL;
 
-	if (length == 0)
-		return 0;
-
-	/* Over the closing brace. */
-	length--;
-	more = snprintf(out + length, AS_PUBLIC_JWK_MAX - length,
-	                ",\"kid\":\"%s\",\"alg\":\"%s\",\"use\":\"sig\"}", kid,
-	                as_algorithm_name(as_key_algorithm(key)));
-	if (more < 0 || (size_t) more >= AS_PUBLIC_JWK_MAX - length)
-		return 0;
-	return length + (size_t) more;
+	memset(&jwk, 0, sizeof(jwk));
+	if (as_json_read_object(text, length, AS_KEY_TEXT_MAX, true, visit_jwk,
+	                        &jwk))
+		key = build(&jwk, algorithm);
+	if (kid != NULL)
+		memcpy(kid, jwk.kid, sizeof(jwk.kid));
+	as_wipe(&jwk, sizeof(jwk));
+	ERR_clear_error();
+	return key;
 }
 
-bool
-as_key_thumbprint(const AsKey *key, char out[AS_THUMBPRINT_CHARS + 1])
+/* A public number in base64url; padded to a coordinate's length or not. */
+static size_t
+number_of(const EVP_PKEY *pkey, const char *name, bool padded, char *out)
 {
-	char members[AS_PUBLIC_JWK_MAX];
-	char encoded[AS_BASE64URL_ROOM(AS_DIGEST_BYTES)];
-	uint8_t digest[AS_DIGEST_BYTES];
-	size_t length = write_members(key, members, sizeof(members));
+	uint8_t bytes[NUMBER_MAX];
+	BIGNUM *number = NULL;
+	int length = -1;
 
-	if (length == 0)
-		return false;
-	crypto_hash_sha256(digest, (const uint8_t *) members, length);
-	as_base64url_encode(digest, sizeof(digest), encoded);
-	memcpy(out, encoded, AS_THUMBPRINT_CHARS + 1);
-	return true;
+	if (EVP_PKEY_get_bn_param(pkey, name, &number) == 1 &&
+	    BN_num_bytes(number) <= NUMBER_MAX)
+		length = BN_bn2binpad(number, bytes,
+		                      padded ? COORDINATE_BYTES : BN_num_bytes(number));
+	BN_free(number);
+	return length < 0 ? 0 : as_base64url_encode(bytes, (size_t) length, out);
 }
 
 /*
@@ -452,18 +418,38 @@ write_members(const AsKey *key, char *out, size_t room)
 	return (size_t) length;
 }
 
-/* A public number in base64url; padded to a coordinate's length or not. */
-static size_t
-number_of(const EVP_PKEY *pkey, const char *name, bool padded, char *out)
+size_t
+as_key_public_jwk(const AsKey *key, const char *kid,
+                  char out[AS_PUBLIC_JWK_MAX])
 {
-	uint8_t bytes[NUMBER_MAX];
-	BIGNUM *number = NULL;
-	int length = -1;
+	size_t length = write_members(key, out, AS_PUBLIC_JWK_MAX);
+	int more;
 
-	if (EVP_PKEY_get_bn_param(pkey, name, &number) == 1 &&
-	    BN_num_bytes(number) <= NUMBER_MAX)
-		length = BN_bn2binpad(number, bytes,
-		                      padded ? COORDINATE_BYTES : BN_num_bytes(number));
-	BN_free(number);
-	return length < 0 ? 0 : as_base64url_encode(bytes, (size_t) length, out);
+	if (length == 0)
+		return 0;
+
+	/* Over the closing brace. */
+	length--;
+	more = snprintf(out + length, AS_PUBLIC_JWK_MAX - length,
+	                ",\"kid\":\"%s\",\"alg\":\"%s\",\"use\":\"sig\"}", kid,
+	                as_algorithm_name(as_key_algorithm(key)));
+	if (more < 0 || (size_t) more >= AS_PUBLIC_JWK_MAX - length)
+		return 0;
+	return length + (size_t) more;
+}
+
+bool
+as_key_thumbprint(const AsKey *key, char out[AS_THUMBPRINT_CHARS + 1])
+{
+	char members[AS_PUBLIC_JWK_MAX];
+	char encoded[AS_BASE64URL_ROOM(AS_DIGEST_BYTES)];
+	uint8_t digest[AS_DIGEST_BYTES];
+	size_t length = write_members(key, members, sizeof(members));
+
+	if (length == 0)
+		return false;
+	crypto_hash_sha256(digest, (const uint8_t *) members, length);
+	as_base64url_encode(digest, sizeof(digest), encoded);
+	memcpy(out, encoded, AS_THUMBPRINT_CHARS + 1);
+	return true;
 }

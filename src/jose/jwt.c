@@ -18,8 +18,6 @@ typedef struct HeaderRead
 	bool has_algorithm;
 } HeaderRead;
 
-static bool visit_header(const AsJsonMember *member, void *into);
-
 bool
 as_jwt_split(const char *token, size_t length, size_t max, AsJwt *out)
 {
@@ -46,24 +44,6 @@ as_jwt_split(const char *token, size_t length, size_t max, AsJwt *out)
 	out->signature_length = (size_t) (end - second - 1);
 	return out->header_length > 0 && out->payload_length > 0 &&
 	       out->signature_length > 0;
-}
-
-bool
-as_jwt_header_read(const AsJwt *jwt, AsJwtHeader *out)
-{
-	char text[AS_BASE64URL_BYTES(AS_JWT_HEADER_MAX)];
-	size_t length;
-	HeaderRead read = {.out = out, .has_algorithm = false};
-
-	out->algorithm = AS_ALGORITHM_NONE;
-	out->kid[0] = '\0';
-	if (jwt->header_length > AS_JWT_HEADER_MAX ||
-	    !as_base64url_decode(jwt->header, jwt->header_length, text,
-	                         sizeof(text), &length))
-		return false;
-	return as_json_read_object(text, length, sizeof(text), true, visit_header,
-	                           &read) &&
-	       read.has_algorithm;
 }
 
 static bool
@@ -100,6 +80,24 @@ visit_header(const AsJsonMember *member, void *into)
 	    strcmp(member->name, "zip") == 0 || strcmp(member->name, "cty") == 0)
 		return false;
 	return true;
+}
+
+bool
+as_jwt_header_read(const AsJwt *jwt, AsJwtHeader *out)
+{
+	char text[AS_BASE64URL_BYTES(AS_JWT_HEADER_MAX)];
+	size_t length;
+	HeaderRead read = {.out = out, .has_algorithm = false};
+
+	out->algorithm = AS_ALGORITHM_NONE;
+	out->kid[0] = '\0';
+	if (jwt->header_length > AS_JWT_HEADER_MAX ||
+	    !as_base64url_decode(jwt->header, jwt->header_length, text,
+	                         sizeof(text), &length))
+		return false;
+	return as_json_read_object(text, length, sizeof(text), true, visit_header,
+	                           &read) &&
+	       read.has_algorithm;
 }
 
 size_t

@@ -68,25 +68,6 @@ static const struct
     [AS_EDDSA] = {"EdDSA", "", 0},
 };
 
-static bool has_sound_exponent(const EVP_PKEY *pkey);
-static size_t sign_hmac(AsKey *key, const void *data, size_t length,
-                        uint8_t *out);
-static size_t sign_digest(AsKey *key, const void *data, size_t length,
-                          uint8_t *out);
-static size_t sign_ed25519(AsKey *key, const void *data, size_t length,
-                           uint8_t *out);
-static bool verify_digest(AsKey *key, const void *data, size_t length,
-                          const uint8_t *signature, size_t signature_length);
-static bool verify_ed25519(AsKey *key, const void *data, size_t length,
-                           const uint8_t *signature);
-static bool ed25519_context(EVP_MD_CTX **kept, DigestInit init, EVP_PKEY *pkey);
-static bool hash(AsKey *key, const void *data, size_t length,
-                 uint8_t out[SHA256_BYTES]);
-static EVP_PKEY_CTX *digest_context(AsKey *key, bool for_signing);
-static bool raw_from_der(const uint8_t *der, size_t length,
-                         uint8_t out[P256_SIGNATURE]);
-static int der_from_raw(const uint8_t raw[P256_SIGNATURE], uint8_t **der);
-
 AsAlgorithm
 as_algorithm_parse(const char *name, size_t length)
 {
@@ -161,6 +142,19 @@ as_key_from_secret(AsAlgorithm algorithm, const void *secret, size_t length)
 	return key;
 }
 
+/* RSA: an odd public exponent from 3 up to 64 bits, so that verifying is cheap. */
+static bool
+has_sound_exponent(const EVP_PKEY *pkey)
+{
+	BIGNUM *e = NULL;
+	bool ok;
+
+	ok = EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_E, &e) == 1 &&
+	     BN_is_odd(e) && !BN_is_one(e) && BN_num_bits(e) <= 64;
+	BN_free(e);
+	return ok;
+}
+
 AsKey *
 as_key_adopt(AsAlgorithm algorithm, EVP_PKEY *pkey, bool is_private)
 {
@@ -222,19 +216,6 @@ as_key_adopt(AsAlgorithm algorithm, EVP_PKEY *pkey, bool is_private)
 		}
 	}
 	return key;
-}
-
-/* RSA: an odd public exponent from 3 up to 64 bits, so that verifying is cheap. */
-static bool
-has_sound_exponent(const EVP_PKEY *pkey)
-{
-	BIGNUM *e = NULL;
-	bool ok;
-
-	ok = EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_E, &e) == 1 &&
-	     BN_is_odd(e) && !BN_is_one(e) && BN_num_bits(e) <= 64;
-	BN_free(e);
-	return ok;
 }
 
 AsKey *
@@ -358,66 +339,6 @@ as_key_pkey(const AsKey *key)
 	return key->pkey;
 }
 
-size_t
-as_key_sign(AsKey *key, const void *data, size_t length, uint8_t *out)
-{
-	size_t written;
-
-	if (!key->is_private)
-		return 0;
-	if (key->mac != NULL)
-		return sign_hmac(key, data, length, out);
-	if (key->algorithm == AS_EDDSA)
-		written = sign_ed25519(key, data, length, out);
-	else
-		written = sign_digest(key, data, length, out);
-	if (written == 0)
-		ERR_clear_error();
-	return written;
-}
-
-bool
-as_key_verify(AsKey *key, const void *data, size_t length,
-              const uint8_t *signature, size_t signature_length)
-{
-	uint8_t expected[MAC_MAX];
-	bool ok;
-
-	if (signature_length != key->signature_length)
-		return false;
-	if (key->mac != NULL)
-	{
-		ok = sign_hmac(key, data, length, expected) == signature_length &&
-		     CRYPTO_memcmp(expected, signature, signature_length) == 0;
-		as_wipe(expected, sizeof(expected));
-		return ok;
-	}
-	if (key->algorithm == AS_EDDSA)
-		ok = verify_ed25519(key, data, length, signature);
-	else
-		ok = verify_digest(key, data, length, signature, signature_length);
-	if (!ok)
-		ERR_clear_error();
-	return ok;
-}
-
-AsKey *
-as_key_proved(AsKey *key)
-{
-	static const char probe[] = "auth_session";
-	uint8_t signature[AS_SIGNATURE_MAX];
-	size_t length;
-
-	if (key == NULL || !as_key_is_private(key))
-		return key;
-	length = as_key_sign(key, probe, sizeof(probe), signature);
-	if (length > 0 &&
-	    as_key_verify(key, probe, sizeof(probe), signature, length))
-		return key;
-	as_key_free(key);
-	return NULL;
-}
-
 /* Rewinds the keyed context: no key means the one that it has. */
 static size_t
 sign_hmac(AsKey *key, const void *data, size_t length, uint8_t *out)
@@ -432,84 +353,6 @@ sign_hmac(AsKey *key, const void *data, size_t length, uint8_t *out)
 		return 0;
 	}
 	return written;
-}
-
-static size_t
-sign_digest(AsKey *key, const void *data, size_t length, uint8_t *out)
-{
-	EVP_PKEY_CTX *context = digest_context(key, true);
-	uint8_t digest[SHA256_BYTES];
-	uint8_t signature[AS_SIGNATURE_MAX];
-	size_t written = sizeof(signature);
-
-	if (context == NULL || !hash(key, data, length, digest) ||
-	    EVP_PKEY_sign(context, signature, &written, digest, sizeof(digest)) !=
-	        1)
-		return 0;
-	if (key->algorithm == AS_ES256)
-		return raw_from_der(signature, written, out) ? P256_SIGNATURE : 0;
-	memcpy(out, signature, written);
-	return written;
-}
-
-static bool
-verify_digest(AsKey *key, const void *data, size_t length,
-              const uint8_t *signature, size_t signature_length)
-{
-	EVP_PKEY_CTX *context = digest_context(key, false);
-	uint8_t digest[SHA256_BYTES];
-	uint8_t *der = NULL;
-	int der_length;
-	bool ok;
-
-	if (context == NULL || !hash(key, data, length, digest))
-		return false;
-	if (key->algorithm != AS_ES256)
-		return EVP_PKEY_verify(context, signature, signature_length, digest,
-		                       sizeof(digest)) == 1;
-
-	der_length = der_from_raw(signature, &der);
-	ok = der_length > 0 && EVP_PKEY_verify(context, der, (size_t) der_length,
-	                                       digest, sizeof(digest)) == 1;
-	OPENSSL_free(der);
-	return ok;
-}
-
-static size_t
-sign_ed25519(AsKey *key, const void *data, size_t length, uint8_t *out)
-{
-	size_t written = ED25519_SIGNATURE;
-
-	if (!ed25519_context(&key->ed_signer, EVP_DigestSignInit, key->pkey) ||
-	    EVP_DigestSign(key->ed_signer, out, &written, data, length) != 1)
-		return 0;
-	return written;
-}
-
-static bool
-verify_ed25519(AsKey *key, const void *data, size_t length,
-               const uint8_t *signature)
-{
-	return ed25519_context(&key->ed_verifier, EVP_DigestVerifyInit,
-	                       key->pkey) &&
-	       EVP_DigestVerify(key->ed_verifier, signature, ED25519_SIGNATURE,
-	                        data, length) == 1;
-}
-
-/*
- * Makes a context ready for the next message. Ed25519 keeps no state from
- * one to the next, and OpenSSL 3.0 takes the same context again; later ones
- * want it initialised each time.
- */
-static bool
-ed25519_context(EVP_MD_CTX **kept, DigestInit init, EVP_PKEY *pkey)
-{
-	if (*kept != NULL && OPENSSL_version_major() == 3 &&
-	    OPENSSL_version_minor() == 0)
-		return true;
-	if (*kept == NULL)
-		*kept = EVP_MD_CTX_new();
-	return *kept != NULL && init(*kept, NULL, NULL, NULL, pkey) == 1;
 }
 
 static bool
@@ -563,6 +406,69 @@ raw_from_der(const uint8_t *der, size_t length, uint8_t out[P256_SIGNATURE])
 	return ok;
 }
 
+static size_t
+sign_digest(AsKey *key, const void *data, size_t length, uint8_t *out)
+{
+	EVP_PKEY_CTX *context = digest_context(key, true);
+	uint8_t digest[SHA256_BYTES];
+	uint8_t signature[AS_SIGNATURE_MAX];
+	size_t written = sizeof(signature);
+
+	if (context == NULL || !hash(key, data, length, digest) ||
+	    EVP_PKEY_sign(context, signature, &written, digest, sizeof(digest)) !=
+	        1)
+		return 0;
+	if (key->algorithm == AS_ES256)
+		return raw_from_der(signature, written, out) ? P256_SIGNATURE : 0;
+	memcpy(out, signature, written);
+	return written;
+}
+
+/*
+ * Makes a context ready for the next message. Ed25519 keeps no state from
+ * one to the next, and OpenSSL 3.0 takes the same context again; later ones
+ * want it initialised each time.
+ */
+static bool
+ed25519_context(EVP_MD_CTX **kept, DigestInit init, EVP_PKEY *pkey)
+{
+	if (*kept != NULL && OPENSSL_version_major() == 3 &&
+	    OPENSSL_version_minor() == 0)
+		return true;
+	if (*kept == NULL)
+		*kept = EVP_MD_CTX_new();
+	return *kept != NULL && init(*kept, NULL, NULL, NULL, pkey) == 1;
+}
+
+static size_t
+sign_ed25519(AsKey *key, const void *data, size_t length, uint8_t *out)
+{
+	size_t written = ED25519_SIGNATURE;
+
+	if (!ed25519_context(&key->ed_signer, EVP_DigestSignInit, key->pkey) ||
+	    EVP_DigestSign(key->ed_signer, out, &written, data, length) != 1)
+		return 0;
+	return written;
+}
+
+size_t
+as_key_sign(AsKey *key, const void *data, size_t length, uint8_t *out)
+{
+	size_t written;
+
+	if (!key->is_private)
+		return 0;
+	if (key->mac != NULL)
+		return sign_hmac(key, data, length, out);
+	if (key->algorithm == AS_EDDSA)
+		written = sign_ed25519(key, data, length, out);
+	else
+		written = sign_digest(key, data, length, out);
+	if (written == 0)
+		ERR_clear_error();
+	return written;
+}
+
 /*
  * The DER form, to be freed, of exactly P256_SIGNATURE octets. Zero or
  * negative on failure. That r and s are in [1, n - 1] is checked by
@@ -588,4 +494,79 @@ der_from_raw(const uint8_t raw[P256_SIGNATURE], uint8_t **der)
 	BN_free(s);
 	ECDSA_SIG_free(signature);
 	return length;
+}
+
+static bool
+verify_digest(AsKey *key, const void *data, size_t length,
+              const uint8_t *signature, size_t signature_length)
+{
+	EVP_PKEY_CTX *context = digest_context(key, false);
+	uint8_t digest[SHA256_BYTES];
+	uint8_t *der = NULL;
+	int der_length;
+	bool ok;
+
+	if (context == NULL || !hash(key, data, length, digest))
+		return false;
+	if (key->algorithm != AS_ES256)
+		return EVP_PKEY_verify(context, signature, signature_length, digest,
+		                       sizeof(digest)) == 1;
+
+	der_length = der_from_raw(signature, &der);
+	ok = der_length > 0 && EVP_PKEY_verify(context, der, (size_t) der_length,
+	                                       digest, sizeof(digest)) == 1;
+	OPENSSL_free(der);
+	return ok;
+}
+
+static bool
+verify_ed25519(AsKey *key, const void *data, size_t length,
+               const uint8_t *signature)
+{
+	return ed25519_context(&key->ed_verifier, EVP_DigestVerifyInit,
+	                       key->pkey) &&
+	       EVP_DigestVerify(key->ed_verifier, signature, ED25519_SIGNATURE,
+	                        data, length) == 1;
+}
+
+bool
+as_key_verify(AsKey *key, const void *data, size_t length,
+              const uint8_t *signature, size_t signature_length)
+{
+	uint8_t expected[MAC_MAX];
+	bool ok;
+
+	if (signature_length != key->signature_length)
+		return false;
+	if (key->mac != NULL)
+	{
+		ok = sign_hmac(key, data, length, expected) == signature_length &&
+		     CRYPTO_memcmp(expected, signature, signature_length) == 0;
+		as_wipe(expected, sizeof(expected));
+		return ok;
+	}
+	if (key->algorithm == AS_EDDSA)
+		ok = verify_ed25519(key, data, length, signature);
+	else
+		ok = verify_digest(key, data, length, signature, signature_length);
+	if (!ok)
+		ERR_clear_error();
+	return ok;
+}
+
+AsKey *
+as_key_proved(AsKey *key)
+{
+	static const char probe[] = "auth_session";
+	uint8_t signature[AS_SIGNATURE_MAX];
+	size_t length;
+
+	if (key == NULL || !as_key_is_private(key))
+		return key;
+	length = as_key_sign(key, probe, sizeof(probe), signature);
+	if (length > 0 &&
+	    as_key_verify(key, probe, sizeof(probe), signature, length))
+		return key;
+	as_key_free(key);
+	return NULL;
 }

@@ -15,33 +15,6 @@
 
 #define PEM_MARK "-----BEGIN"
 
-static EVP_PKEY *pkey_from_pem(BIO *bio, bool *is_private);
-static size_t start_of(const char *text, size_t length);
-static size_t find(const char *text, size_t length, const char *mark);
-static bool visit_nothing(const AsJsonMember *member, void *into);
-
-AsKey *
-as_key_from_pem(const char *text, size_t length, AsAlgorithm algorithm)
-{
-	bool is_private = false;
-	size_t start;
-	EVP_PKEY *pkey;
-	BIO *bio;
-
-	if (length > AS_KEY_TEXT_MAX || as_algorithm_is_hmac(algorithm))
-		return NULL;
-
-	/* OpenSSL wants the mark where a line begins; a space may be before. */
-	start = find(text, length, PEM_MARK);
-	bio = BIO_new_mem_buf(text + start, (int) (length - start));
-	if (bio == NULL)
-		return NULL;
-	pkey = pkey_from_pem(bio, &is_private);
-	BIO_free(bio);
-	ERR_clear_error();
-	return as_key_proved(as_key_adopt(algorithm, pkey, is_private));
-}
-
 /*
  * The first key of a PEM text, RFC 7468: by the label, which OpenSSL reads.
  * Blocks that are no key (EC PARAMETERS) are passed over.
@@ -83,6 +56,42 @@ pkey_from_pem(BIO *bio, bool *is_private)
 	return pkey;
 }
 
+/* Where a mark is; length where it is nowhere. */
+static size_t
+find(const char *text, size_t length, const char *mark)
+{
+	size_t mark_length = strlen(mark);
+
+	for (size_t i = 0; i + mark_length <= length; i++)
+	{
+		if (memcmp(text + i, mark, mark_length) == 0)
+			return i;
+	}
+	return length;
+}
+
+AsKey *
+as_key_from_pem(const char *text, size_t length, AsAlgorithm algorithm)
+{
+	bool is_private = false;
+	size_t start;
+	EVP_PKEY *pkey;
+	BIO *bio;
+
+	if (length > AS_KEY_TEXT_MAX || as_algorithm_is_hmac(algorithm))
+		return NULL;
+
+	/* OpenSSL wants the mark where a line begins; a space may be before. */
+	start = find(text, length, PEM_MARK);
+	bio = BIO_new_mem_buf(text + start, (int) (length - start));
+	if (bio == NULL)
+		return NULL;
+	pkey = pkey_from_pem(bio, &is_private);
+	BIO_free(bio);
+	ERR_clear_error();
+	return as_key_proved(as_key_adopt(algorithm, pkey, is_private));
+}
+
 /* ---- what a text is ---- */
 
 /* Where it begins after white space and a byte order mark. */
@@ -114,6 +123,14 @@ as_key_text_is_pem(const char *text, size_t length)
 	return find(text, length, PEM_MARK) < length;
 }
 
+static bool
+visit_nothing(const AsJsonMember *member, void *into)
+{
+	(void) member;
+	(void) into;
+	return true;
+}
+
 bool
 as_key_text_is_jwk(const char *text, size_t length)
 {
@@ -141,26 +158,4 @@ as_key_text_is_key(const char *text, size_t length)
 	       as_key_text_is_jwk(text, length) ||
 	       (length - i >= 4 && memcmp(text + i, "ssh-", 4) == 0) ||
 	       (length - i >= 11 && memcmp(text + i, "ecdsa-sha2-", 11) == 0);
-}
-
-static bool
-visit_nothing(const AsJsonMember *member, void *into)
-{
-	(void) member;
-	(void) into;
-	return true;
-}
-
-/* Where a mark is; length where it is nowhere. */
-static size_t
-find(const char *text, size_t length, const char *mark)
-{
-	size_t mark_length = strlen(mark);
-
-	for (size_t i = 0; i + mark_length <= length; i++)
-	{
-		if (memcmp(text + i, mark, mark_length) == 0)
-			return i;
-	}
-	return length;
 }

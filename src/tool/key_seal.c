@@ -28,9 +28,6 @@
 #error "the overhead is one form byte, an id, a nonce and a MAC"
 #endif
 
-static void derive(const AsMasterKey *master, const char *purpose,
-                   const char *label, uint8_t *out, size_t length);
-
 AsMasterKeyOutcome
 as_master_key_read(const char *path, AsMasterKey *out)
 {
@@ -68,6 +65,22 @@ bool
 as_key_is_sealed(const uint8_t *stored, size_t length)
 {
 	return length > 0 && stored[0] == FORM_SEALED;
+}
+
+/* BLAKE2b keyed with the master key, over purpose, NUL and label. */
+static void
+derive(const AsMasterKey *master, const char *purpose, const char *label,
+       uint8_t *out, size_t length)
+{
+	crypto_generichash_state state;
+
+	crypto_generichash_init(&state, master->bytes, sizeof(master->bytes),
+	                        length);
+	crypto_generichash_update(&state, (const uint8_t *) purpose,
+	                          strlen(purpose) + 1);
+	crypto_generichash_update(&state, (const uint8_t *) label, strlen(label));
+	crypto_generichash_final(&state, out, length);
+	as_wipe(&state, sizeof(state));
 }
 
 size_t
@@ -125,20 +138,4 @@ as_key_open(const AsMasterKey *master, const char *label, const uint8_t *stored,
 	as_wipe(key, sizeof(key));
 	*length = stored_length - AS_SEAL_OVERHEAD;
 	return ok ? AS_SEAL_OPENED : AS_SEAL_DAMAGED;
-}
-
-/* BLAKE2b keyed with the master key, over purpose, NUL and label. */
-static void
-derive(const AsMasterKey *master, const char *purpose, const char *label,
-       uint8_t *out, size_t length)
-{
-	crypto_generichash_state state;
-
-	crypto_generichash_init(&state, master->bytes, sizeof(master->bytes),
-	                        length);
-	crypto_generichash_update(&state, (const uint8_t *) purpose,
-	                          strlen(purpose) + 1);
-	crypto_generichash_update(&state, (const uint8_t *) label, strlen(label));
-	crypto_generichash_final(&state, out, length);
-	as_wipe(&state, sizeof(state));
 }
