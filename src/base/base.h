@@ -1,6 +1,6 @@
 /*
  * base.h: the ground of what runs in the server: settings, failures, the
- * store, the clock, encodings.
+ * store, JSON, encodings.
  *
  * What every floor above stands on, and nothing that knows any of them: calls
  * tool only. failure.c is the only one that raises to callers, store.c the

@@ -1,8 +1,9 @@
 /*
- * compat.h: what differs between PostgreSQL 15 and 18, in one place.
+ * compat.h: what differs between PostgreSQL 15 and 18 for more than one file.
  *
- * No function is defined here; a version that lacks a name gets it as an
- * alias, so that the rest of the source reads as if written for the newest.
+ * What one file alone meets stands in that file, under PG_VERSION_NUM. No
+ * function is defined here; a version that lacks a name gets it as an alias, so
+ * that the rest of the source reads as if written for the newest.
  */
 #ifndef AS_COMPAT_H
 #define AS_COMPAT_H

@@ -1,5 +1,8 @@
 /*
- * json_writer.c: small JSON objects, written by the server's own escaping.
+ * json_writer.c: small JSON objects, in the database's encoding.
+ *
+ * Members come in the order in which they are written, names and texts through
+ * the server's own escaping. Who writes a secret wipes the text.
  */
 #include "base/base.h"
 

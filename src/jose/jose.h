@@ -1,10 +1,15 @@
 /*
  * jose.h: keys and tokens as the JOSE standards have them (RFC 7515 to 7519,
- * 7638, 8037). Bytes in, bytes out: no server, no raise; calls tool only.
+ * 7638, 8037). Bytes in, bytes out; calls tool only.
+ *
+ * Needs no server: json_reader.c has the server's JSON parser, which is also a
+ * library, and with it palloc. So nothing here raises unless memory runs out.
+ * All else is in the caller's memory, or in OpenSSL's.
  *
  * A key has exactly one algorithm (RFC 8725 section 3.1), fixed when the key
  * is made; what a token's header says is compared with it and decides
- * nothing. Sizes are bounded before any work.
+ * nothing. Sizes are bounded before anything is decoded or computed; only what
+ * a text is (pem.c) may be asked of any length, in time linear to it.
  */
 #ifndef AS_JOSE_H
 #define AS_JOSE_H

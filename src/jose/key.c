@@ -11,6 +11,7 @@
  */
 #include "jose/jose.h"
 
+#include <assert.h>
 #include <openssl/evp.h>
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
@@ -83,6 +84,7 @@ as_algorithm_parse(const char *name, size_t length)
 const char *
 as_algorithm_name(AsAlgorithm algorithm)
 {
+	assert(algorithm <= AS_EDDSA);
 	return algorithms[algorithm].name;
 }
 

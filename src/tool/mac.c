@@ -1,8 +1,9 @@
 /*
- * mac.c: keyed digests under the server's MAC key.
+ * mac.c: digests, under a server key and plain.
  *
  * One random key serves all purposes, through libsodium's key derivation:
- * what is learned of one purpose says nothing of another.
+ * what is learned of one purpose says nothing of another. Both digests are of
+ * SHA-256, and are compared in constant time.
  */
 #include "tool/tool.h"
 

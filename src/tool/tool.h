@@ -1,11 +1,14 @@
 /*
  * tool.h: the lowest floor. Bytes in, bytes out.
  *
- * Nothing here knows a table, a setting or a caller, calls another floor or
- * raises. A tool answers with a value that says what went wrong and leaves it
- * to its caller to say so. Secrets that a tool held are zeroed before it
- * returns. Only normalize.c allocates, by palloc, as the server's own
- * normalisation does; all else writes where the caller says.
+ * Nothing here knows a table, a setting or a caller, or calls another floor. A
+ * tool answers with a value that says what went wrong and leaves it to its
+ * caller to say so; what a caller must hold is stated by assert(). It writes
+ * where the caller says, and wipes the secrets that it held before it returns.
+ *
+ * Two are different. normalize.c needs the server: its answers are palloc'ed,
+ * which raises where there is no memory, and what the server's normalisation
+ * frees on its way isn't wiped. key_seal.c reads one file, the master key's.
  */
 #ifndef AS_TOOL_H
 #define AS_TOOL_H
@@ -78,7 +81,7 @@ extern void as_uuid_print(const AsUuid *uuid, char out[AS_UUID_CHARS + 1]);
  */
 extern bool as_uuid_parse(const char *text, size_t length, AsUuid *out);
 
-/* ---- mac.c: keyed digests under the server's MAC key ---- */
+/* ---- mac.c: digests, under a server key and plain ---- */
 
 #define AS_MAC_KEY_BYTES 32
 #define AS_DIGEST_BYTES  32
@@ -89,7 +92,7 @@ typedef struct AsMacKey
 	uint8_t bytes[AS_MAC_KEY_BYTES];
 } AsMacKey;
 
-/* SHA-256 of a secret, the only form in which one is stored. */
+/* SHA-256; of a random secret the only form in which one is stored. */
 typedef struct AsDigest
 {
 	uint8_t bytes[AS_DIGEST_BYTES];
@@ -273,8 +276,8 @@ extern bool as_link_token_parse(const char *text, size_t length,
 /* ---- normalize.c: the canonical form of what people type ---- */
 
 /*
- * The one tool that allocates (palloc): the server's normalisation does.
- * Texts are UTF-8, not NUL-terminated.
+ * Texts are UTF-8, not NUL-terminated; answers are in the caller's memory
+ * context, NUL-terminated.
  */
 
 /* The longest password, email (RFC 5321 4.5.3.1.3) and phone (E.164). */
@@ -284,7 +287,7 @@ extern bool as_link_token_parse(const char *text, size_t length,
 
 /*
  * The password in NFC, and how many characters (code points) that is. False
- * for what isn't UTF-8. as_password_wipe zeroes it.
+ * for what isn't UTF-8. as_password_wipe ends it.
  */
 extern bool as_password_normalize(const char *utf8, size_t length,
                                   AsPassword *out, size_t *characters);
@@ -301,7 +304,7 @@ extern char *as_phone_normalize(const char *text, size_t length);
 
 /*
  * A text by which case twins compare, as emails do; "" for what isn't UTF-8.
- * The caller zeroes it where it is secret.
+ * The caller wipes it where it is secret.
  */
 extern char *as_fold_text(const char *utf8, size_t length);
 
