@@ -16,8 +16,6 @@
 #include "access/xlog.h"
 #include "catalog/pg_type_d.h"
 
-#include <sodium.h>
-
 /* The value of signing_keys that stands for "which key signs". */
 #define LOCK_ACTIVE 0
 
@@ -153,7 +151,7 @@ as_signing_key_import(const char *jwk, size_t length, char kid[AS_KID_MAX + 1])
 		secret_length = as_key_private(key, secret, sizeof(secret));
 		is_strong =
 		    as_secret_is_strong(as_key_algorithm(key), secret, secret_length);
-		sodium_memzero(secret, sizeof(secret));
+		as_wipe(secret, sizeof(secret));
 	}
 	if (!is_strong)
 	{
@@ -352,7 +350,7 @@ store_key(const AsKey *key, const char *kid, bool activate_it, bool is_imported)
 		{
 			stored = as_sealed_make(kid, secret, length, &stored_length);
 			as_arg_bytes(&args, stored, stored_length);
-			sodium_memzero(stored, stored_length);
+			as_wipe(stored, stored_length);
 		}
 		else
 			as_arg_datum(&args, BYTEAOID, (Datum) 0, true);
@@ -364,7 +362,7 @@ store_key(const AsKey *key, const char *kid, bool activate_it, bool is_imported)
 	}
 	PG_FINALLY();
 	{
-		sodium_memzero(secret, sizeof(secret));
+		as_wipe(secret, sizeof(secret));
 	}
 	PG_END_TRY();
 }

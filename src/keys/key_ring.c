@@ -21,8 +21,6 @@
 #include "utils/inval.h"
 #include "utils/memutils.h"
 
-#include <sodium.h>
-
 /* Keys that couldn't be opened are tried again after so long. */
 #define RETRY_US USECS_PER_SEC
 
@@ -188,8 +186,8 @@ open_secret(AsSigningKey *loaded, const AsRow *row, int column)
 		if (key == NULL)
 			loaded->opened = AS_SEAL_DAMAGED;
 	}
-	sodium_memzero(secret, sizeof(secret));
-	sodium_memzero(stored, stored_length);
+	as_wipe(secret, sizeof(secret));
+	as_wipe(stored, stored_length);
 	if (loaded->opened != AS_SEAL_OPENED)
 		is_incomplete = true;
 	if (key != NULL)

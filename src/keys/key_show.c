@@ -4,8 +4,6 @@
  */
 #include "keys/keys.h"
 
-#include <sodium.h>
-
 static AsStatement select_public = AS_STATEMENT(
     "SELECT jsonb_build_object('keys', COALESCE(jsonb_agg(public_jwk"
     "         ORDER BY state = 'active' DESC, activated_at DESC NULLS LAST,"
@@ -46,13 +44,12 @@ as_signing_key_secret_jwk(void)
 	if (active->opened != AS_SEAL_OPENED)
 		as_sealed_fail(active->opened);
 	length = as_key_private(active->key, secret, sizeof(secret));
-	sodium_bin2base64(encoded, sizeof(encoded), secret, length,
-	                  sodium_base64_VARIANT_URLSAFE_NO_PADDING);
-	sodium_memzero(secret, sizeof(secret));
+	(void) as_secret_base64url_encode(secret, length, encoded);
+	as_wipe(secret, sizeof(secret));
 	jwk = psprintf("{\"kty\":\"oct\",\"kid\":\"%s\",\"alg\":\"%s\","
 	               "\"use\":\"sig\",\"k\":\"%s\"}",
 	               active->kid, as_algorithm_name(active->algorithm), encoded);
-	sodium_memzero(encoded, sizeof(encoded));
+	as_wipe(encoded, sizeof(encoded));
 	return jwk;
 }
 

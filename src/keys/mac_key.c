@@ -73,7 +73,7 @@ read_key(const AsRow *row, void *into)
 	                               sizeof(found->key), &length);
 	if (found->opened == AS_SEAL_OPENED && length != sizeof(found->key))
 		found->opened = AS_SEAL_DAMAGED;
-	sodium_memzero(stored, stored_length);
+	as_wipe(stored, stored_length);
 }
 
 /* With the lock held, since a concurrent first use may have been faster. */
@@ -97,7 +97,7 @@ create(Found *found)
 	stored =
 	    as_sealed_make(label, found->key, sizeof(found->key), &stored_length);
 	as_arg_bytes(&args, stored, stored_length);
-	sodium_memzero(stored, stored_length);
+	as_wipe(stored, stored_length);
 	as_arg_time(&args, GetCurrentTimestamp());
 	(void) as_store_run(&insert, AS_WRITE, &args, NULL, NULL);
 	found->found = true;
@@ -112,7 +112,7 @@ on_invalidation(Datum argument, Oid relation)
 		return;
 	loaded.invalidations++;
 	loaded.is_valid = false;
-	sodium_memzero(loaded.key, sizeof(loaded.key));
+	as_wipe(loaded.key, sizeof(loaded.key));
 }
 
 /* False where there is no key; raises where it can't be opened. */
@@ -134,7 +134,7 @@ load(bool may_create)
 	if (found.found && found.opened != AS_SEAL_OPENED)
 		as_sealed_fail(found.opened);
 	memcpy(loaded.key, found.key, sizeof(loaded.key));
-	sodium_memzero(found.key, sizeof(found.key));
+	as_wipe(found.key, sizeof(found.key));
 
 	/* Overtaken by a change, it serves this once. */
 	loaded.is_valid = found.found && loaded.invalidations == before;
@@ -183,7 +183,7 @@ as_mac_key_seal_all(const AsMasterKey *previous)
 		as_uuid_print(&key->id, label);
 		again =
 		    as_sealed_again(label, key->stored, key->length, previous, &length);
-		sodium_memzero(key->stored, key->length);
+		as_wipe(key->stored, key->length);
 		if (again == NULL)
 			continue;
 		as_arg_uuid(&args, &key->id);

@@ -9,8 +9,6 @@
  */
 #include "keys/keys.h"
 
-#include <sodium.h>
-
 static bool read_master_key(AsMasterKey *out);
 
 uint8 *
@@ -28,7 +26,7 @@ as_sealed_make(const char *label, const void *secret, size_t length,
 	if (!read_master_key(&master))
 		as_sealed_fail(AS_SEAL_NO_MASTER_KEY);
 	*stored_length = as_key_seal(&master, label, secret, length, stored);
-	sodium_memzero(&master, sizeof(master));
+	as_wipe(&master, sizeof(master));
 	return stored;
 }
 
@@ -45,7 +43,7 @@ as_sealed_open(const char *label, const uint8 *stored, size_t stored_length,
 	outcome = as_key_open(has_master ? &master : NULL, label, stored,
 	                      stored_length, out, room, length);
 	if (has_master)
-		sodium_memzero(&master, sizeof(master));
+		as_wipe(&master, sizeof(master));
 	if (outcome == AS_SEAL_OTHER_MASTER_KEY)
 		ereport(LOG_SERVER_ONLY,
 		        (errmsg("key \"%s\" is sealed under another master key", label),
@@ -83,8 +81,8 @@ as_sealed_again(const char *label, const uint8 *stored, size_t stored_length,
 		                      stored_length, &length);
 	if (outcome == AS_SEAL_OPENED && !is_done)
 		*again_length = as_key_seal(&master, label, secret, length, again);
-	sodium_memzero(&master, sizeof(master));
-	sodium_memzero(secret, stored_length);
+	as_wipe(&master, sizeof(master));
+	as_wipe(secret, stored_length);
 	pfree(secret);
 	if (outcome != AS_SEAL_OPENED)
 		as_sealed_fail(outcome);
