@@ -3,9 +3,9 @@
  * stored secret.
  *
  * The first byte chooses what the rest is: a whole token, or, so that the
- * fuzzer gets behind base64 and signatures, a header, a payload, a key or a
- * sealed secret. What the tools promise is asserted: a token that verifies
- * under a key that nobody gave away was made by us.
+ * fuzzer gets behind base64 and signatures, a header, a payload, a key, a
+ * sealed secret or the URL of a site. What the tools promise is asserted: a
+ * token that verifies under a key that nobody gave away was made by us.
  */
 #include "jose/jose.h"
 #include "memory.h"
@@ -45,6 +45,33 @@ verify_with_all(const char *text, size_t length)
 	if (as_jwt_payload(&jwt, payload, sizeof(payload), &payload_length) &&
 	    as_claims_read(payload, payload_length, &claims))
 		(void) as_claims_check(&claims, &expected);
+}
+
+/* The texts under a tag, which have no parts: nobody has their key. */
+static void
+parse_tagged(const char *text, size_t length)
+{
+	static AsMacKey key;
+	AsRefreshToken refresh;
+	AsUuid user_id;
+	AsUuid code_id;
+
+	if (sodium_is_zero(key.bytes, sizeof(key.bytes)))
+		randombytes_buf(key.bytes, sizeof(key.bytes));
+	if (as_refresh_token_parse(text, length, &key, &refresh) ||
+	    as_link_token_parse(text, length, &key, &user_id, &code_id))
+		abort();
+}
+
+/* A URL that is taken can be put before a path, in a mail and in a header. */
+static void
+read_site_url(const char *text, size_t length)
+{
+	char *url = memcpy(palloc(length + 1), text, length);
+
+	url[length] = '\0';
+	if (as_site_url_is_sound(url) && strpbrk(url, "?#<>\" \r\n\\") != NULL)
+		abort();
 }
 
 /* A token of ours with the input as a part: it verifies, whatever that is. */
@@ -167,8 +194,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		case 's':
 			open_secret(data + 1, size);
 			break;
+		case 'u':
+			read_site_url(text, size);
+			break;
 		default:
 			verify_with_all(text, size);
+			parse_tagged(text, size);
 			break;
 	}
 	memory_reset();
