@@ -4,6 +4,7 @@
 #   make install         into the PostgreSQL that PG_CONFIG names
 #   make demo            the five flows on a throw-away cluster
 #   make test            every test on throw-away clusters
+#   make check-floors    no call goes up (test/lib/floors)
 #   make bench           the figures of the README
 
 EXTENSION = auth_session
@@ -41,7 +42,12 @@ include $(PGXS)
 endif
 
 # PGXS makes no object depend on a header.
-$(OBJS) $(OBJS:.o=.bc): $(wildcard src/*/*.h)
+$(OBJS) $(OBJS:.o=.bc): $(wildcard $(FLOORS:%=src/%/*.h))
+
+.PHONY: check-floors check-floors-extension
+check-floors: check-floors-extension
+check-floors-extension: all
+	@test/lib/floors $(OBJS)
 
 # The common passwords are data, not SQL; behind the grants they need none.
 $(SQL_SCRIPT): $(SQL_FRAGMENTS) sql/common-passwords.txt auth_session.control
