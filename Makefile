@@ -11,6 +11,9 @@ EXTENSION = auth_session
 # The control file owns the version.
 EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" auth_session.control)
 
+# Whatever is built but what PGXS puts beside its source.
+BUILD = build
+
 MODULE_big = auth_session
 # Folders are floors, from the top down; each has one header with its law.
 FLOORS = entry service keys table shared redact jose base tool
@@ -29,9 +32,6 @@ PG_CPPFLAGS = -Isrc $(shell $(PKG_CONFIG) --cflags libsodium libcrypto) \
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -fvisibility=hidden
 SHLIB_LINK = $(shell $(PKG_CONFIG) --libs libsodium libcrypto)
 
-EXTRA_CLEAN = $(SQL_SCRIPT) results regression.diffs regression.out \
-	test/results tmp_check output_iso log
-
 # The system's own choice: pg_config on the PATH, else Debian's default.
 PG_CONFIG ?= $(shell command -v pg_config || ls /usr/lib/postgresql/*/bin/pg_config 2>/dev/null | tail -1)
 ifneq ($(PG_CONFIG),)
@@ -39,7 +39,21 @@ PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 endif
 ifneq ($(wildcard $(PGXS)),)
 include $(PGXS)
+else
+all install installcheck:
+	@echo "No PostgreSQL to build for: make packages PACKAGES=build installs one," >&2
+	@echo "PG_CONFIG=... names another one's pg_config." >&2
+	@false
 endif
+
+$(BUILD):
+	mkdir -p $@
+
+.PHONY: clean-build
+clean: clean-build
+clean-build:
+	rm -rf $(BUILD)
+	@test/lib/stage --remove
 
 # PGXS makes no object depend on a header.
 $(OBJS) $(OBJS:.o=.bc): $(wildcard $(FLOORS:%=src/%/*.h))
@@ -62,6 +76,4 @@ include src/bridge/bridge.mk
 endif
 
 include test/test.mk
-include test/jose/jose.mk
-include test/fuzz/redact.mk
-include test/fuzz/bridge.mk
+include test/fuzz/fuzz.mk

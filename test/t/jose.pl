@@ -11,14 +11,13 @@ use warnings;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $out = PostgreSQL::Test::Utils::tempdir;
 my ($made, $errors) = ('', '');
-IPC::Run::run([ 'make', '-s', "$out/jose-check", "JOSE_OUT=$out" ],
+IPC::Run::run([ 'make', '-s', 'build/jose-check' ],
 	'<', \undef, '>', \$made, '2>', \$errors)
   or die "could not build the checks: $made$errors";
 
 local $ENV{ASAN_OPTIONS} = 'detect_leaks=0';
-open my $tap, '-|', "$out/jose-check", 'test/jose/vectors.txt'
+open my $tap, '-|', 'build/jose-check', 'test/jose/vectors.txt'
   or die "could not run the checks: $!";
 my $planned = 0;
 my $seen = 0;
