@@ -2,10 +2,31 @@
 #
 #   make                 the extension (and the bridge, where its headers are)
 #   make install         into the PostgreSQL that PG_CONFIG names
+#   make uninstall       out of it again
+#   make clean           removes what was built, and the staged server
+#
 #   make demo            the five flows on a throw-away cluster
-#   make test            every test on throw-away clusters
+#   make check           every test on throw-away clusters; ends in "N passed,
+#                        N failed" (make test is the same)
+#   make test-regress    only test/sql, against expected/
+#   make test-pgtap      only test/pgtap
+#   make test-isolation  only test/isolation
+#   make test-tap        only test/t
+#   make installcheck    test/sql on a running server, PGHOST and PGPORT, that
+#                        has the extension installed and preloaded
 #   make check-floors    no call goes up (test/lib/floors)
+#   make check-jose      vectors and attacks on tokens, without a server
+#   make check-redact    statements at random, without a server
+#   make check-bridge    messages at random, without a server
+#   make fuzz            libFuzzer on these three, FUZZ_SECONDS=60 each
 #   make bench           the figures of the README
+#
+#   make stage           a private copy of the server with the extension
+#   make packages        the Debian packages for PACKAGES=build (test, bench...)
+#   make help            this list
+#
+# Of the tests TESTS='signin renew' are only those of these names; KEEP=1 leaves
+# their directory and says where it is; CI=true makes a warning an error.
 
 EXTENSION = auth_session
 # The control file owns the version.
@@ -32,6 +53,11 @@ PG_CPPFLAGS = -Isrc $(shell $(PKG_CONFIG) --cflags libsodium libcrypto) \
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -fvisibility=hidden
 SHLIB_LINK = $(shell $(PKG_CONFIG) --libs libsodium libcrypto)
 
+# For installcheck: expected/ is looked for where the output goes.
+REGRESS = $(sort $(basename $(notdir $(wildcard test/sql/*.sql))))
+REGRESS_OPTS = --inputdir=test --outputdir=$(BUILD)/regress
+REGRESS_PREP = $(BUILD)/regress/expected
+
 # The system's own choice: pg_config on the PATH, else Debian's default.
 PG_CONFIG ?= $(shell command -v pg_config || ls /usr/lib/postgresql/*/bin/pg_config 2>/dev/null | tail -1)
 ifneq ($(PG_CONFIG),)
@@ -46,8 +72,15 @@ all install installcheck:
 	@false
 endif
 
-$(BUILD):
+$(BUILD) $(BUILD)/regress:
 	mkdir -p $@
+
+$(BUILD)/regress/expected: | $(BUILD)/regress
+	ln -sfn '$(abspath expected)' $@
+
+.PHONY: help
+help:
+	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
 
 .PHONY: clean-build
 clean: clean-build
