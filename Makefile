@@ -47,9 +47,13 @@ DATA_built = $(SQL_SCRIPT)
 DATA = $(filter-out $(SQL_SCRIPT),$(wildcard sql/$(EXTENSION)--*.sql))
 
 PKG_CONFIG ?= pkg-config
-PG_CPPFLAGS = -Isrc $(shell $(PKG_CONFIG) --cflags libsodium libcrypto) \
+PG_CPPFLAGS = -Isrc -I$(BUILD) $(shell $(PKG_CONFIG) --cflags libsodium libcrypto) \
 	-DPGDLLEXPORT='__attribute__((visibility("default")))' \
 	-DAS_VERSION='"$(EXTVERSION)"'
+# ASSERT=1 checks what callers must hold, and columns against their statements.
+ifneq ($(ASSERT),)
+PG_CPPFLAGS += -DUSE_ASSERT_CHECKING
+endif
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -fvisibility=hidden
 SHLIB_LINK = $(shell $(PKG_CONFIG) --libs libsodium libcrypto)
 
@@ -87,6 +91,20 @@ clean: clean-build
 clean-build:
 	rm -rf $(BUILD)
 	@test/lib/stage --remove
+
+# A function that the script marks as secret is masked in the log.
+SECRET_FUNCTIONS = $(BUILD)/secret_functions.h
+$(SECRET_FUNCTIONS): $(SQL_FRAGMENTS) | $(BUILD)
+	awk '/^-- Secret:/ { secret = 1; next } \
+	     secret { split($$3, name, /[.(]/); printf "\t\"%s\",\n", name[2] } \
+	     { secret = 0 }' $(SQL_FRAGMENTS) >$@.new
+	mv $@.new $@
+src/redact/redact_name.o src/redact/redact_name.bc: $(SECRET_FUNCTIONS)
+
+# Objects of one kind only.
+$(shell mkdir -p $(BUILD); echo '$(ASSERT)' | cmp -s - $(BUILD)/assert || \
+	echo '$(ASSERT)' >$(BUILD)/assert)
+$(OBJS): $(BUILD)/assert
 
 # PGXS makes no object depend on a header.
 $(OBJS) $(OBJS:.o=.bc): $(wildcard $(FLOORS:%=src/%/*.h))

@@ -156,6 +156,7 @@ CREATE TABLE auth_private.audit_log (
 	id uuid PRIMARY KEY,
 	at timestamptz NOT NULL,
 	action text NOT NULL,
+	actor text NOT NULL,
 	result text NOT NULL,
 	reason text,
 	user_id uuid,
@@ -166,6 +167,8 @@ CREATE TABLE auth_private.audit_log (
 CREATE INDEX audit_log_user ON auth_private.audit_log (user_id, at);
 COMMENT ON TABLE auth_private.audit_log IS
 	'what happened, one row per event; read through auth_admin.audit_log';
+COMMENT ON COLUMN auth_private.audit_log.actor IS
+	'who did it: user, system, or the role of an operator';
 
 CREATE TABLE auth_private.mac_keys (
 	id uuid PRIMARY KEY,

@@ -3,17 +3,17 @@
 -- and a key made meanwhile can stand side by side; the newest one signs.
 
 CREATE TABLE auth_private.signing_keys (
-    kid text NOT NULL PRIMARY KEY,
-    algorithm text NOT NULL
-        CHECK (algorithm IN ('HS256', 'HS384', 'HS512', 'RS256', 'ES256', 'EdDSA')),
-    state text NOT NULL
-        CHECK (state IN ('next', 'active', 'retiring', 'retired')),
-    secret bytea,
-    public_jwk jsonb,
-    created_at timestamptz NOT NULL,
-    activated_at timestamptz,
-    verifies_until timestamptz,
-    is_imported boolean NOT NULL DEFAULT false
+	kid text NOT NULL PRIMARY KEY,
+	algorithm text NOT NULL
+		CHECK (algorithm IN ('HS256', 'HS384', 'HS512', 'RS256', 'ES256', 'EdDSA')),
+	state text NOT NULL
+		CHECK (state IN ('next', 'active', 'retiring', 'retired')),
+	secret bytea,
+	public_jwk jsonb,
+	created_at timestamptz NOT NULL,
+	activated_at timestamptz,
+	verifies_until timestamptz,
+	is_imported boolean NOT NULL DEFAULT false
 );
 
 COMMENT ON TABLE auth_private.signing_keys IS 'keys of access tokens; next, active and retiring ones verify, the newest active one signs';
@@ -30,23 +30,23 @@ COMMENT ON COLUMN auth_private.signing_keys.is_imported IS 'whether it came from
 SELECT pg_catalog.pg_extension_config_dump('auth_private.signing_keys', '');
 
 CREATE FUNCTION auth_private.keys_changed() RETURNS trigger
-    LANGUAGE c
-    AS 'MODULE_PATHNAME', 'auth_private_keys_changed';
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'auth_private_keys_changed';
 
 COMMENT ON FUNCTION auth_private.keys_changed() IS 'makes every open backend drop the keys that it has loaded';
 
 -- ALWAYS: also for changes that arrive by replication. It writes nothing.
 CREATE TRIGGER signing_keys_changed
-    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON auth_private.signing_keys
-    FOR EACH STATEMENT EXECUTE FUNCTION auth_private.keys_changed();
+	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON auth_private.signing_keys
+	FOR EACH STATEMENT EXECUTE FUNCTION auth_private.keys_changed();
 
 ALTER TABLE auth_private.signing_keys ENABLE ALWAYS TRIGGER signing_keys_changed;
 
 COMMENT ON TRIGGER signing_keys_changed ON auth_private.signing_keys IS 'a key that is retired is refused at once in every open backend';
 
 CREATE TRIGGER mac_keys_changed
-    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON auth_private.mac_keys
-    FOR EACH STATEMENT EXECUTE FUNCTION auth_private.keys_changed();
+	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON auth_private.mac_keys
+	FOR EACH STATEMENT EXECUTE FUNCTION auth_private.keys_changed();
 
 ALTER TABLE auth_private.mac_keys ENABLE ALWAYS TRIGGER mac_keys_changed;
 

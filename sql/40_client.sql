@@ -5,6 +5,7 @@
  * owner in C for the look-up that it needs.
  */
 
+-- Secret: masked in the log.
 CREATE FUNCTION auth.signup(email text DEFAULT NULL, password text DEFAULT NULL, phone text DEFAULT NULL, info jsonb DEFAULT '{}')
 RETURNS auth.account
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -12,6 +13,7 @@ AS 'MODULE_PATHNAME', 'auth_signup';
 COMMENT ON FUNCTION auth.signup(text, text, text, jsonb) IS
 	'makes a pending account and sends a confirmation to each address given; the answer is the same where an address is taken. Fails with invalid_request, weak_password, signup_disabled, throttled, busy, read_only; already_exists only where require_confirmation is none';
 
+-- Secret: masked in the log.
 CREATE FUNCTION auth.confirm(identifier text DEFAULT NULL, code text DEFAULT NULL, password text DEFAULT NULL)
 RETURNS auth.account
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -26,6 +28,7 @@ AS 'MODULE_PATHNAME', 'auth_resend_confirmation';
 COMMENT ON FUNCTION auth.resend_confirmation(text) IS
 	'sends a new code to a pending sign-up and kills the old one; answers the same for any identifier. Fails with invalid_request, throttled, busy, read_only';
 
+-- Secret: masked in the log.
 CREATE FUNCTION auth.signin(email text DEFAULT NULL, password text DEFAULT NULL, phone text DEFAULT NULL)
 RETURNS auth.tokens
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -33,6 +36,7 @@ AS 'MODULE_PATHNAME', 'auth_signin';
 COMMENT ON FUNCTION auth.signin(text, text, text) IS
 	'opens a session by exactly one of email and phone, and the password. Fails with invalid_request, invalid_credentials, not_confirmed and banned (both only after the right password), throttled, busy, read_only';
 
+-- Secret: masked in the log.
 CREATE FUNCTION auth.renew(refresh_token text)
 RETURNS auth.tokens
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -40,6 +44,7 @@ AS 'MODULE_PATHNAME', 'auth_renew';
 COMMENT ON FUNCTION auth.renew(text) IS
 	'makes the next tokens of a session; the former access token ends. The same token within refresh_reuse_grace answers the same again. Fails with invalid_request, invalid_token, user_mismatch, session_revoked, session_expired, refresh_token_reused, busy, read_only';
 
+-- Secret: masked in the log.
 CREATE FUNCTION auth.logout(session_id uuid DEFAULT NULL, refresh_token text DEFAULT NULL)
 RETURNS void
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -61,6 +66,7 @@ AS 'MODULE_PATHNAME', 'auth_sessions';
 COMMENT ON FUNCTION auth.sessions() IS
 	'the live sessions of the caller, newest first. Fails with those of a context';
 
+-- Secret: masked in the log.
 CREATE FUNCTION auth.verify(access_token text)
 RETURNS jsonb
 LANGUAGE c VOLATILE SECURITY INVOKER PARALLEL UNSAFE
@@ -68,6 +74,7 @@ AS 'MODULE_PATHNAME', 'auth_verify';
 COMMENT ON FUNCTION auth.verify(text) IS
 	'the claims of a live access token. Fails with invalid_request, invalid_token, token_expired, session_revoked, session_expired';
 
+-- Secret: masked in the log.
 CREATE FUNCTION auth.authenticate(access_token text)
 RETURNS uuid
 LANGUAGE c VOLATILE SECURITY INVOKER PARALLEL UNSAFE
@@ -96,6 +103,7 @@ AS 'MODULE_PATHNAME', 'auth_update_info';
 COMMENT ON FUNCTION auth.update_info(jsonb) IS
 	'replaces the info of the caller, an object of at most 16 KiB. Fails with invalid_request, busy, read_only, and those of a context';
 
+-- Secret: masked in the log.
 CREATE FUNCTION auth.change_password(current_password text, new_password text)
 RETURNS void
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -110,6 +118,7 @@ AS 'MODULE_PATHNAME', 'auth_request_password_reset';
 COMMENT ON FUNCTION auth.request_password_reset(text) IS
 	'sends a code with which the password can be reset; changes nothing and answers the same for any identifier. Fails with invalid_request, throttled, busy, read_only';
 
+-- Secret: masked in the log.
 CREATE FUNCTION auth.reset_password(identifier text DEFAULT NULL, code text DEFAULT NULL, new_password text DEFAULT NULL)
 RETURNS void
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp

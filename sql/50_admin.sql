@@ -9,6 +9,7 @@
  * is all that the bridge needs.
  */
 
+-- Secret: masked in the log.
 CREATE FUNCTION auth_admin.claim_notifications(max integer, lease interval)
 RETURNS TABLE (id uuid, created_at timestamptz, kind text, channel text, recipient text, user_id uuid, payload jsonb)
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -120,10 +121,10 @@ COMMENT ON VIEW auth_admin.users IS
 	'the accounts, without their password hashes';
 
 CREATE VIEW auth_admin.audit_log WITH (security_barrier) AS
-SELECT id, at, action, result, reason, user_id, session_id, ip, user_agent
+SELECT id, at, action, actor, result, reason, user_id, session_id, ip, user_agent
 FROM auth_private.audit_log;
 COMMENT ON VIEW auth_admin.audit_log IS
-	'what happened: when, what, with which result and why, whose, from where; ids ascend with time';
+	'what happened: when, what, by whom (user, system or an operator''s role), with which result and why, whose, from where; ids ascend with time';
 
 CREATE VIEW auth_admin.stats WITH (security_barrier) AS
 SELECT

@@ -38,9 +38,5 @@ $$;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA auth, auth_admin, auth_private FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA auth TO PUBLIC;
-GRANT EXECUTE ON FUNCTION
-	auth.signup, auth.confirm, auth.resend_confirmation, auth.signin, auth.renew, auth.logout, auth.logout_all,
-	auth.sessions, auth.verify, auth.authenticate, auth.check_request, auth.account, auth.update_info,
-	auth.change_password, auth.request_password_reset, auth.reset_password,
-	auth.uid, auth.session_id, auth.role, auth.email, auth.jwt, auth.jwks
-	TO PUBLIC;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA auth TO PUBLIC;
+REVOKE EXECUTE ON FUNCTION auth.jwt_sign, auth.jwt_verify FROM PUBLIC;

@@ -1,6 +1,6 @@
 /*
- * base.h: the ground of what runs in the server: settings, failures, the
- * store, JSON, encodings.
+ * base.h: the floor that what runs in the server stands on: settings,
+ * failures, the store, the clock, JSON, encodings.
  *
  * What every floor above stands on, and nothing that knows any of them: calls
  * tool only. failure.c is the only one that raises to callers, store.c the
@@ -22,6 +22,19 @@
 /* The role that owns everything, and where the tables are. */
 #define AS_OWNER_ROLE     "auth_session_owner"
 #define AS_PRIVATE_SCHEMA "auth_private"
+
+/* Several texts, and bytes of any length, in the owner's memory context. */
+typedef struct AsTexts
+{
+	int count;
+	char **items;
+} AsTexts;
+
+typedef struct AsBytes
+{
+	uint8 *bytes;
+	size_t length;
+} AsBytes;
 
 /* ---- settings.c: the settings, a row of setting_list.h each ---- */
 
@@ -115,32 +128,18 @@ pg_noreturn extern void as_fail_throttled(int seconds);
  */
 extern void as_require_preloaded(void);
 
+/* ---- clock.c: times, as the standards count them ---- */
+
+/* NumericDate of RFC 7519, rounded down; AS_NO_TIME is not for here. */
+extern int64 as_unix_seconds(TimestampTz at);
+extern uint64 as_unix_milliseconds(TimestampTz at);
+
+extern TimestampTz as_after_seconds(TimestampTz from, int64 seconds);
+
+/* Milliseconds by a clock that nobody can set, the same in all processes. */
+extern int64 as_clock_ms(void);
+
 /* ---- store.c: kept plans, the only caller of SPI ---- */
-
-#define AS_STORE_MAX_ARGS 24
-
-/* A constant statement, kept as a plan by each backend from its first use. */
-typedef struct AsStatement
-{
-	const char *sql;
-	bool is_qualified;
-	SPIPlanPtr plan;
-} AsStatement;
-
-#define AS_STATEMENT(text) \
-	{                      \
-		.sql = (text)      \
-	}
-
-/*
- * One whose every name and operator is schema-qualified. It means the same
- * under any search_path, so it runs under the caller's: for what is run so
- * often that pinning the path would be felt.
- */
-#define AS_STATEMENT_QUALIFIED(text)        \
-	{                                       \
-		.sql = (text), .is_qualified = true \
-	}
 
 typedef enum AsAccess
 {
@@ -163,67 +162,153 @@ typedef enum AsAccess
 	AS_WRITE
 } AsAccess;
 
-/* The parameters of one execution, added in the order of $1, $2, ... */
+/* A constant statement, kept as a plan by each backend from its first use. */
+typedef struct AsStatement
+{
+	const char *sql;
+	AsAccess access;
+	bool is_qualified;
+	SPIPlanPtr plan;
+} AsStatement;
+
+#define AS_READS(text)                    \
+	{                                     \
+		.sql = (text), .access = AS_READ, \
+	}
+#define AS_WRITES(text)                    \
+	{                                      \
+		.sql = (text), .access = AS_WRITE, \
+	}
+
+/*
+ * One whose every name and operator is schema-qualified. It means the same
+ * under any search_path, so it runs under the caller's: for what is run so
+ * often that pinning the path would be felt.
+ */
+#define AS_READS_QUALIFIED(text)                                \
+	{                                                           \
+		.sql = (text), .access = AS_READ, .is_qualified = true, \
+	}
+
+/* AS_NO_TIME is SQL NULL, in both directions. */
+#define AS_NO_TIME DT_NOBEGIN
+
+/* One parameter. */
+typedef struct AsArg
+{
+	Oid type;
+	Datum value;
+	bool is_null;
+} AsArg;
+
+/* Of a value; a NULL pointer is SQL NULL. What they allocate is the caller's.
+ */
+extern AsArg as_arg_uuid(const AsUuid *uuid);
+extern AsArg as_arg_text(const char *text);
+extern AsArg as_arg_texts(const AsTexts *texts);
+extern AsArg as_arg_bytes(const void *bytes, size_t length);
+extern AsArg as_arg_int(int32 value);
+extern AsArg as_arg_int8(int64 value);
+extern AsArg as_arg_bool(bool value);
+extern AsArg as_arg_jsonb(const Jsonb *value);
+extern AsArg as_arg_date(TimestampTz utc_day_of);
+extern AsArg as_arg_time(TimestampTz value);
+/* Any other value, e.g. an array that the caller was given. */
+extern AsArg as_arg_datum(Oid type, Datum value);
+
+/* The parameters of one execution, in the order of $1, $2, ... */
 typedef struct AsArgs
 {
 	int count;
-	Oid types[AS_STORE_MAX_ARGS];
-	Datum values[AS_STORE_MAX_ARGS];
-	char nulls[AS_STORE_MAX_ARGS];
+	const AsArg *values;
 } AsArgs;
 
-/* Each adds one parameter; a NULL pointer is SQL NULL. */
-extern void as_arg_uuid(AsArgs *args, const AsUuid *uuid);
-extern void as_arg_text(AsArgs *args, const char *text);
-extern void as_arg_bytes(AsArgs *args, const void *bytes, size_t length);
-extern void as_arg_int(AsArgs *args, int32 value);
-extern void as_arg_int8(AsArgs *args, int64 value);
-extern void as_arg_bool(AsArgs *args, bool value);
-extern void as_arg_jsonb(AsArgs *args, const Jsonb *value);
-extern void as_arg_date(AsArgs *args, TimestampTz utc_day_of);
-/* AS_NO_TIME is SQL NULL, in both directions. */
-#define AS_NO_TIME DT_NOBEGIN
-extern void as_arg_time(AsArgs *args, TimestampTz value);
-/* Adds any other value, e.g. an array the caller built. */
-extern void as_arg_datum(AsArgs *args, Oid type, Datum value, bool is_null);
+#define AS_STORE_MAX_ARGS 24
 
-/* One row of a result, columns counted from 1, while a reader looks at it. */
-typedef struct AsRow
+#define AS_ARGS(...)                                                \
+	((AsArgs){sizeof((const AsArg[]){__VA_ARGS__}) / sizeof(AsArg), \
+	          (const AsArg[]){__VA_ARGS__}})
+#define AS_NO_ARGS ((AsArgs){0, NULL})
+
+/* How a column becomes a member of a struct. */
+typedef enum AsColumnType
 {
-	HeapTuple tuple;
-	TupleDesc descriptor;
-} AsRow;
+	AS_COLUMN_UUID,  /* AsUuid; all zeros for NULL */
+	AS_COLUMN_TEXT,  /* char *; NULL for NULL */
+	AS_COLUMN_CHARS, /* char[size]; "" for NULL, and for what is longer */
+	AS_COLUMN_TEXTS, /* AsTexts, of a text[] */
+	AS_COLUMN_NAME,  /* an enum: the index in names of a text */
+	AS_COLUMN_INT,   /* int32; 0 for NULL, as the next */
+	AS_COLUMN_INT8,  /* int64 */
+	AS_COLUMN_BOOL,  /* bool; false for NULL */
+	AS_COLUMN_TIME,  /* TimestampTz; AS_NO_TIME for NULL */
+	AS_COLUMN_JSONB, /* Jsonb *; NULL for NULL */
+	AS_COLUMN_BYTES, /* AsBytes; none for NULL */
+	AS_COLUMN_FIXED  /* uint8[size]; zeros for NULL, and another length */
+} AsColumnType;
 
-extern bool as_row_is_null(const AsRow *row, int column);
-extern Datum as_row_datum(const AsRow *row, int column, bool *is_null);
-/* False and all zeros for SQL NULL. */
-extern bool as_row_uuid(const AsRow *row, int column, AsUuid *out);
-/* In the caller's memory; NULL for SQL NULL. */
-extern char *as_row_text(const AsRow *row, int column);
-extern Jsonb *as_row_jsonb(const AsRow *row, int column);
-/* Copies a bytea of exactly length bytes; false for any other, and NULL. */
-extern bool as_row_bytes(const AsRow *row, int column, void *out,
-                         size_t length);
-/* A bytea of any length in the caller's memory; NULL for SQL NULL. */
-extern uint8 *as_row_bytea(const AsRow *row, int column, size_t *length);
-/* 0, false and AS_NO_TIME for SQL NULL. */
-extern int32 as_row_int(const AsRow *row, int column);
-extern int64 as_row_int8(const AsRow *row, int column);
-extern bool as_row_bool(const AsRow *row, int column);
-extern TimestampTz as_row_time(const AsRow *row, int column);
-
-/*
- * Called per row, in the memory context of as_store_run's caller: what it
- * allocates stays.
- */
-typedef void (*AsRowReader)(const AsRow *row, void *into);
+typedef struct AsColumn
+{
+	const char *name; /* in the result; asserted in an assert build */
+	AsColumnType type;
+	size_t offset;
+	size_t size;              /* AS_COLUMN_CHARS, AS_COLUMN_FIXED */
+	const char *const *names; /* AS_COLUMN_NAME; NULL at the end */
+} AsColumn;
 
 /*
- * Runs a statement as auth_session_owner with the pinned search_path and
- * returns the number of rows it found, or changed. reader may be NULL.
+ * A column that becomes the member of its name; one of another name; one
+ * whose texts are names; and the only column, which becomes the whole.
  */
-extern uint64 as_store_run(AsStatement *statement, AsAccess access,
-                           const AsArgs *args, AsRowReader reader, void *into);
+#define AS_COLUMN(of, kind, member) AS_COLUMN_AS(#member, of, kind, member)
+#define AS_COLUMN_AS(column, of, kind, member)                                 \
+	{                                                                          \
+		.name = (column), .type = AS_COLUMN_##kind,                            \
+		.offset = offsetof(of, member), .size = sizeof(((of *) NULL)->member), \
+	}
+#define AS_COLUMN_NAMED(of, member, all)                \
+	{                                                   \
+		.name = #member, .type = AS_COLUMN_NAME,        \
+		.offset = offsetof(of, member), .names = (all), \
+	}
+#define AS_COLUMN_ONLY(column, kind)                \
+	{                                               \
+		.name = (column), .type = AS_COLUMN_##kind, \
+	}
+
+/* The struct that a statement's rows become, its columns in their order. */
+typedef struct AsShape
+{
+	size_t size;
+	int count;
+	const AsColumn *columns;
+} AsShape;
+
+#define AS_SHAPE(type, columns)                    \
+	{                                              \
+		sizeof(type), lengthof(columns), (columns) \
+	}
+
+/*
+ * Each runs a statement as auth_session_owner with the pinned search_path.
+ * What rows hold is allocated in the caller's memory context.
+ */
+
+/* The number of rows that were found, or changed. */
+extern uint64 as_store_run(AsStatement *statement, AsArgs args);
+
+/* Reads the first row into a struct, which stays as it is without one. */
+extern bool as_store_find(AsStatement *statement, const AsShape *shape,
+                          void *into, AsArgs args);
+
+/* Reads all rows into an array of structs, and answers how many. */
+extern int as_store_list(AsStatement *statement, const AsShape *shape,
+                         void *rows, AsArgs args);
+
+/* Calls visit per row as it is, for what is handed on to SQL. */
+typedef void (*AsTupleVisit)(HeapTuple tuple, TupleDesc descriptor, void *into);
+extern uint64 as_store_each(AsStatement *statement, AsTupleVisit visit,
+                            void *into, AsArgs args);
 
 /*
  * Looks for the row with two uuids as its primary key, in a table of

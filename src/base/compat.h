@@ -1,9 +1,9 @@
 /*
- * compat.h: what differs between PostgreSQL 15 and 18 for more than one file.
+ * compat.h: what differs between PostgreSQL 15 and 18, in one place; but for
+ * the server's JSON parser, which jose/json_reader.c uses without a server.
  *
- * What one file alone meets stands in that file, under PG_VERSION_NUM. No
- * function is defined here; a version that lacks a name gets it as an alias, so
- * that the rest of the source reads as if written for the newest.
+ * No function is defined here; a version that lacks a name gets it as an
+ * alias, so that the rest of the source reads as if written for the newest.
  */
 #ifndef AS_COMPAT_H
 #define AS_COMPAT_H
@@ -38,6 +38,13 @@
 #define AS_WAIT_EVENT(name) WaitEventExtensionNew(name)
 #else
 #define AS_WAIT_EVENT(name) PG_WAIT_EXTENSION
+#endif
+
+/* The parser of names takes a context for soft errors since 16. */
+#if PG_VERSION_NUM >= 160000
+#define as_qualified_name(text) stringToQualifiedNameList((text), NULL)
+#else
+#define as_qualified_name(text) stringToQualifiedNameList(text)
 #endif
 
 #endif /* AS_COMPAT_H */

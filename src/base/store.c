@@ -26,6 +26,7 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/fmgroids.h"
@@ -106,12 +107,11 @@ frame_fail(const Frame *frame)
 }
 
 static void
-prepare(AsStatement *statement, const AsArgs *args)
+prepare(AsStatement *statement, int count, Oid *types)
 {
 	SPIPlanPtr plan;
 
-	plan = SPI_prepare_cursor(statement->sql, args->count,
-	                          unconstify(Oid *, &args->types[0]),
+	plan = SPI_prepare_cursor(statement->sql, count, types,
 	                          CURSOR_OPT_GENERIC_PLAN);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare \"%s\": %s", statement->sql,
@@ -128,59 +128,66 @@ newest_snapshot(void)
 	return IsInParallelMode() ? GetActiveSnapshot() : GetLatestSnapshot();
 }
 
-static uint64
-execute(AsStatement *statement, AsAccess access, const AsArgs *args,
-        AsRowReader reader, void *into)
+/* What becomes of the rows of a result. */
+typedef struct Sink
 {
-	static const AsArgs no_args = {0};
+	AsTupleVisit visit; /* NULL: they are only counted */
+	void *into;
+} Sink;
+
+static uint64
+execute(AsStatement *statement, AsArgs args, const Sink *sink)
+{
 	MemoryContext callers = CurrentMemoryContext;
 	MemoryContext spi;
+	Oid types[AS_STORE_MAX_ARGS];
+	Datum values[AS_STORE_MAX_ARGS];
+	char nulls[AS_STORE_MAX_ARGS];
 	uint64 found;
 	int result;
 
-	if (args == NULL)
-		args = &no_args;
+	Assert(args.count <= AS_STORE_MAX_ARGS);
+	for (int i = 0; i < args.count; i++)
+	{
+		types[i] = args.values[i].type;
+		values[i] = args.values[i].value;
+		nulls[i] = args.values[i].is_null ? 'n' : ' ';
+	}
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	if (statement->plan == NULL)
-		prepare(statement, args);
+		prepare(statement, args.count, types);
 
 	result = SPI_execute_snapshot(
-	    statement->plan, unconstify(Datum *, &args->values[0]), args->nulls,
-	    newest_snapshot(), InvalidSnapshot, access == AS_READ,
-	    access == AS_WRITE, 0);
+	    statement->plan, values, nulls, newest_snapshot(), InvalidSnapshot,
+	    statement->access == AS_READ, statement->access == AS_WRITE, 0);
 	if (result < 0)
 		elog(ERROR, "could not run \"%s\": %s", statement->sql,
 		     SPI_result_code_string(result));
 
 	found = SPI_processed;
-	if (reader != NULL && SPI_tuptable != NULL)
+	if (sink->visit != NULL && SPI_tuptable != NULL)
 	{
-		AsRow row = {.descriptor = SPI_tuptable->tupdesc};
-
 		spi = MemoryContextSwitchTo(callers);
 		for (uint64 i = 0; i < found; i++)
-		{
-			row.tuple = SPI_tuptable->vals[i];
-			reader(&row, into);
-		}
+			sink->visit(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
+			            sink->into);
 		MemoryContextSwitchTo(spi);
 	}
 	SPI_finish();
 	return found;
 }
 
-uint64
-as_store_run(AsStatement *statement, AsAccess access, const AsArgs *args,
-             AsRowReader reader, void *into)
+static uint64
+run(AsStatement *statement, AsArgs args, const Sink *sink)
 {
 	Frame frame;
 	uint64 found = 0;
 
-	frame_enter(&frame, access, !statement->is_qualified);
+	frame_enter(&frame, statement->access, !statement->is_qualified);
 	PG_TRY();
 	{
-		found = execute(statement, access, args, reader, into);
+		found = execute(statement, args, sink);
 	}
 	PG_CATCH();
 	{
@@ -189,6 +196,225 @@ as_store_run(AsStatement *statement, AsAccess access, const AsArgs *args,
 	PG_END_TRY();
 	frame_leave(&frame);
 	return found;
+}
+
+/* ---- columns ---- */
+
+#ifdef USE_ASSERT_CHECKING
+static Oid
+column_type(AsColumnType type)
+{
+	static const Oid types[] = {
+	    [AS_COLUMN_UUID] = UUIDOID,        [AS_COLUMN_TEXT] = TEXTOID,
+	    [AS_COLUMN_CHARS] = TEXTOID,       [AS_COLUMN_TEXTS] = TEXTARRAYOID,
+	    [AS_COLUMN_NAME] = TEXTOID,        [AS_COLUMN_INT] = INT4OID,
+	    [AS_COLUMN_INT8] = INT8OID,        [AS_COLUMN_BOOL] = BOOLOID,
+	    [AS_COLUMN_TIME] = TIMESTAMPTZOID, [AS_COLUMN_JSONB] = JSONBOID,
+	    [AS_COLUMN_BYTES] = BYTEAOID,      [AS_COLUMN_FIXED] = BYTEAOID,
+	};
+
+	return types[type];
+}
+
+static bool
+shape_fits(const AsShape *shape, TupleDesc descriptor)
+{
+	if (descriptor->natts != shape->count)
+		return false;
+	for (int i = 0; i < shape->count; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(descriptor, i);
+
+		if (strcmp(NameStr(attribute->attname), shape->columns[i].name) != 0 ||
+		    attribute->atttypid != column_type(shape->columns[i].type))
+			return false;
+	}
+	return true;
+}
+#endif
+
+static int
+index_of(const char *const *names, const char *name)
+{
+	for (int i = 0; names[i] != NULL; i++)
+		if (strcmp(names[i], name) == 0)
+			return i;
+	elog(ERROR, "unknown name \"%s\" in a table of auth_private", name);
+}
+
+static void
+read_texts(Datum value, AsTexts *out)
+{
+	Datum *items;
+
+	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false,
+	                  TYPALIGN_INT, &items, NULL, &out->count);
+	out->items = palloc(sizeof(char *) * Max(out->count, 1));
+	for (int i = 0; i < out->count; i++)
+		out->items[i] = TextDatumGetCString(items[i]);
+}
+
+static void
+read_bytes(Datum value, AsBytes *out)
+{
+	bytea *copy = DatumGetByteaPCopy(value);
+
+	out->bytes = (uint8 *) VARDATA_ANY(copy);
+	out->length = VARSIZE_ANY_EXHDR(copy);
+}
+
+/* A column that is not NULL; its member is all zeros before. */
+static void
+read_column(const AsColumn *column, Datum value, char *member)
+{
+	struct varlena *packed;
+
+	switch (column->type)
+	{
+		case AS_COLUMN_UUID:
+			memcpy(member, DatumGetUUIDP(value)->data, sizeof(AsUuid));
+			break;
+		case AS_COLUMN_TEXT:
+			*(char **) member = TextDatumGetCString(value);
+			break;
+		case AS_COLUMN_CHARS:
+			packed = PG_DETOAST_DATUM_PACKED(value);
+			if (VARSIZE_ANY_EXHDR(packed) < column->size)
+				memcpy(member, VARDATA_ANY(packed), VARSIZE_ANY_EXHDR(packed));
+			break;
+		case AS_COLUMN_TEXTS:
+			read_texts(value, (AsTexts *) member);
+			break;
+		case AS_COLUMN_NAME:
+			*(int *) member =
+			    index_of(column->names, TextDatumGetCString(value));
+			break;
+		case AS_COLUMN_INT:
+			*(int32 *) member = DatumGetInt32(value);
+			break;
+		case AS_COLUMN_INT8:
+			*(int64 *) member = DatumGetInt64(value);
+			break;
+		case AS_COLUMN_BOOL:
+			*(bool *) member = DatumGetBool(value);
+			break;
+		case AS_COLUMN_TIME:
+			*(TimestampTz *) member = DatumGetTimestampTz(value);
+			break;
+		case AS_COLUMN_JSONB:
+			*(Jsonb **) member = DatumGetJsonbPCopy(value);
+			break;
+		case AS_COLUMN_BYTES:
+			read_bytes(value, (AsBytes *) member);
+			break;
+		case AS_COLUMN_FIXED:
+			packed = PG_DETOAST_DATUM_PACKED(value);
+			if (VARSIZE_ANY_EXHDR(packed) == column->size)
+				memcpy(member, VARDATA_ANY(packed), column->size);
+			break;
+	}
+}
+
+static void
+read_row(const AsShape *shape, HeapTuple tuple, TupleDesc descriptor,
+         char *into)
+{
+	Assert(shape_fits(shape, descriptor));
+	memset(into, 0, shape->size);
+	for (int i = 0; i < shape->count; i++)
+	{
+		const AsColumn *column = &shape->columns[i];
+		bool is_null;
+		Datum value = heap_getattr(tuple, i + 1, descriptor, &is_null);
+
+		if (!is_null)
+			read_column(column, value, into + column->offset);
+		else if (column->type == AS_COLUMN_TIME)
+			*(TimestampTz *) (into + column->offset) = AS_NO_TIME;
+	}
+}
+
+/* ---- what the floors above run ---- */
+
+uint64
+as_store_run(AsStatement *statement, AsArgs args)
+{
+	const Sink sink = {0};
+
+	return run(statement, args, &sink);
+}
+
+uint64
+as_store_each(AsStatement *statement, AsTupleVisit visit, void *into,
+              AsArgs args)
+{
+	const Sink sink = {visit, into};
+
+	return run(statement, args, &sink);
+}
+
+typedef struct OneRow
+{
+	const AsShape *shape;
+	bool is_found;
+	char *into;
+} OneRow;
+
+static void
+visit_one(HeapTuple tuple, TupleDesc descriptor, void *into)
+{
+	OneRow *one = into;
+
+	if (one->is_found)
+		return;
+	one->is_found = true;
+	read_row(one->shape, tuple, descriptor, one->into);
+}
+
+bool
+as_store_find(AsStatement *statement, const AsShape *shape, void *into,
+              AsArgs args)
+{
+	OneRow one = {.shape = shape, .into = into};
+
+	(void) as_store_each(statement, visit_one, &one, args);
+	return one.is_found;
+}
+
+typedef struct AllRows
+{
+	const AsShape *shape;
+	int count;
+	int room;
+	char *rows;
+} AllRows;
+
+static void
+visit_next(HeapTuple tuple, TupleDesc descriptor, void *into)
+{
+	AllRows *all = into;
+
+	if (all->count == all->room)
+	{
+		all->room = Max(all->room * 2, 8);
+		all->rows =
+		    all->rows == NULL
+		        ? palloc_extended(all->room * all->shape->size, MCXT_ALLOC_HUGE)
+		        : repalloc_huge(all->rows, all->room * all->shape->size);
+	}
+	read_row(all->shape, tuple, descriptor,
+	         all->rows + all->count++ * all->shape->size);
+}
+
+int
+as_store_list(AsStatement *statement, const AsShape *shape, void *rows,
+              AsArgs args)
+{
+	AllRows all = {.shape = shape};
+
+	(void) as_store_each(statement, visit_next, &all, args);
+	*(char **) rows = all.rows;
+	return all.count;
 }
 
 bool
@@ -262,191 +488,87 @@ as_store_owner(void)
 
 /* ---- parameters ---- */
 
-void
-as_arg_datum(AsArgs *args, Oid type, Datum value, bool is_null)
+AsArg
+as_arg_datum(Oid type, Datum value)
 {
-	Assert(args->count < AS_STORE_MAX_ARGS);
-	args->types[args->count] = type;
-	args->values[args->count] = value;
-	args->nulls[args->count] = is_null ? 'n' : ' ';
-	args->count++;
+	return (AsArg){type, value, false};
 }
 
-void
-as_arg_uuid(AsArgs *args, const AsUuid *uuid)
+AsArg
+as_arg_uuid(const AsUuid *uuid)
 {
-	as_arg_datum(args, UUIDOID, PointerGetDatum(uuid), uuid == NULL);
+	return (AsArg){UUIDOID, PointerGetDatum(uuid), uuid == NULL};
 }
 
-void
-as_arg_text(AsArgs *args, const char *text)
+AsArg
+as_arg_text(const char *text)
 {
-	as_arg_datum(args, TEXTOID,
-	             text == NULL ? (Datum) 0 : CStringGetTextDatum(text),
-	             text == NULL);
+	return (AsArg){TEXTOID,
+	               text == NULL ? (Datum) 0 : CStringGetTextDatum(text),
+	               text == NULL};
 }
 
-void
-as_arg_bytes(AsArgs *args, const void *bytes, size_t length)
+AsArg
+as_arg_texts(const AsTexts *texts)
 {
-	bytea *value = palloc(VARHDRSZ + length);
+	Datum *items = palloc(sizeof(Datum) * Max(texts->count, 1));
 
+	for (int i = 0; i < texts->count; i++)
+		items[i] = CStringGetTextDatum(texts->items[i]);
+	return as_arg_datum(TEXTARRAYOID, PointerGetDatum(construct_array(
+	                                      items, texts->count, TEXTOID, -1,
+	                                      false, TYPALIGN_INT)));
+}
+
+AsArg
+as_arg_bytes(const void *bytes, size_t length)
+{
+	bytea *value;
+
+	if (bytes == NULL)
+		return (AsArg){BYTEAOID, (Datum) 0, true};
+	value = palloc(VARHDRSZ + length);
 	SET_VARSIZE(value, VARHDRSZ + length);
 	memcpy(VARDATA(value), bytes, length);
-	as_arg_datum(args, BYTEAOID, PointerGetDatum(value), false);
+	return as_arg_datum(BYTEAOID, PointerGetDatum(value));
 }
 
-void
-as_arg_int(AsArgs *args, int32 value)
+AsArg
+as_arg_int(int32 value)
 {
-	as_arg_datum(args, INT4OID, Int32GetDatum(value), false);
+	return as_arg_datum(INT4OID, Int32GetDatum(value));
 }
 
-void
-as_arg_int8(AsArgs *args, int64 value)
+AsArg
+as_arg_int8(int64 value)
 {
-	as_arg_datum(args, INT8OID, Int64GetDatum(value), false);
+	return as_arg_datum(INT8OID, Int64GetDatum(value));
 }
 
-void
-as_arg_bool(AsArgs *args, bool value)
+AsArg
+as_arg_bool(bool value)
 {
-	as_arg_datum(args, BOOLOID, BoolGetDatum(value), false);
+	return as_arg_datum(BOOLOID, BoolGetDatum(value));
 }
 
-void
-as_arg_jsonb(AsArgs *args, const Jsonb *value)
+AsArg
+as_arg_jsonb(const Jsonb *value)
 {
-	as_arg_datum(args, JSONBOID, PointerGetDatum(value), value == NULL);
+	return (AsArg){JSONBOID, PointerGetDatum(value), value == NULL};
 }
 
-void
-as_arg_time(AsArgs *args, TimestampTz value)
+AsArg
+as_arg_time(TimestampTz value)
 {
-	as_arg_datum(args, TIMESTAMPTZOID, TimestampTzGetDatum(value),
-	             value == AS_NO_TIME);
+	return (AsArg){TIMESTAMPTZOID, TimestampTzGetDatum(value),
+	               value == AS_NO_TIME};
 }
 
-void
-as_arg_date(AsArgs *args, TimestampTz utc_day_of)
+AsArg
+as_arg_date(TimestampTz utc_day_of)
 {
 	/* Both count from 2000-01-01 UTC, and no caller is older than that. */
-	as_arg_datum(args, DATEOID, DateADTGetDatum(utc_day_of / USECS_PER_DAY),
-	             utc_day_of == AS_NO_TIME);
-}
-
-/* ---- columns ---- */
-
-Datum
-as_row_datum(const AsRow *row, int column, bool *is_null)
-{
-	return SPI_getbinval(row->tuple, row->descriptor, column, is_null);
-}
-
-bool
-as_row_is_null(const AsRow *row, int column)
-{
-	bool is_null;
-
-	(void) as_row_datum(row, column, &is_null);
-	return is_null;
-}
-
-bool
-as_row_uuid(const AsRow *row, int column, AsUuid *out)
-{
-	bool is_null;
-	Datum value = as_row_datum(row, column, &is_null);
-
-	if (is_null)
-		memset(out, 0, sizeof(*out));
-	else
-		memcpy(out->bytes, DatumGetUUIDP(value)->data, sizeof(out->bytes));
-	return !is_null;
-}
-
-char *
-as_row_text(const AsRow *row, int column)
-{
-	bool is_null;
-	Datum value = as_row_datum(row, column, &is_null);
-
-	return is_null ? NULL : TextDatumGetCString(value);
-}
-
-Jsonb *
-as_row_jsonb(const AsRow *row, int column)
-{
-	bool is_null;
-	Datum value = as_row_datum(row, column, &is_null);
-
-	return is_null ? NULL : DatumGetJsonbPCopy(value);
-}
-
-uint8 *
-as_row_bytea(const AsRow *row, int column, size_t *length)
-{
-	bool is_null;
-	Datum value = as_row_datum(row, column, &is_null);
-	bytea *bytes;
-
-	*length = 0;
-	if (is_null)
-		return NULL;
-	bytes = DatumGetByteaPCopy(value);
-	*length = VARSIZE_ANY_EXHDR(bytes);
-	return (uint8 *) VARDATA_ANY(bytes);
-}
-
-bool
-as_row_bytes(const AsRow *row, int column, void *out, size_t length)
-{
-	bool is_null;
-	Datum value = as_row_datum(row, column, &is_null);
-	bytea *bytes;
-
-	memset(out, 0, length);
-	if (is_null)
-		return false;
-	bytes = DatumGetByteaPP(value);
-	if (VARSIZE_ANY_EXHDR(bytes) != length)
-		return false;
-	memcpy(out, VARDATA_ANY(bytes), length);
-	return true;
-}
-
-int32
-as_row_int(const AsRow *row, int column)
-{
-	bool is_null;
-	Datum value = as_row_datum(row, column, &is_null);
-
-	return is_null ? 0 : DatumGetInt32(value);
-}
-
-int64
-as_row_int8(const AsRow *row, int column)
-{
-	bool is_null;
-	Datum value = as_row_datum(row, column, &is_null);
-
-	return is_null ? 0 : DatumGetInt64(value);
-}
-
-bool
-as_row_bool(const AsRow *row, int column)
-{
-	bool is_null;
-	Datum value = as_row_datum(row, column, &is_null);
-
-	return is_null ? false : DatumGetBool(value);
-}
-
-TimestampTz
-as_row_time(const AsRow *row, int column)
-{
-	bool is_null;
-	Datum value = as_row_datum(row, column, &is_null);
-
-	return is_null ? AS_NO_TIME : DatumGetTimestampTz(value);
+	Assert(utc_day_of == AS_NO_TIME || utc_day_of >= 0);
+	return (AsArg){DATEOID, DateADTGetDatum(utc_day_of / USECS_PER_DAY),
+	               utc_day_of == AS_NO_TIME};
 }

@@ -19,6 +19,8 @@ AS_ENTRY(auth_resend_confirmation);
 
 typedef struct Confirm
 {
+	FunctionCallInfo fcinfo;
+	AsAttempt attempt;
 	AsProof proof;
 	bool has_password;
 	AsPassword password;
@@ -26,9 +28,6 @@ typedef struct Confirm
 	AsAccount accounts[AS_CLAIMS_READ];
 	int count;
 	int chosen;
-	AsEvent event;
-	const char *hint;
-	int retry_after_s;
 } Confirm;
 
 static AsPurpose
@@ -41,23 +40,16 @@ purpose_of(const AsIdentifier *identifier)
 /* ---- confirm ---- */
 
 static AsFailure
-read_arguments(FunctionCallInfo fcinfo, Confirm *confirm)
+read_arguments(Confirm *confirm)
 {
+	FunctionCallInfo fcinfo = confirm->fcinfo;
+
 	confirm->has_password = !PG_ARGISNULL(2);
 	if (confirm->has_password &&
-	    !as_door_password(fcinfo, 2, &confirm->password, NULL))
-	{
-		confirm->hint = "The password is too long or not Unicode.";
-		return AS_INVALID_REQUEST;
-	}
-	return as_proof_read(fcinfo, &confirm->proof, &confirm->hint);
-}
-
-static AsFailure
-follow_link(Confirm *confirm)
-{
-	return as_proof_follow(&confirm->proof, AS_PURPOSE_CONFIRM_EMAIL,
-	                       AS_PURPOSE_CONFIRM_PHONE);
+	    !as_call_password(fcinfo, 2, &confirm->password, NULL))
+		return as_attempt_tell(&confirm->attempt, AS_INVALID_REQUEST,
+		                       "The password is too long or not Unicode.");
+	return as_proof_read(&confirm->attempt, fcinfo, &confirm->proof);
 }
 
 /* The pending sign-ups at the address, each with its code. */
@@ -85,11 +77,10 @@ find_candidates(Confirm *confirm)
 }
 
 static AsFailure
-check_code(Confirm *confirm)
+fail_proof(Confirm *confirm)
 {
-	return as_code_try(&confirm->proof, confirm->tries, confirm->count)
-	           ? AS_OK
-	           : AS_INVALID_CODE;
+	return as_proof_fail(&confirm->attempt, &confirm->proof, confirm->tries,
+	                     confirm->count);
 }
 
 static AsFailure
@@ -97,11 +88,9 @@ count_password(Confirm *confirm)
 {
 	const char *key = confirm->proof.identifier.canonical;
 
-	return as_throttle_take(AS_LIMIT_CODE_ACCOUNT, key, strlen(key),
-	                        PASSWORDS_MOST, auth_session_rate_window, NULL,
-	                        &confirm->retry_after_s)
-	           ? AS_OK
-	           : AS_THROTTLED;
+	return as_attempt_charge(&confirm->attempt, AS_LIMIT_CODE_ACCOUNT, key,
+	                         strlen(key), PASSWORDS_MOST,
+	                         auth_session_rate_window);
 }
 
 /* The only sign-up there is, or the one that has the password. */
@@ -128,7 +117,7 @@ choose(Confirm *confirm)
 		if (matches)
 			return AS_OK;
 	}
-	return AS_INVALID_CODE;
+	return fail_proof(confirm);
 }
 
 static bool
@@ -174,8 +163,9 @@ lock_claims(const Confirm *confirm, AsClaimList *claims, AsAccount *winner)
 	bool found = false;
 
 	as_identifier_claims(confirm->proof.identifier.canonical, claims);
-	qsort(claims->user_ids, (size_t) claims->count, sizeof(AsUuid),
-	      compare_ids);
+	if (claims->count > 0)
+		qsort(claims->user_ids, (size_t) claims->count, sizeof(AsUuid),
+		      compare_ids);
 	for (int i = 0; i < claims->count; i++)
 	{
 		AsAccount other;
@@ -209,10 +199,11 @@ take_address(Confirm *confirm)
 
 	as_identifier_lock(confirm->proof.identifier.canonical);
 	if (as_identifier_owner(confirm->proof.identifier.canonical, &owner))
-		return AS_ALREADY_EXISTS;
+		return as_attempt_refuse(&confirm->attempt, AS_ALREADY_EXISTS,
+		                         "address is taken");
 	if (!lock_claims(confirm, &claims, account) || !use_codes(confirm) ||
 	    !as_identifier_own(confirm->proof.identifier.canonical, &id))
-		return AS_INVALID_CODE;
+		return fail_proof(confirm);
 
 	if (confirm->proof.identifier.is_phone)
 		account->phone_confirmed_at = GetCurrentTimestamp();
@@ -222,48 +213,38 @@ take_address(Confirm *confirm)
 		account->status = AS_ACCOUNT_ACTIVE;
 	as_account_save_confirmed(account);
 	drop_others(confirm, &claims, &id);
-	confirm->event.user_id = id;
+	confirm->attempt.event.user_id = id;
 	return AS_OK;
 }
 
-static void
-refuse(Confirm *confirm, AsFailure outcome)
+static AsFailure
+confirm_address(void *flow)
 {
-	if (outcome == AS_THROTTLED)
-		as_fail_throttled(confirm->retry_after_s);
-	if (outcome == AS_INVALID_CODE &&
-	    confirm->proof.identifier.canonical != NULL)
-		as_code_try_failed(&confirm->event, &confirm->proof, confirm->tries,
-		                   confirm->count);
-	if (outcome == AS_ALREADY_EXISTS)
-		as_door_refuse(&confirm->event, outcome, NULL);
-	as_fail(outcome, confirm->hint);
+	Confirm *confirm = flow;
+	AsAttempt *attempt = &confirm->attempt;
+	AsProof *proof = &confirm->proof;
+	AsFailure outcome;
+
+	if ((outcome = read_arguments(confirm)) == AS_OK &&
+	    (outcome = as_proof_follow(attempt, proof, AS_PURPOSE_CONFIRM_EMAIL,
+	                               AS_PURPOSE_CONFIRM_PHONE)) == AS_OK &&
+	    (outcome = find_candidates(confirm)) == AS_OK &&
+	    (outcome = as_proof_try(attempt, proof, confirm->tries,
+	                            confirm->count)) == AS_OK &&
+	    (outcome = choose(confirm)) == AS_OK)
+		outcome = take_address(confirm);
+	return outcome;
 }
 
 Datum
 auth_confirm(PG_FUNCTION_ARGS)
 {
 	Confirm *confirm = palloc0(sizeof(Confirm));
-	AsFailure outcome;
 
-	as_door_enter(AS_DOOR_WRITES);
-	as_event_begin(&confirm->event, AS_ACTION_CONFIRM);
-
-	if ((outcome = read_arguments(fcinfo, confirm)) == AS_OK &&
-	    (outcome = follow_link(confirm)) == AS_OK &&
-	    (outcome = find_candidates(confirm)) == AS_OK &&
-	    (outcome = check_code(confirm)) == AS_OK &&
-	    (outcome = choose(confirm)) == AS_OK)
-		outcome = take_address(confirm);
-	as_password_wipe(&confirm->password);
-	as_text_wipe(&confirm->proof.code);
-
-	if (outcome != AS_OK)
-		refuse(confirm, outcome);
-	as_code_try_succeeded(confirm->tries, confirm->count);
-	as_door_succeed(&confirm->event);
+	confirm->fcinfo = fcinfo;
+	as_attempt_run(&confirm->attempt, "confirm", confirm_address, confirm);
 	PG_RETURN_DATUM(
-	    as_door_account(fcinfo, &confirm->accounts[confirm->chosen]));
+	    as_answer_account(fcinfo, &confirm->accounts[confirm->chosen]));
 }
 
 /* ---- resend_confirmation ---- */
@@ -293,33 +274,48 @@ newest_pending(const AsIdentifier *identifier, AsAccount *account)
 	return is_pending && !is_owned;
 }
 
-Datum
-auth_resend_confirmation(PG_FUNCTION_ARGS)
+typedef struct Resend
 {
+	FunctionCallInfo fcinfo;
+	AsAttempt attempt;
+} Resend;
+
+static AsFailure
+resend(void *flow)
+{
+	Resend *resend = flow;
+	AsEvent *event = &resend->attempt.event;
 	AsIdentifier identifier;
 	AsAccount account;
-	AsEvent event;
+	AsFailure outcome;
 	bool is_pending;
-	int retry_after_s;
 
-	as_door_enter(AS_DOOR_WRITES);
-	as_event_begin(&event, AS_ACTION_RESEND);
-	if (!as_door_identifier(fcinfo, 0, &identifier) ||
+	if (!as_call_identifier(resend->fcinfo, 0, &identifier) ||
 	    identifier.canonical == NULL)
-		as_fail(AS_INVALID_REQUEST,
-		        "The identifier is neither an email nor a phone.");
-	if (as_message_allowed(AS_MESSAGE_CONFIRMATION, &identifier, true,
-	                       &retry_after_s) != AS_OK)
-		as_fail_throttled(retry_after_s);
+		return as_attempt_tell(
+		    &resend->attempt, AS_INVALID_REQUEST,
+		    "The identifier is neither an email nor a phone.");
+	outcome = as_message_allow(&resend->attempt, AS_MESSAGE_CONFIRMATION,
+	                           &identifier, true);
+	if (outcome != AS_OK)
+		return outcome;
 
 	as_identifier_lock(identifier.canonical);
 	is_pending = newest_pending(&identifier, &account);
-	as_message_look_up_until(event.at);
+	as_message_look_up_until(event->at);
 	as_message_send_code(is_pending ? &account.id : NULL,
 	                     purpose_of(&identifier), &identifier,
 	                     identifier.typed);
 	if (is_pending)
-		event.user_id = account.id;
-	as_door_succeed(&event);
+		event->user_id = account.id;
+	return AS_OK;
+}
+
+Datum
+auth_resend_confirmation(PG_FUNCTION_ARGS)
+{
+	Resend flow = {.fcinfo = fcinfo};
+
+	as_attempt_run(&flow.attempt, "resend_confirmation", resend, &flow);
 	PG_RETURN_VOID();
 }

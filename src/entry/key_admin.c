@@ -1,15 +1,12 @@
 /*
- * keys.c: the door of the signing keys: auth.jwks() for everybody, the rest
- * for operators.
+ * key_admin.c: the signing keys, as others see them: auth.jwks for everybody,
+ * the rest for operators, and the trigger by which every backend loads its
+ * keys anew.
  */
 #include "entry/entry.h"
 
 #include "commands/trigger.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
-#include "utils/rel.h"
-
-#include <sodium.h>
 
 AS_ENTRY(auth_jwks);
 AS_ENTRY(auth_admin_create_signing_key);
@@ -20,95 +17,173 @@ AS_ENTRY(auth_admin_seal_keys);
 AS_ENTRY(auth_admin_jwt_secret);
 AS_ENTRY(auth_private_keys_changed);
 
-static void audit_key_change(void);
-
-Datum
-auth_jwks(PG_FUNCTION_ARGS)
+typedef struct KeyFlow
 {
-	as_door_enter(AS_DOOR_READS);
-	PG_RETURN_JSONB_P(as_signing_key_public_set());
+	FunctionCallInfo fcinfo;
+	AsAttempt attempt;
+	char kid[AS_KID_MAX + 1];
+	int sealed;
+} KeyFlow;
+
+/*
+ * Runs a change of the keys. The audit log has that a key was changed; which
+ * one, the keys' own view has.
+ */
+static void
+run(KeyFlow *flow, FunctionCallInfo fcinfo, AsSteps steps)
+{
+	memset(flow, 0, sizeof(*flow));
+	flow->fcinfo = fcinfo;
+	flow->attempt.by_operator = true;
+	as_attempt_run(&flow->attempt, "signing_key", steps, flow);
+}
+
+static AsFailure
+reject(KeyFlow *flow, const char *hint)
+{
+	return as_attempt_tell(&flow->attempt, AS_INVALID_REQUEST, hint);
+}
+
+static char *
+text_argument(KeyFlow *flow)
+{
+	FunctionCallInfo fcinfo = flow->fcinfo;
+
+	return text_to_cstring(PG_GETARG_TEXT_PP(0));
+}
+
+/* ---- create ---- */
+
+static AsFailure
+create_key(void *into)
+{
+	KeyFlow *flow = into;
+	char *name = text_argument(flow);
+	AsAlgorithm algorithm = as_algorithm_parse(name, strlen(name));
+
+	if (algorithm == AS_ALGORITHM_NONE)
+		return reject(flow, "The algorithm is HS256, HS384, HS512, RS256, "
+		                    "ES256 or EdDSA.");
+	as_signing_key_create(algorithm, flow->kid);
+	return AS_OK;
 }
 
 Datum
 auth_admin_create_signing_key(PG_FUNCTION_ARGS)
 {
-	text *name = PG_GETARG_TEXT_PP(0);
-	AsAlgorithm algorithm;
-	char kid[AS_KID_MAX + 1];
+	KeyFlow flow;
 
-	as_door_enter(AS_DOOR_WRITES);
-	algorithm = as_algorithm_parse(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
-	if (algorithm == AS_ALGORITHM_NONE)
-		as_fail(AS_INVALID_REQUEST,
-		        "The algorithm is HS256, HS384, HS512, RS256, ES256 or EdDSA.");
-	as_signing_key_create(algorithm, kid);
-	audit_key_change();
-	PG_RETURN_TEXT_P(cstring_to_text(kid));
+	run(&flow, fcinfo, create_key);
+	PG_RETURN_TEXT_P(cstring_to_text(flow.kid));
+}
+
+/* ---- import ---- */
+
+static AsFailure
+import_key(void *into)
+{
+	KeyFlow *flow = into;
+	FunctionCallInfo fcinfo = flow->fcinfo;
+
+	switch (as_signing_key_import(PG_GETARG_JSONB_P(0), flow->kid))
+	{
+		case AS_KEY_CHANGED:
+			return AS_OK;
+		case AS_KEY_TOO_LONG:
+			return reject(flow, "The JWK is too long.");
+		case AS_KEY_EXISTS:
+			return as_attempt_tell(&flow->attempt, AS_ALREADY_EXISTS,
+			                       "A key of this kid exists.");
+		default:
+			return reject(flow, "The JWK must be one sound key for HS256, "
+			                    "HS384, HS512, RS256 (2048 bits or more), "
+			                    "ES256 or EdDSA.");
+	}
 }
 
 Datum
 auth_admin_import_signing_key(PG_FUNCTION_ARGS)
 {
-	Jsonb *jwk = PG_GETARG_JSONB_P(0);
-	char kid[AS_KID_MAX + 1];
-	char *json;
-	char *utf8;
-	size_t length;
-	AsKeyChange change;
+	KeyFlow flow;
 
-	as_door_enter(AS_DOOR_WRITES);
-	if (VARSIZE_ANY_EXHDR(jwk) > AS_KEY_TEXT_MAX)
-		as_fail(AS_INVALID_REQUEST, "The JWK is too long.");
-	json = JsonbToCString(NULL, &jwk->root, VARSIZE(jwk));
-	length = strlen(json);
-	utf8 = as_text_to_utf8(json, &length);
-	change = as_signing_key_import(utf8, length, kid);
-	sodium_memzero(json, strlen(json));
-	sodium_memzero(utf8, length);
-	if (change == AS_KEY_EXISTS)
-		as_fail(AS_ALREADY_EXISTS, "A key of this kid exists.");
-	if (change != AS_KEY_CHANGED)
-		as_fail(AS_INVALID_REQUEST,
-		        "The JWK must be one sound key for HS256, HS384, HS512, RS256 "
-		        "(2048 bits or more), ES256 or EdDSA.");
-	audit_key_change();
-	PG_RETURN_TEXT_P(cstring_to_text(kid));
+	run(&flow, fcinfo, import_key);
+	PG_RETURN_TEXT_P(cstring_to_text(flow.kid));
+}
+
+/* ---- activate and retire ---- */
+
+static AsFailure
+activate_key(void *into)
+{
+	KeyFlow *flow = into;
+
+	switch (as_signing_key_activate(text_argument(flow)))
+	{
+		case AS_KEY_UNKNOWN:
+			return reject(flow, "No key of this kid exists, or it is retired.");
+		case AS_KEY_UNACCEPTABLE:
+			return reject(flow, "The key has no private part and cannot sign.");
+		default:
+			return AS_OK;
+	}
 }
 
 Datum
 auth_admin_activate_signing_key(PG_FUNCTION_ARGS)
 {
-	as_door_enter(AS_DOOR_WRITES);
-	switch (as_signing_key_activate(text_to_cstring(PG_GETARG_TEXT_PP(0))))
+	KeyFlow flow;
+
+	run(&flow, fcinfo, activate_key);
+	PG_RETURN_VOID();
+}
+
+static AsFailure
+retire_key(void *into)
+{
+	KeyFlow *flow = into;
+
+	switch (as_signing_key_retire(text_argument(flow)))
 	{
 		case AS_KEY_UNKNOWN:
-			as_fail(AS_INVALID_REQUEST,
-			        "No key of this kid exists, or it is retired.");
+			return reject(
+			    flow, "No key of this kid exists, or it is retired already.");
 		case AS_KEY_UNACCEPTABLE:
-			as_fail(AS_INVALID_REQUEST,
-			        "The key has no private part and cannot sign.");
+			return reject(flow, "The active key cannot be retired: activate "
+			                    "another one first.");
 		default:
-			audit_key_change();
-			PG_RETURN_VOID();
+			return AS_OK;
 	}
 }
 
 Datum
 auth_admin_retire_signing_key(PG_FUNCTION_ARGS)
 {
-	as_door_enter(AS_DOOR_WRITES);
-	switch (as_signing_key_retire(text_to_cstring(PG_GETARG_TEXT_PP(0))))
+	KeyFlow flow;
+
+	run(&flow, fcinfo, retire_key);
+	PG_RETURN_VOID();
+}
+
+/* ---- seal ---- */
+
+static AsFailure
+seal_keys(void *into)
+{
+	KeyFlow *flow = into;
+	FunctionCallInfo fcinfo = flow->fcinfo;
+
+	switch (as_keys_seal(PG_ARGISNULL(0) ? NULL : text_argument(flow),
+	                     &flow->sealed))
 	{
-		case AS_KEY_UNKNOWN:
-			as_fail(AS_INVALID_REQUEST,
-			        "No key of this kid exists, or it is retired already.");
-		case AS_KEY_UNACCEPTABLE:
-			as_fail(AS_INVALID_REQUEST,
-			        "The active key cannot be retired: activate another one "
-			        "first.");
+		case AS_SEALING_NO_FILE:
+			return reject(flow, "Set auth_session.master_key_file first.");
+		case AS_SEALING_PREVIOUS_REFUSED:
+			return reject(flow,
+			              "The previous master key must be a file of 32 bytes "
+			              "and mode 0600 that belongs to the user of the "
+			              "server.");
 		default:
-			audit_key_change();
-			PG_RETURN_VOID();
+			return AS_OK;
 	}
 }
 
@@ -119,66 +194,39 @@ auth_admin_retire_signing_key(PG_FUNCTION_ARGS)
 Datum
 auth_admin_seal_keys(PG_FUNCTION_ARGS)
 {
-	AsMasterKey previous;
-	bool has_previous = !PG_ARGISNULL(0);
-	volatile int sealed = 0;
+	KeyFlow flow;
 
-	as_door_enter(AS_DOOR_WRITES);
-	if (auth_session_master_key_file[0] == '\0')
-		as_fail(AS_INVALID_REQUEST, "Set auth_session.master_key_file first.");
-	if (has_previous &&
-	    as_master_key_read(text_to_cstring(PG_GETARG_TEXT_PP(0)), &previous) !=
-	        AS_MASTER_KEY_OK)
-		as_fail(AS_INVALID_REQUEST,
-		        "The previous master key must be a file of 32 bytes and mode "
-		        "0600 that belongs to the user of the server.");
-	PG_TRY();
-	{
-		sealed = as_signing_key_seal_all(has_previous ? &previous : NULL) +
-		         as_mac_key_seal_all(has_previous ? &previous : NULL);
-	}
-	PG_FINALLY();
-	{
-		sodium_memzero(&previous, sizeof(previous));
-	}
-	PG_END_TRY();
-	audit_key_change();
-	PG_RETURN_INT32(sealed);
+	run(&flow, fcinfo, seal_keys);
+	PG_RETURN_INT32(flow.sealed);
+}
+
+/* ---- what others are told ---- */
+
+Datum
+auth_jwks(PG_FUNCTION_ARGS)
+{
+	as_call_enter(AS_CALL_READS);
+	PG_RETURN_JSONB_P(as_signing_key_public_set());
 }
 
 Datum
 auth_admin_jwt_secret(PG_FUNCTION_ARGS)
 {
-	char *jwk;
-	text *result;
+	text *jwk;
 
-	as_door_enter(AS_DOOR_READS);
+	as_call_enter(AS_CALL_READS);
 	jwk = as_signing_key_secret_jwk();
 	if (jwk == NULL)
 		as_fail(AS_INVALID_REQUEST,
 		        "The active key is no HMAC key: use auth.jwks().");
-	result = cstring_to_text(jwk);
-	sodium_memzero(jwk, strlen(jwk));
-	PG_RETURN_TEXT_P(result);
+	PG_RETURN_TEXT_P(jwk);
 }
 
-/* The trigger on the table: every backend loads its keys anew. */
 Datum
 auth_private_keys_changed(PG_FUNCTION_ARGS)
 {
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		elog(ERROR, "auth_private.keys_changed is a trigger");
-	CacheInvalidateRelcacheByRelid(
-	    RelationGetRelid(((TriggerData *) fcinfo->context)->tg_relation));
+	as_keys_changed();
 	PG_RETURN_POINTER(NULL);
-}
-
-/* That a key was changed; which one, the keys' own view has. */
-static void
-audit_key_change(void)
-{
-	AsEvent event;
-
-	as_event_begin(&event, AS_ACTION_KEY);
-	as_door_succeed(&event);
 }

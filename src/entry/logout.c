@@ -8,89 +8,104 @@
  */
 #include "entry/entry.h"
 
-#include <sodium.h>
-
 AS_ENTRY(auth_logout);
 AS_ENTRY(auth_logout_all);
 
-static void
-end_session(AsEvent *event, bool may_be_gone)
+typedef struct Logout
 {
-	if (as_session_end(&event->user_id, &event->session_id))
-		as_door_succeed(event);
-	else if (!may_be_gone)
-		as_fail(AS_SESSION_NOT_FOUND, NULL);
+	FunctionCallInfo fcinfo;
+	AsAttempt attempt;
+	int ended;
+} Logout;
+
+/* ---- logout ---- */
+
+static AsFailure
+find_by_token(Logout *logout)
+{
+	FunctionCallInfo fcinfo = logout->fcinfo;
+	AsText text;
+	AsRefreshToken token;
+
+	if (!as_call_secret(fcinfo, 1, AS_REFRESH_TOKEN_CHARS, &text) ||
+	    !as_refresh_token_read(&text, &token))
+		return AS_INVALID_TOKEN;
+	logout->attempt.event.user_id = token.user_id;
+	logout->attempt.event.session_id = token.session_id;
+	as_wipe(&token, sizeof(token));
+	return AS_OK;
 }
 
-static void
-logout_by_token(FunctionCallInfo fcinfo, AsEvent *event)
+static AsFailure
+find_by_context(Logout *logout)
 {
-	AsText text;
-	AsMacKey tag_key;
-	AsRefreshToken token;
-	bool genuine;
+	FunctionCallInfo fcinfo = logout->fcinfo;
+	AsFailure outcome = as_attempt_require_context(&logout->attempt);
+	AsUuid session_id;
 
-	genuine = as_door_text(fcinfo, 1, AS_REFRESH_TOKEN_CHARS, &text) &&
-	          as_mac_key(AS_MAC_REFRESH_TAG, false, &tag_key) &&
-	          as_refresh_token_parse(text.bytes, text.length, &tag_key, &token);
-	as_text_wipe(&text);
-	sodium_memzero(&tag_key, sizeof(tag_key));
-	if (!genuine)
-		as_fail(AS_INVALID_TOKEN, NULL);
-	event->user_id = token.user_id;
-	event->session_id = token.session_id;
-	sodium_memzero(&token, sizeof(token));
-	end_session(event, true);
+	if (outcome == AS_OK && as_call_uuid(fcinfo, 0, &session_id))
+		logout->attempt.event.session_id = session_id;
+	return outcome;
+}
+
+static AsFailure
+log_out(void *flow)
+{
+	Logout *logout = flow;
+	FunctionCallInfo fcinfo = logout->fcinfo;
+	AsEvent *event = &logout->attempt.event;
+	bool by_token = !PG_ARGISNULL(1);
+	AsFailure outcome;
+
+	if (by_token && !PG_ARGISNULL(0))
+		return as_attempt_tell(&logout->attempt, AS_INVALID_REQUEST,
+		                       "Give either a session_id or a refresh_token.");
+	outcome = by_token ? find_by_token(logout) : find_by_context(logout);
+	if (outcome != AS_OK)
+		return outcome;
+	if (as_session_end(&event->user_id, &event->session_id))
+		return AS_OK;
+	if (!by_token)
+		return AS_SESSION_NOT_FOUND;
+	logout->attempt.is_silent = true;
+	return AS_OK;
 }
 
 Datum
 auth_logout(PG_FUNCTION_ARGS)
 {
-	const AsContext *context;
-	AsEvent event;
+	Logout logout = {.fcinfo = fcinfo};
 
-	as_door_enter(AS_DOOR_WRITES);
-	as_event_begin(&event, AS_ACTION_LOGOUT);
-	if (!PG_ARGISNULL(1))
-	{
-		if (!PG_ARGISNULL(0))
-			as_fail(AS_INVALID_REQUEST,
-			        "Give either a session_id or a refresh_token.");
-		logout_by_token(fcinfo, &event);
-		PG_RETURN_VOID();
-	}
-
-	context = as_context_require();
-	event.user_id = context->user_id;
-	if (!as_door_uuid(fcinfo, 0, &event.session_id))
-		event.session_id = context->session_id;
-	end_session(&event, false);
+	as_attempt_run(&logout.attempt, "logout", log_out, &logout);
 	PG_RETURN_VOID();
+}
+
+/* ---- logout_all ---- */
+
+static AsFailure
+log_out_all(void *flow)
+{
+	Logout *logout = flow;
+	FunctionCallInfo fcinfo = logout->fcinfo;
+	AsEvent *event = &logout->attempt.event;
+	bool keep_current = !PG_ARGISNULL(0) && PG_GETARG_BOOL(0);
+	AsFailure outcome = as_attempt_require_context(&logout->attempt);
+
+	if (outcome != AS_OK)
+		return outcome;
+	/* First the account, so that no sign-in in flight survives. */
+	if (!as_account_begin_epoch(&event->user_id))
+		return AS_SESSION_REVOKED;
+	logout->ended = as_session_end_all(
+	    &event->user_id, keep_current ? &event->session_id : NULL);
+	return AS_OK;
 }
 
 Datum
 auth_logout_all(PG_FUNCTION_ARGS)
 {
-	const AsContext *context;
-	AsUuid user_id;
-	AsUuid current;
-	AsEvent event;
-	bool keep_current;
-	int ended;
+	Logout logout = {.fcinfo = fcinfo};
 
-	as_door_enter(AS_DOOR_WRITES);
-	keep_current = !PG_ARGISNULL(0) && PG_GETARG_BOOL(0);
-	as_event_begin(&event, AS_ACTION_LOGOUT_ALL);
-	context = as_context_require();
-	user_id = context->user_id;
-	current = context->session_id;
-
-	/* First the account, so that no sign-in in flight survives. */
-	if (!as_account_begin_epoch(&user_id))
-		as_fail(AS_SESSION_REVOKED, NULL);
-	ended = as_session_end_all(&user_id, keep_current ? &current : NULL);
-	event.user_id = user_id;
-	event.session_id = current;
-	as_door_succeed(&event);
-	PG_RETURN_INT32(ended);
+	as_attempt_run(&logout.attempt, "logout_all", log_out_all, &logout);
+	PG_RETURN_INT32(logout.ended);
 }

@@ -19,16 +19,17 @@ auth_admin_prune(PG_FUNCTION_ARGS)
 	int batch;
 	int pruned;
 
-	as_door_enter(AS_DOOR_WRITES);
+	as_call_enter(AS_CALL_WRITES);
 	batch = PG_ARGISNULL(0) ? 0 : PG_GETARG_INT32(0);
 	if (batch < 1 || batch > BATCH_MOST)
 		as_fail(AS_INVALID_REQUEST, "The batch is not from 1 to 100000.");
 
 	pruned = as_account_prune_pending(now, batch);
 	pruned += as_session_prune(now, batch);
+	pruned += as_token_cache_prune(now, batch);
 	pruned += as_code_prune(now, batch);
 	pruned += as_outbox_prune(now, batch);
-	pruned += as_audit_prune(now, batch);
+	pruned += as_audit_log_prune(now, batch);
 
 	/* Last, as it keeps other operators from the keys until the commit. */
 	pruned += as_signing_key_rotate_if_due();
@@ -40,10 +41,10 @@ auth_admin_forbid_password(PG_FUNCTION_ARGS)
 {
 	AsText word;
 
-	as_door_enter(AS_DOOR_WRITES);
+	as_call_enter(AS_CALL_WRITES);
 	if (PG_ARGISNULL(0) ||
-	    !as_door_text(fcinfo, 0, AS_PASSWORD_MAX_BYTES, &word))
+	    !as_call_text(fcinfo, 0, AS_PASSWORD_MAX_BYTES, &word))
 		as_fail(AS_INVALID_REQUEST, "The word is missing or too long.");
-	as_password_forbid(word.bytes, word.length);
+	as_common_password_add(as_fold_text(word.bytes, word.length));
 	PG_RETURN_VOID();
 }

@@ -1,5 +1,6 @@
 /*
- * notifications.c: the bridge's door: claim, settle, release.
+ * notification.c: auth_admin.claim_notifications, settle_notifications and
+ * release_notifications: what the bridge calls.
  */
 #include "entry/entry.h"
 
@@ -30,7 +31,7 @@ put_claimed(ReturnSetInfo *result, const AsClaimed *row)
 	values[3] = CStringGetTextDatum(row->channel);
 	values[4] = CStringGetTextDatum(row->recipient);
 	values[5] = PointerGetDatum(&row->user_id);
-	nulls[5] = !row->has_user;
+	nulls[5] = !as_uuid_is_known(&row->user_id);
 	values[6] = PointerGetDatum(row->payload);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
@@ -51,7 +52,7 @@ auth_admin_claim_notifications(PG_FUNCTION_ARGS)
 	int most;
 	int count;
 
-	as_door_enter(AS_DOOR_WRITES);
+	as_call_enter(AS_CALL_WRITES);
 	most = PG_ARGISNULL(0) ? 0 : PG_GETARG_INT32(0);
 	if (most < 1 || most > CLAIM_MOST)
 		as_fail(AS_INVALID_REQUEST, "max is not from 1 to 10000.");
@@ -59,7 +60,7 @@ auth_admin_claim_notifications(PG_FUNCTION_ARGS)
 		as_fail(AS_INVALID_REQUEST, "The lease is not from 0 to 24 hours.");
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	count = as_outbox_claim(most, PG_GETARG_DATUM(1), &rows);
+	count = as_delivery_claim(most, PG_GETARG_DATUM(1), &rows);
 	for (int i = 0; i < count; i++)
 		put_claimed(result, &rows[i]);
 	return (Datum) 0;
@@ -83,7 +84,7 @@ require_ids(FunctionCallInfo fcinfo)
 Datum
 auth_admin_settle_notifications(PG_FUNCTION_ARGS)
 {
-	as_door_enter(AS_DOOR_WRITES);
+	as_call_enter(AS_CALL_WRITES);
 	PG_RETURN_INT32(as_outbox_settle(require_ids(fcinfo)));
 }
 
@@ -92,8 +93,8 @@ auth_admin_release_notifications(PG_FUNCTION_ARGS)
 {
 	AsText error;
 
-	as_door_enter(AS_DOOR_WRITES);
-	if (!as_door_text(fcinfo, 1, 64 * ERROR_MOST_BYTES, &error))
+	as_call_enter(AS_CALL_WRITES);
+	if (!as_call_text(fcinfo, 1, 64 * ERROR_MOST_BYTES, &error))
 		as_fail(AS_INVALID_REQUEST, "The error is too long.");
 	PG_RETURN_INT32(as_outbox_release(
 	    require_ids(fcinfo),

@@ -1,5 +1,5 @@
 /*
- * jwt_sql.c: the door of auth.jwt_sign and auth.jwt_verify.
+ * pgjwt.c: auth.jwt_sign and auth.jwt_verify.
  *
  * They take pgjwt's arguments and make its tokens, byte for byte, and speak
  * RS256, ES256 and EdDSA as well. They know no key of this extension. The
@@ -16,7 +16,6 @@
 #include "utils/builtins.h"
 
 #include <math.h>
-#include <sodium.h>
 
 /* The longest token taken, and the longest payload that fits in one. */
 #define TOKEN_MAX   1048576
@@ -48,21 +47,179 @@ static KeptKey kept[KEPT_KEYS];
 AS_ENTRY(auth_jwt_sign);
 AS_ENTRY(auth_jwt_verify);
 
-static text *bounded(FunctionCallInfo fcinfo, int argument, size_t most);
-static AsAlgorithm algorithm_of(const text *name);
-static AsKey *key_of(AsAlgorithm algorithm, const text *secret);
-static AsKey *kept_key(AsAlgorithm algorithm, const char *utf8, size_t length);
-static AsKey *keep(KeptKey *place, AsKey *key);
-static void forget_secret(void);
-static char *decoded(const char *segment, size_t segment_length,
-                     size_t *length);
-static text *json_of(const char *utf8, size_t length);
-static bool verify_signature(const AsJwt *jwt, AsAlgorithm algorithm,
-                             const text *secret);
-static bool is_valid_now(const char *payload, size_t length);
-static bool visit_anything(const AsJsonMember *member, void *into);
-static bool visit_validity(const AsJsonMember *member, void *into);
-static bool number_of(const AsJsonMember *member, double *out);
+/* A text argument; NULL where it is longer, looked at before it is read. */
+static text *
+bounded(FunctionCallInfo fcinfo, int argument, size_t most)
+{
+	if (toast_raw_datum_size(PG_GETARG_DATUM(argument)) - VARHDRSZ > most)
+		return NULL;
+	return PG_GETARG_TEXT_PP(argument);
+}
+
+static AsAlgorithm
+algorithm_of(const text *name)
+{
+	AsAlgorithm algorithm =
+	    as_algorithm_parse(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+
+	if (algorithm == AS_ALGORITHM_NONE)
+		as_fail(AS_INVALID_REQUEST,
+		        "The algorithm is HS256, HS384, HS512, RS256, ES256 or EdDSA.");
+	return algorithm;
+}
+
+/* Puts a key into a place, in place of what was there. */
+static AsKey *
+keep(KeptKey *place, AsKey *key)
+{
+	as_key_free(place->key);
+	place->key = key;
+	return key;
+}
+
+/*
+ * The key of a PEM or a JWK, which takes OpenSSL a hundred times as long to
+ * read as to use: the last few are kept, known by a digest of their text.
+ */
+static AsKey *
+kept_key(AsAlgorithm algorithm, const char *utf8, size_t length)
+{
+	static int next = 1;
+	AsDigest digest;
+	KeptKey *place;
+
+	as_digest(utf8, length, &digest);
+	for (int i = 1; i < KEPT_KEYS; i++)
+	{
+		if (kept[i].key != NULL && as_key_algorithm(kept[i].key) == algorithm &&
+		    as_digest_equal(&kept[i].digest, &digest))
+			return kept[i].key;
+	}
+	place = &kept[next];
+	next = next + 1 < KEPT_KEYS ? next + 1 : 1;
+	place->digest = digest;
+	return keep(place, as_key_text_is_pem(utf8, length)
+	                       ? as_key_from_pem(utf8, length, algorithm)
+	                       : as_key_from_jwk(utf8, length, algorithm, NULL));
+}
+
+/*
+ * The key that a secret is; NULL where it isn't one. It is kept until
+ * the next call.
+ */
+static AsKey *
+key_of(AsAlgorithm algorithm, const text *secret)
+{
+	size_t length = VARSIZE_ANY_EXHDR(secret);
+	char *utf8 = as_text_to_utf8(VARDATA_ANY(secret), &length);
+	AsKey *key = NULL;
+
+	if (as_key_text_is_pem(utf8, length) || as_key_text_is_jwk(utf8, length))
+		key = kept_key(algorithm, utf8, length);
+	else if (as_algorithm_is_hmac(algorithm) &&
+	         !as_key_text_is_key(utf8, length))
+		key = keep(&kept[0], as_key_from_secret(algorithm, utf8, length));
+	as_wipe(utf8, length);
+	pfree(utf8);
+	return key;
+}
+
+/* An HMAC secret is not kept: it is read as fast as it is found. */
+static void
+forget_secret(void)
+{
+	(void) keep(&kept[0], NULL);
+}
+
+/* A segment's bytes and a NUL; NULL where it is no base64url. */
+static char *
+decoded(const char *segment, size_t segment_length, size_t *length)
+{
+	size_t room = AS_BASE64URL_BYTES(segment_length);
+	char *bytes = palloc(room + 1);
+
+	if (as_base64url_decode(segment, segment_length, bytes, room, length))
+	{
+		bytes[*length] = '\0';
+		return bytes;
+	}
+	pfree(bytes);
+	return NULL;
+}
+
+static bool
+visit_anything(const AsJsonMember *member, void *into)
+{
+	return true;
+}
+
+/* The bytes as json; NULL where they are no JSON object. */
+static text *
+json_of(const char *utf8, size_t length)
+{
+	char *json;
+
+	if (utf8 == NULL || !as_json_read_object(utf8, length, TOKEN_MAX, false,
+	                                         visit_anything, NULL))
+		return NULL;
+	json = as_text_from_utf8(utf8, length);
+	return json == NULL ? NULL : cstring_to_text(json);
+}
+
+static bool
+verify_signature(const AsJwt *jwt, AsAlgorithm algorithm, const text *secret)
+{
+	AsJwtHeader header;
+	AsKey *key;
+	bool ok;
+
+	if (!as_jwt_header_read(jwt, &header) || header.algorithm != algorithm)
+		return false;
+	key = key_of(algorithm, secret);
+	ok = key != NULL && as_jwt_verify(key, jwt);
+	forget_secret();
+	return ok;
+}
+
+/* A number, or a string that is one, as pgjwt has it. */
+static bool
+number_of(const AsJsonMember *member, double *out)
+{
+	char *end;
+
+	if (member->type != AS_JSON_NUMBER && member->type != AS_JSON_STRING)
+		return false;
+	*out = strtod(member->text, &end);
+	return member->length > 0 && *end == '\0' && !isnan(*out);
+}
+
+static bool
+visit_validity(const AsJsonMember *member, void *into)
+{
+	Validity *validity = into;
+
+	if (strcmp(member->name, "exp") == 0)
+		validity->has_exp = number_of(member, &validity->exp);
+	else if (strcmp(member->name, "nbf") == 0)
+		validity->has_nbf = number_of(member, &validity->nbf);
+	return true;
+}
+
+/* RFC 7519 section 4.1.4 and 4.1.5, by the clock and not by the statement. */
+static bool
+is_valid_now(const char *payload, size_t length)
+{
+	Validity validity = {0};
+	double now =
+	    (double) GetCurrentTimestamp() / USECS_PER_SEC +
+	    (double) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
+
+	if (!as_json_read_object(payload, length, TOKEN_MAX, true, visit_validity,
+	                         &validity))
+		return false;
+	return (!validity.has_exp || now < validity.exp) &&
+	       (!validity.has_nbf || now >= validity.nbf);
+}
 
 Datum
 auth_jwt_sign(PG_FUNCTION_ARGS)
@@ -77,7 +234,7 @@ auth_jwt_sign(PG_FUNCTION_ARGS)
 	char *token;
 	AsKey *key;
 
-	as_door_enter(AS_DOOR_READS);
+	as_call_enter(AS_CALL_READS);
 	algorithm = algorithm_of(PG_GETARG_TEXT_PP(2));
 	payload = bounded(fcinfo, 0, PAYLOAD_MAX);
 	secret = bounded(fcinfo, 1, AS_KEY_TEXT_MAX);
@@ -118,7 +275,7 @@ auth_jwt_verify(PG_FUNCTION_ARGS)
 	text *token;
 	text *secret;
 
-	as_door_enter(AS_DOOR_READS);
+	as_call_enter(AS_CALL_READS);
 	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "auth.jwt_verify must return a row");
 	if (PG_ARGISNULL(2))
@@ -153,178 +310,4 @@ auth_jwt_verify(PG_FUNCTION_ARGS)
 	values[2] = BoolGetDatum(valid);
 	PG_RETURN_DATUM(HeapTupleGetDatum(
 	    heap_form_tuple(BlessTupleDesc(descriptor), values, nulls)));
-}
-
-/* A text argument; NULL where it is longer, looked at before it is read. */
-static text *
-bounded(FunctionCallInfo fcinfo, int argument, size_t most)
-{
-	if (toast_raw_datum_size(PG_GETARG_DATUM(argument)) - VARHDRSZ > most)
-		return NULL;
-	return PG_GETARG_TEXT_PP(argument);
-}
-
-static AsAlgorithm
-algorithm_of(const text *name)
-{
-	AsAlgorithm algorithm =
-	    as_algorithm_parse(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
-
-	if (algorithm == AS_ALGORITHM_NONE)
-		as_fail(AS_INVALID_REQUEST,
-		        "The algorithm is HS256, HS384, HS512, RS256, ES256 or EdDSA.");
-	return algorithm;
-}
-
-/*
- * The key that a secret is; NULL where it isn't one. It is the ring's, until
- * the next call.
- */
-static AsKey *
-key_of(AsAlgorithm algorithm, const text *secret)
-{
-	size_t length = VARSIZE_ANY_EXHDR(secret);
-	char *utf8 = as_text_to_utf8(VARDATA_ANY(secret), &length);
-	AsKey *key = NULL;
-
-	if (as_key_text_is_pem(utf8, length) || as_key_text_is_jwk(utf8, length))
-		key = kept_key(algorithm, utf8, length);
-	else if (as_algorithm_is_hmac(algorithm) &&
-	         !as_key_text_is_key(utf8, length))
-		key = keep(&kept[0], as_key_from_secret(algorithm, utf8, length));
-	sodium_memzero(utf8, length);
-	pfree(utf8);
-	return key;
-}
-
-/*
- * The key of a PEM or a JWK, which takes OpenSSL a hundred times as long to
- * read as to use: the last few are kept, known by a digest of their text.
- */
-static AsKey *
-kept_key(AsAlgorithm algorithm, const char *utf8, size_t length)
-{
-	static int next = 1;
-	AsDigest digest;
-	KeptKey *place;
-
-	as_digest(utf8, length, &digest);
-	for (int i = 1; i < KEPT_KEYS; i++)
-	{
-		if (kept[i].key != NULL && as_key_algorithm(kept[i].key) == algorithm &&
-		    as_digest_equal(&kept[i].digest, &digest))
-			return kept[i].key;
-	}
-	place = &kept[next];
-	next = next + 1 < KEPT_KEYS ? next + 1 : 1;
-	place->digest = digest;
-	return keep(place, as_key_text_is_pem(utf8, length)
-	                       ? as_key_from_pem(utf8, length, algorithm)
-	                       : as_key_from_jwk(utf8, length, algorithm, NULL));
-}
-
-/* Puts a key into a place, in place of what was there. */
-static AsKey *
-keep(KeptKey *place, AsKey *key)
-{
-	as_key_free(place->key);
-	place->key = key;
-	return key;
-}
-
-/* An HMAC secret is not kept: it is read as fast as it is found. */
-static void
-forget_secret(void)
-{
-	(void) keep(&kept[0], NULL);
-}
-
-/* A segment's bytes and a NUL; NULL where it is no base64url. */
-static char *
-decoded(const char *segment, size_t segment_length, size_t *length)
-{
-	size_t room = AS_BASE64URL_BYTES(segment_length);
-	char *bytes = palloc(room + 1);
-
-	if (as_base64url_decode(segment, segment_length, bytes, room, length))
-	{
-		bytes[*length] = '\0';
-		return bytes;
-	}
-	pfree(bytes);
-	return NULL;
-}
-
-/* The bytes as json; NULL where they are no JSON object. */
-static text *
-json_of(const char *utf8, size_t length)
-{
-	char *json;
-
-	if (utf8 == NULL || !as_json_read_object(utf8, length, TOKEN_MAX, false,
-	                                         visit_anything, NULL))
-		return NULL;
-	json = as_text_from_utf8(utf8, length);
-	return json == NULL ? NULL : cstring_to_text(json);
-}
-
-static bool
-verify_signature(const AsJwt *jwt, AsAlgorithm algorithm, const text *secret)
-{
-	AsJwtHeader header;
-	AsKey *key;
-	bool ok;
-
-	if (!as_jwt_header_read(jwt, &header) || header.algorithm != algorithm)
-		return false;
-	key = key_of(algorithm, secret);
-	ok = key != NULL && as_jwt_verify(key, jwt);
-	forget_secret();
-	return ok;
-}
-
-/* RFC 7519 section 4.1.4 and 4.1.5, by the clock and not by the statement. */
-static bool
-is_valid_now(const char *payload, size_t length)
-{
-	Validity validity = {0};
-	double now =
-	    (double) GetCurrentTimestamp() / USECS_PER_SEC +
-	    (double) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
-
-	if (!as_json_read_object(payload, length, TOKEN_MAX, true, visit_validity,
-	                         &validity))
-		return false;
-	return (!validity.has_exp || now < validity.exp) &&
-	       (!validity.has_nbf || now >= validity.nbf);
-}
-
-static bool
-visit_anything(const AsJsonMember *member, void *into)
-{
-	return true;
-}
-
-static bool
-visit_validity(const AsJsonMember *member, void *into)
-{
-	Validity *validity = into;
-
-	if (strcmp(member->name, "exp") == 0)
-		validity->has_exp = number_of(member, &validity->exp);
-	else if (strcmp(member->name, "nbf") == 0)
-		validity->has_nbf = number_of(member, &validity->nbf);
-	return true;
-}
-
-/* A number, or a string that is one, as pgjwt has it. */
-static bool
-number_of(const AsJsonMember *member, double *out)
-{
-	char *end;
-
-	if (member->type != AS_JSON_NUMBER && member->type != AS_JSON_STRING)
-		return false;
-	*out = strtod(member->text, &end);
-	return member->length > 0 && *end == '\0' && !isnan(*out);
 }

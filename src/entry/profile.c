@@ -12,34 +12,46 @@ auth_account(PG_FUNCTION_ARGS)
 	const AsContext *context;
 	AsAccount account;
 
-	as_door_enter(AS_DOOR_READS);
+	as_call_enter(AS_CALL_READS);
 	context = as_context_require();
 	if (!as_account_find(&context->user_id, &account))
 		as_fail(AS_SESSION_REVOKED, NULL);
-	PG_RETURN_DATUM(as_door_account(fcinfo, &account));
+	PG_RETURN_DATUM(as_answer_account(fcinfo, &account));
+}
+
+typedef struct UpdateInfo
+{
+	FunctionCallInfo fcinfo;
+	AsAttempt attempt;
+	AsAccount account;
+} UpdateInfo;
+
+static AsFailure
+update_info(void *flow)
+{
+	UpdateInfo *update = flow;
+	FunctionCallInfo fcinfo = update->fcinfo;
+	const AsUuid *user_id = &update->attempt.event.user_id;
+	AsFailure outcome = as_attempt_require_context(&update->attempt);
+	Jsonb *info;
+
+	if (outcome != AS_OK)
+		return outcome;
+	if (PG_ARGISNULL(0) || !as_call_info(fcinfo, 0, &info))
+		return as_attempt_tell(&update->attempt, AS_INVALID_REQUEST,
+		                       "The info is not an object of at most 16 KiB.");
+	if (!as_account_lock(user_id, AS_ACCOUNT_EXCLUSIVE, &update->account))
+		return AS_SESSION_REVOKED;
+	as_account_set_info(user_id, info);
+	update->account.info = info;
+	return AS_OK;
 }
 
 Datum
 auth_update_info(PG_FUNCTION_ARGS)
 {
-	const AsContext *context;
-	AsAccount account;
-	AsEvent event;
-	Jsonb *info;
+	UpdateInfo update = {.fcinfo = fcinfo};
 
-	as_door_enter(AS_DOOR_WRITES);
-	as_event_begin(&event, AS_ACTION_UPDATE_INFO);
-	context = as_context_require();
-	if (PG_ARGISNULL(0) || !as_door_info(fcinfo, 0, &info))
-		as_fail(AS_INVALID_REQUEST,
-		        "The info is not an object of at most 16 KiB.");
-	event.user_id = context->user_id;
-	event.session_id = context->session_id;
-
-	if (!as_account_lock(&event.user_id, AS_ACCOUNT_EXCLUSIVE, &account))
-		as_fail(AS_SESSION_REVOKED, NULL);
-	as_account_set_info(&event.user_id, info);
-	account.info = info;
-	as_door_succeed(&event);
-	PG_RETURN_DATUM(as_door_account(fcinfo, &account));
+	as_attempt_run(&update.attempt, "update_info", update_info, &update);
+	PG_RETURN_DATUM(as_answer_account(fcinfo, &update.account));
 }

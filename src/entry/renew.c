@@ -11,50 +11,36 @@
  */
 #include "entry/entry.h"
 
-#include <sodium.h>
-
 AS_ENTRY(auth_renew);
-
-/* How long a failing caller waits for the commit of its record: ms. */
-#define RECORD_WAIT 1000
 
 typedef struct Renew
 {
-	AsText text;
+	FunctionCallInfo fcinfo;
+	AsAttempt attempt;
 	AsRefreshToken presented;
 	AsRefreshToken next;
 	AsAccount account;
 	AsSession session;
-	AsEvent event;
-	const char *hint;
 } Renew;
 
 static AsFailure
-read_token(FunctionCallInfo fcinfo, Renew *renew)
+read_token(Renew *renew)
 {
-	AsMacKey tag_key;
+	FunctionCallInfo fcinfo = renew->fcinfo;
+	AsText text;
 	AsMacKey successor_key;
-	bool genuine;
 
 	if (PG_ARGISNULL(0))
-	{
-		renew->hint = "Give a refresh_token.";
-		return AS_INVALID_REQUEST;
-	}
-	if (!as_door_text(fcinfo, 0, AS_REFRESH_TOKEN_CHARS, &renew->text) ||
-	    !as_mac_key(AS_MAC_REFRESH_TAG, false, &tag_key) ||
+		return as_attempt_tell(&renew->attempt, AS_INVALID_REQUEST,
+		                       "Give a refresh_token.");
+	if (!as_call_secret(fcinfo, 0, AS_REFRESH_TOKEN_CHARS, &text) ||
+	    !as_refresh_token_read(&text, &renew->presented) ||
 	    !as_mac_key(AS_MAC_REFRESH_SUCCESSOR, false, &successor_key))
 		return AS_INVALID_TOKEN;
-	genuine = as_refresh_token_parse(renew->text.bytes, renew->text.length,
-	                                 &tag_key, &renew->presented);
-	if (genuine)
-		as_refresh_token_next(&renew->presented, &successor_key, &renew->next);
-	sodium_memzero(&tag_key, sizeof(tag_key));
-	sodium_memzero(&successor_key, sizeof(successor_key));
-	if (!genuine)
-		return AS_INVALID_TOKEN;
-	renew->event.user_id = renew->presented.user_id;
-	renew->event.session_id = renew->presented.session_id;
+	as_refresh_token_next(&renew->presented, &successor_key, &renew->next);
+	as_wipe(&successor_key, sizeof(successor_key));
+	renew->attempt.event.user_id = renew->presented.user_id;
+	renew->attempt.event.session_id = renew->presented.session_id;
 	return AS_OK;
 }
 
@@ -62,22 +48,28 @@ read_token(FunctionCallInfo fcinfo, Renew *renew)
 static AsFailure
 check_context(Renew *renew)
 {
-	const AsContext *context = as_context();
+	const AsContext *context = as_context_live();
 
-	if (context == NULL || context->failure != AS_OK ||
-	    memcmp(context->user_id.bytes, renew->presented.user_id.bytes,
-	           sizeof(context->user_id.bytes)) == 0)
+	if (context == NULL ||
+	    as_uuid_equal(&context->user_id, &renew->presented.user_id))
 		return AS_OK;
-	renew->event.reason = AS_REASON_OTHER_USER;
-	return AS_USER_MISMATCH;
+	return as_attempt_refuse(&renew->attempt, AS_USER_MISMATCH,
+	                         "belongs to another user");
 }
 
 static bool
 is_within_grace(const Renew *renew)
 {
 	return GetCurrentTimestamp() <
-	       renew->session.renewed_at +
-	           auth_session_refresh_reuse_grace * USECS_PER_SEC;
+	       as_after_seconds(renew->session.renewed_at,
+	                        auth_session_refresh_reuse_grace);
+}
+
+static AsFailure
+refuse_gone(Renew *renew)
+{
+	return as_attempt_refuse(&renew->attempt, AS_SESSION_REVOKED,
+	                         "session has ended");
 }
 
 /*
@@ -88,96 +80,74 @@ static AsFailure
 classify(Renew *renew)
 {
 	const AsRefreshToken *presented = &renew->presented;
-	AsSession *session = &renew->session;
+	const AsSession *session = &renew->session;
+	uint32 current;
 	AsDigest successor;
 
 	if (!as_session_find(&presented->user_id, &presented->session_id,
-	                     session) ||
-	    !as_account_find(&presented->user_id, &renew->account))
-	{
-		renew->event.reason = AS_REASON_SESSION_GONE;
-		return AS_SESSION_REVOKED;
-	}
+	                     &renew->session))
+		return refuse_gone(renew);
 	if (session->expires_at <= GetCurrentTimestamp())
-	{
-		renew->event.reason = AS_REASON_SESSION_EXPIRED;
-		return AS_SESSION_EXPIRED;
-	}
-	if (presented->generation >= session->generation)
-	{
+		return as_attempt_refuse(&renew->attempt, AS_SESSION_EXPIRED,
+		                         "session has expired");
+	current = (uint32) session->generation;
+	if (presented->generation >= current)
 		/* Of a renewal that was rolled back, or of before a restore. */
-		renew->event.reason = AS_REASON_TOKEN_NEWER;
-		return AS_INVALID_TOKEN;
-	}
+		return as_attempt_refuse(&renew->attempt, AS_INVALID_TOKEN,
+		                         "token newer than session");
 	as_refresh_token_digest(&renew->next, &successor);
-	if (renew->next.generation == session->generation &&
+	if (renew->next.generation == current &&
 	    as_digest_equal(&successor, &session->refresh_digest) &&
 	    is_within_grace(renew))
 		return AS_OK;
-	renew->event.reason = AS_REASON_TOKEN_REUSED;
+	(void) as_attempt_refuse(&renew->attempt, AS_REFRESH_TOKEN_REUSED,
+	                         "refresh token reused");
+	renew->attempt.record = AS_RECORD_REUSE;
 	return AS_REFRESH_TOKEN_REUSED;
 }
 
 static AsFailure
 rotate(Renew *renew)
 {
-	if (as_session_renew(&renew->presented, &renew->next, &renew->session,
-	                     &renew->account))
-		return AS_OK;
-	return classify(renew);
+	return as_session_renew(&renew->presented, &renew->next, &renew->session)
+	           ? AS_OK
+	           : classify(renew);
 }
 
-/* A ban ends all sessions; this is for one that slipped in beside it. */
+/*
+ * The next access token says what the account is now. A ban ends all
+ * sessions; this is for one that slipped in beside it.
+ */
 static AsFailure
 check_account(Renew *renew)
 {
-	if (renew->account.status != AS_ACCOUNT_PENDING &&
-	    !as_account_is_banned(&renew->account, GetCurrentTimestamp()))
-		return AS_OK;
-	renew->event.reason = AS_REASON_SESSION_GONE;
-	return AS_SESSION_REVOKED;
+	if (!as_account_find(&renew->presented.user_id, &renew->account) ||
+	    renew->account.status == AS_ACCOUNT_PENDING ||
+	    as_account_is_banned(&renew->account, GetCurrentTimestamp()))
+		return refuse_gone(renew);
+	return AS_OK;
 }
 
-static void
-refuse(Renew *renew, AsFailure outcome)
+static AsFailure
+renew_session(void *flow)
 {
-	AsRecord record = {.kind = AS_RECORD_REUSE};
+	Renew *renew = flow;
+	AsFailure outcome;
 
-	if (outcome == AS_INVALID_REQUEST ||
-	    !as_uuid_is_known(&renew->event.session_id))
-		as_fail(outcome, renew->hint);
-	if (outcome != AS_REFRESH_TOKEN_REUSED)
-		as_door_refuse(&renew->event, outcome, NULL);
-
-	renew->event.result = outcome;
-	record.event = renew->event;
-	if (as_recorder_submit(&record, RECORD_WAIT) == AS_RECORD_FULL)
-		as_fail(AS_BUSY, NULL);
-	as_fail(outcome, NULL);
+	if ((outcome = read_token(renew)) == AS_OK &&
+	    (outcome = check_context(renew)) == AS_OK &&
+	    (outcome = rotate(renew)) == AS_OK)
+		outcome = check_account(renew);
+	as_wipe(&renew->presented, sizeof(renew->presented));
+	return outcome;
 }
 
 Datum
 auth_renew(PG_FUNCTION_ARGS)
 {
-	Renew renew = {0};
-	AsFailure outcome;
-	Datum tokens;
+	Renew renew = {.fcinfo = fcinfo};
 
-	as_door_enter(AS_DOOR_WRITES);
-	as_event_begin(&renew.event, AS_ACTION_RENEW);
-
-	if ((outcome = read_token(fcinfo, &renew)) == AS_OK &&
-	    (outcome = check_context(&renew)) == AS_OK &&
-	    (outcome = rotate(&renew)) == AS_OK)
-		outcome = check_account(&renew);
-	as_text_wipe(&renew.text);
-	sodium_memzero(&renew.presented.secret, sizeof(renew.presented.secret));
-
-	if (outcome != AS_OK)
-		refuse(&renew, outcome);
-	as_door_succeed(&renew.event);
-	tokens =
-	    as_door_tokens(fcinfo, &renew.account, &renew.session, &renew.next);
-	sodium_memzero(&renew.next, sizeof(renew.next));
-	PG_RETURN_DATUM(tokens);
+	as_attempt_run(&renew.attempt, "renew", renew_session, &renew);
+	PG_RETURN_DATUM(
+	    as_answer_tokens(fcinfo, &renew.account, &renew.session, &renew.next));
 }

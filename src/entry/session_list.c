@@ -1,5 +1,5 @@
 /*
- * sessions.c: auth.sessions, the caller's live sessions.
+ * session_list.c: auth.sessions, the caller's live sessions.
  *
  * Newest first, without anything of a token.
  */
@@ -11,11 +11,9 @@
 AS_ENTRY(auth_sessions);
 
 static void
-put_row(const AsRow *row, void *into)
+put_row(HeapTuple tuple, TupleDesc descriptor, void *into)
 {
-	ReturnSetInfo *result = into;
-
-	tuplestore_puttuple(result->setResult, row->tuple);
+	tuplestore_puttuple(((ReturnSetInfo *) into)->setResult, tuple);
 }
 
 Datum
@@ -24,9 +22,9 @@ auth_sessions(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	const AsContext *context;
 
-	as_door_enter(AS_DOOR_READS);
+	as_call_enter(AS_CALL_READS);
 	context = as_context_require();
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	as_session_list(&context->user_id, &context->session_id, put_row, result);
+	as_session_each(&context->user_id, &context->session_id, put_row, result);
 	return (Datum) 0;
 }

@@ -13,37 +13,50 @@ AS_ENTRY(auth_signup);
 
 typedef struct SignUp
 {
+	FunctionCallInfo fcinfo;
+	AsAttempt attempt;
 	AsIdentifier email;
 	AsIdentifier phone;
 	AsPassword password;
 	size_t password_characters;
 	AsAccount account;
-	AsEvent event;
-	const char *hint;
-	int retry_after_s;
 } SignUp;
 
 static AsFailure
-read_arguments(FunctionCallInfo fcinfo, SignUp *signup)
+read_arguments(SignUp *signup)
 {
-	if (!as_door_email(fcinfo, 0, &signup->email))
-		signup->hint = "The email is not valid.";
-	else if (!as_door_phone(fcinfo, 2, &signup->phone))
-		signup->hint = "The phone is not an E.164 number.";
+	FunctionCallInfo fcinfo = signup->fcinfo;
+	const char *hint = NULL;
+
+	if (!as_call_email(fcinfo, 0, &signup->email))
+		hint = "The email is not valid.";
+	else if (!as_call_phone(fcinfo, 2, &signup->phone))
+		hint = "The phone is not an E.164 number.";
 	else if (signup->email.canonical == NULL && signup->phone.canonical == NULL)
-		signup->hint = "Give an email or a phone.";
-	else if (!as_door_password(fcinfo, 1, &signup->password,
+		hint = "Give an email or a phone.";
+	else if (!as_call_password(fcinfo, 1, &signup->password,
 	                           &signup->password_characters))
-		signup->hint = "The password is missing, too long or not Unicode.";
-	else if (!as_door_info(fcinfo, 3, &signup->account.info))
-		signup->hint = "The info is not an object of at most 16 KiB.";
-	return signup->hint == NULL ? AS_OK : AS_INVALID_REQUEST;
+		hint = "The password is missing, too long or not Unicode.";
+	else if (!as_call_info(fcinfo, 3, &signup->account.info))
+		hint = "The info is not an object of at most 16 KiB.";
+	return hint == NULL
+	           ? AS_OK
+	           : as_attempt_tell(&signup->attempt, AS_INVALID_REQUEST, hint);
 }
 
 static AsFailure
-check_enabled(SignUp *signup)
+check_enabled(void)
 {
 	return auth_session_signup_enabled ? AS_OK : AS_SIGNUP_DISABLED;
+}
+
+static AsFailure
+count_message(SignUp *signup, const AsIdentifier *identifier)
+{
+	if (identifier->canonical == NULL)
+		return AS_OK;
+	return as_message_allow(&signup->attempt, AS_MESSAGE_CONFIRMATION,
+	                        identifier, false);
 }
 
 static AsFailure
@@ -52,28 +65,28 @@ count_sign_up(SignUp *signup)
 	const AsRequest *request = as_request();
 	AsFailure outcome = AS_OK;
 
-	if (request->has_client_address &&
-	    !as_throttle_take(
-	        AS_LIMIT_SIGNUP_ADDRESS, request->address_key,
-	        sizeof(request->address_key), auth_session_signup_rate_per_address,
-	        auth_session_rate_window, NULL, &signup->retry_after_s))
-		return AS_THROTTLED;
-	if (signup->email.canonical != NULL)
-		outcome = as_message_allowed(AS_MESSAGE_CONFIRMATION, &signup->email,
-		                             false, &signup->retry_after_s);
-	if (outcome == AS_OK && signup->phone.canonical != NULL)
-		outcome = as_message_allowed(AS_MESSAGE_CONFIRMATION, &signup->phone,
-		                             false, &signup->retry_after_s);
+	if (request->has_client_address)
+		outcome = as_attempt_charge(
+		    &signup->attempt, AS_LIMIT_SIGNUP_ADDRESS, request->address_key,
+		    sizeof(request->address_key), auth_session_signup_rate_per_address,
+		    auth_session_rate_window);
+	if (outcome == AS_OK)
+		outcome = count_message(signup, &signup->email);
+	if (outcome == AS_OK)
+		outcome = count_message(signup, &signup->phone);
 	return outcome;
 }
 
 static AsFailure
 check_password(SignUp *signup)
 {
-	signup->hint =
+	const char *weakness =
 	    as_password_weakness(&signup->password, signup->password_characters,
 	                         signup->email.canonical, signup->phone.canonical);
-	return signup->hint == NULL ? AS_OK : AS_WEAK_PASSWORD;
+
+	return weakness == NULL
+	           ? AS_OK
+	           : as_attempt_tell(&signup->attempt, AS_WEAK_PASSWORD, weakness);
 }
 
 static AsFailure
@@ -105,7 +118,7 @@ create_account(SignUp *signup, AsAccountStatus status)
 	account->banned_until = AS_NO_TIME;
 	account->created_at = GetCurrentTimestamp();
 	as_account_create(account);
-	signup->event.user_id = account->id;
+	signup->attempt.event.user_id = account->id;
 }
 
 /* Makes room for one more claim: the oldest pending accounts go. */
@@ -183,41 +196,39 @@ sign_up_at_once(SignUp *signup)
 	lock_identifiers(signup);
 	create_account(signup, AS_ACCOUNT_ACTIVE);
 	if (!own(signup, &signup->email) || !own(signup, &signup->phone))
-		return AS_ALREADY_EXISTS;
+		return as_attempt_refuse(&signup->attempt, AS_ALREADY_EXISTS,
+		                         "address is taken");
 	return AS_OK;
 }
 
 static AsFailure
-sign_up(SignUp *signup)
+create(SignUp *signup)
 {
-	if (auth_session_require_confirmation == AS_CONFIRM_NONE)
-		return sign_up_at_once(signup);
-	return sign_up_pending(signup);
+	return auth_session_require_confirmation == AS_CONFIRM_NONE
+	           ? sign_up_at_once(signup)
+	           : sign_up_pending(signup);
+}
+
+static AsFailure
+sign_up(void *flow)
+{
+	SignUp *signup = flow;
+	AsFailure outcome;
+
+	if ((outcome = read_arguments(signup)) == AS_OK &&
+	    (outcome = check_enabled()) == AS_OK &&
+	    (outcome = count_sign_up(signup)) == AS_OK &&
+	    (outcome = check_password(signup)) == AS_OK &&
+	    (outcome = hash_password(signup)) == AS_OK)
+		outcome = create(signup);
+	return outcome;
 }
 
 Datum
 auth_signup(PG_FUNCTION_ARGS)
 {
-	SignUp signup = {0};
-	AsFailure outcome;
+	SignUp signup = {.fcinfo = fcinfo};
 
-	as_door_enter(AS_DOOR_WRITES);
-	as_event_begin(&signup.event, AS_ACTION_SIGNUP);
-
-	if ((outcome = read_arguments(fcinfo, &signup)) == AS_OK &&
-	    (outcome = check_enabled(&signup)) == AS_OK &&
-	    (outcome = count_sign_up(&signup)) == AS_OK &&
-	    (outcome = check_password(&signup)) == AS_OK &&
-	    (outcome = hash_password(&signup)) == AS_OK)
-		outcome = sign_up(&signup);
-	as_password_wipe(&signup.password);
-
-	if (outcome == AS_THROTTLED)
-		as_fail_throttled(signup.retry_after_s);
-	if (outcome == AS_ALREADY_EXISTS)
-		as_door_refuse(&signup.event, outcome, NULL);
-	if (outcome != AS_OK)
-		as_fail(outcome, signup.hint);
-	as_door_succeed(&signup.event);
-	PG_RETURN_DATUM(as_door_account(fcinfo, &signup.account));
+	as_attempt_run(&signup.attempt, "signup", sign_up, &signup);
+	PG_RETURN_DATUM(as_answer_account(fcinfo, &signup.account));
 }

@@ -1,5 +1,5 @@
 /*
- * worker.c: the recorder's background worker, a door whose callers are the
+ * worker.c: the recorder's background worker: what it is called with are the
  * records in the queue.
  *
  * The static worker is the dispatcher. It has no database; when one has work
@@ -63,67 +63,7 @@ worker_sleep(long wait_ms)
 	                 AS_WAIT_EVENT("AuthSessionRecorderMain"));
 }
 
-/* ---- serving one database ---- */
-
-static bool worker_must_yield(void);
-
-/* Serves a database until there is nothing more to do. */
-static void
-worker_serve(Oid database)
-{
-	AsTaken *taken;
-	int64 idle_since = as_clock_ms();
-	int64 next_wake = idle_since;
-
-	if (!as_dispatch_serve_begin(database))
-		return;
-	as_worker_connect(database);
-	as_dispatch_serve_connected();
-	taken = MemoryContextAlloc(TopMemoryContext, BATCH * sizeof(AsTaken));
-
-	for (;;)
-	{
-		long wait_ms;
-		int64 now;
-		int count;
-
-		ResetLatch(MyLatch);
-		worker_check_signals();
-
-		count = as_recorder_take(taken, BATCH, &wait_ms);
-		if (count > 0)
-			as_worker_record(taken, count);
-
-		now = as_clock_ms();
-		if (now < next_wake)
-		{
-			if (wait_ms < 0 || next_wake - now < wait_ms)
-				wait_ms = (long) (next_wake - now);
-		}
-		else if (as_dispatch_take_wake())
-		{
-			next_wake = now + (as_worker_wake_bridge() ? WAKE_INTERVAL_MS
-			                                           : WAKE_RETRY_MS);
-			idle_since = now;
-			continue;
-		}
-		if (worker_must_yield())
-		{
-			(void) as_dispatch_serve_end(false);
-			return;
-		}
-		if (count > 0)
-		{
-			idle_since = now;
-			continue;
-		}
-		if (now - idle_since >= IDLE_MS && as_dispatch_serve_end(true))
-			return;
-		worker_sleep(wait_ms < 0 ? IDLE_MS : Min(wait_ms, IDLE_MS));
-	}
-}
-
-/* ---- the dispatcher ---- */
+/* ---- the dispatcher: which databases get a worker ---- */
 
 /* Has the postmaster start a worker for a database; false without a slot. */
 static bool
@@ -190,6 +130,64 @@ worker_must_yield(void)
 		return false;
 	as_dispatch_cancel(database);
 	return true;
+}
+
+/* ---- serving one database ---- */
+
+/* Serves a database until there is nothing more to do. */
+static void
+worker_serve(Oid database)
+{
+	AsTaken *taken;
+	int64 idle_since = as_clock_ms();
+	int64 next_wake = idle_since;
+
+	if (!as_dispatch_serve_begin(database))
+		return;
+	as_worker_connect(database);
+	as_dispatch_serve_connected();
+	taken = MemoryContextAlloc(TopMemoryContext, BATCH * sizeof(AsTaken));
+
+	for (;;)
+	{
+		long wait_ms;
+		int64 now;
+		int count;
+
+		ResetLatch(MyLatch);
+		worker_check_signals();
+
+		count = as_recorder_take(taken, BATCH, &wait_ms);
+		if (count > 0)
+			as_worker_record(taken, count);
+
+		now = as_clock_ms();
+		if (now < next_wake)
+		{
+			if (wait_ms < 0 || next_wake - now < wait_ms)
+				wait_ms = (long) (next_wake - now);
+		}
+		else if (as_dispatch_take_wake())
+		{
+			next_wake = now + (as_worker_wake_bridge() ? WAKE_INTERVAL_MS
+			                                           : WAKE_RETRY_MS);
+			idle_since = now;
+			continue;
+		}
+		if (worker_must_yield())
+		{
+			(void) as_dispatch_serve_end(false);
+			return;
+		}
+		if (count > 0)
+		{
+			idle_since = now;
+			continue;
+		}
+		if (now - idle_since >= IDLE_MS && as_dispatch_serve_end(true))
+			return;
+		worker_sleep(wait_ms < 0 ? IDLE_MS : Min(wait_ms, IDLE_MS));
+	}
 }
 
 void

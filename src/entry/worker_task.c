@@ -133,6 +133,8 @@ worker_record_name(AsRecordKind kind)
 {
 	switch (kind)
 	{
+		case AS_RECORD_NONE:
+			return "nothing";
 		case AS_RECORD_EVENT:
 			return "an audit row";
 		case AS_RECORD_REUSE:
@@ -141,24 +143,6 @@ worker_record_name(AsRecordKind kind)
 			return "a wrong try on a one-time code";
 	}
 	pg_unreachable();
-}
-
-static void
-worker_apply(const AsRecord *record)
-{
-	switch (record->kind)
-	{
-		case AS_RECORD_EVENT:
-			as_audit_write(&record->event);
-			break;
-		case AS_RECORD_REUSE:
-			(void) as_reuse_punish(&record->event);
-			break;
-		case AS_RECORD_CODE_ATTEMPT:
-			as_code_count_attempt(&record->event.user_id, &record->code_id);
-			as_audit_write(&record->event);
-			break;
-	}
 }
 
 /*
@@ -184,7 +168,7 @@ worker_try(const AsTaken *taken, int count, bool *gone)
 			SetUserIdAndSecContext(as_store_owner(),
 			                       context | SECURITY_LOCAL_USERID_CHANGE);
 			for (i = 0; i < count; i++)
-				worker_apply(&taken[i].record);
+				as_consequence_apply(&taken[i].record);
 			SetUserIdAndSecContext(user, context);
 			as_store_make_durable();
 		}

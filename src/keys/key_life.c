@@ -2,9 +2,25 @@
  * key_life.c: how signing keys come, sign, retire and go.
  *
  * A key is born as next, which verifies already, so that others who fetch
- * auth.jwks() know it before it signs. Activated, it signs; the one before
- * it is retiring and verifies until the last token it signed has expired.
- * Retired, it is refused at once, and its private part is gone.
+ * auth.jwks() know it before it signs. The key before the active one verifies
+ * until the last token it signed has expired. A retired key is refused at
+ * once, its private part is gone, and its kid stays taken.
+ *
+ *   from      by                                             to
+ *   (none)    first use, where no key is active              active
+ *   (none)    create; import; rotation, for lack of a next   next
+ *   next      activate; rotation, when its interval is over  active
+ *   active    another becomes active                         retiring
+ *   retiring  activate                                       active
+ *   retiring  rotation, at verifies_until                    retired
+ *   next      retire                                         retired
+ *   retiring  retire                                         retired
+ *
+ *   refused: import of a kid that any row has (AS_KEY_EXISTS), or of what is
+ *   no sound key (AS_KEY_TOO_LONG, AS_KEY_UNACCEPTABLE); activate of a key
+ *   without private part, retire of the active one (AS_KEY_UNACCEPTABLE);
+ *   both of a retired key, or of none (AS_KEY_UNKNOWN). To activate the
+ *   active key changes nothing. Rotation activates no imported key.
  *
  * Whoever changes which key signs holds the lock of the table's value 0 and
  * reads again under it: two first uses make one key. Every change is durable
@@ -14,7 +30,6 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "catalog/pg_type_d.h"
 
 /* The value of signing_keys that stands for "which key signs". */
 #define LOCK_ACTIVE 0
@@ -25,269 +40,90 @@
  */
 #define COMMIT_MARGIN_S 60
 
-static AsStatement insert_key = AS_STATEMENT(
-    "INSERT INTO auth_private.signing_keys"
-    "       (kid, algorithm, state, secret, public_jwk, created_at,"
-    "        activated_at, is_imported)"
-    " VALUES ($1, $2, $3, $4, $5::jsonb, $6, $7, $8)");
+typedef enum KeyState
+{
+	STATE_NEXT,
+	STATE_ACTIVE,
+	STATE_RETIRING,
+	STATE_RETIRED
+} KeyState;
 
-static AsStatement select_key =
-    AS_STATEMENT("SELECT state = 'retired', secret IS NOT NULL"
-                 "  FROM auth_private.signing_keys WHERE kid = $1");
-
-static AsStatement retire_active =
-    AS_STATEMENT("UPDATE auth_private.signing_keys"
-                 "   SET state = 'retiring', verifies_until = $2"
-                 " WHERE state = 'active' AND kid <> $1");
-
-static AsStatement activate_key = AS_STATEMENT(
-    "UPDATE auth_private.signing_keys"
-    "   SET state = 'active', activated_at = $2, verifies_until = NULL"
-    " WHERE kid = $1");
-
-static AsStatement retire_key = AS_STATEMENT(
-    "UPDATE auth_private.signing_keys"
-    "   SET state = 'retired', secret = NULL, verifies_until = NULL"
-    " WHERE kid = $1 AND state <> 'retired'");
-
-static AsStatement retire_expired =
-    AS_STATEMENT("UPDATE auth_private.signing_keys"
-                 "   SET state = 'retired', secret = NULL"
-                 " WHERE state = 'retiring' AND verifies_until <= $1");
-
-static AsStatement select_active = AS_STATEMENT(
-    "SELECT algorithm, activated_at, kid FROM auth_private.signing_keys"
-    " WHERE state = 'active'"
-    " ORDER BY activated_at DESC NULLS LAST, kid LIMIT 1");
-
-static AsStatement select_next = AS_STATEMENT(
-    "SELECT kid FROM auth_private.signing_keys"
-    " WHERE state = 'next' AND algorithm = $1 AND secret IS NOT NULL"
-    "   AND NOT is_imported"
-    " ORDER BY created_at, kid LIMIT 1");
-
-static AsStatement select_secrets =
-    AS_STATEMENT("SELECT kid, secret FROM auth_private.signing_keys"
-                 " WHERE secret IS NOT NULL ORDER BY kid");
-
-static AsStatement update_secret = AS_STATEMENT(
-    "UPDATE auth_private.signing_keys SET secret = $2 WHERE kid = $1");
+static const char *const state_names[] = {"next", "active", "retiring",
+                                          "retired", NULL};
 
 /* What decides about a key's life, as it is in its row. */
 typedef struct KeyRow
 {
-	bool found;
-	bool is_retired;
-	bool can_sign;
 	char kid[AS_KID_MAX + 1];
-	AsAlgorithm algorithm;
+	char *algorithm;
+	KeyState state;
+	bool can_sign;
 	TimestampTz activated_at;
 } KeyRow;
 
-/* The rows to seal, in the caller's memory. */
-typedef struct SecretList
-{
-	int count;
-	int room;
-	struct Secret
-	{
-		char *kid;
-		uint8 *stored;
-		size_t length;
-	} * secrets;
-} SecretList;
+#define SELECT_KEY                                                  \
+	"SELECT kid, algorithm, state, secret IS NOT NULL AS can_sign," \
+	"       activated_at"                                           \
+	"  FROM auth_private.signing_keys"
 
-static void lock_keys(void);
-static void make_key(AsAlgorithm algorithm, bool activate,
-                     char kid[AS_KID_MAX + 1]);
-static void store_key(const AsKey *key, const char *kid, bool activate,
-                      bool is_imported);
-static void activate(const char *kid);
-static void find_key(const char *kid, KeyRow *out);
-static void find_active(KeyRow *out);
-static bool find_next(AsAlgorithm algorithm, char kid[AS_KID_MAX + 1]);
-static void read_key(const AsRow *row, void *into);
-static void read_active(const AsRow *row, void *into);
-static void read_next(const AsRow *row, void *into);
-static void read_secret(const AsRow *row, void *into);
+static const AsColumn key_columns[] = {
+    AS_COLUMN(KeyRow, CHARS, kid),
+    AS_COLUMN(KeyRow, TEXT, algorithm),
+    AS_COLUMN_NAMED(KeyRow, state, state_names),
+    AS_COLUMN(KeyRow, BOOL, can_sign),
+    AS_COLUMN(KeyRow, TIME, activated_at),
+};
+static const AsShape key_shape = AS_SHAPE(KeyRow, key_columns);
 
-/* ---- first use ---- */
+static AsStatement select_key = AS_READS(SELECT_KEY " WHERE kid = $1");
 
-void
-as_signing_key_ensure(void)
-{
-	char kid[AS_KID_MAX + 1];
+static AsStatement select_active =
+    AS_READS(SELECT_KEY " WHERE state = 'active'"
+                        " ORDER BY activated_at DESC NULLS LAST, kid LIMIT 1");
 
-	lock_keys();
-	if (as_key_ring_active() == NULL)
-		make_key(AS_HS256, true, kid);
-}
+static AsStatement select_next =
+    AS_READS(SELECT_KEY " WHERE state = 'next' AND algorithm = $1"
+                        "   AND secret IS NOT NULL AND NOT is_imported"
+                        " ORDER BY created_at, kid LIMIT 1");
 
-/* ---- what operators ask for ---- */
+static AsStatement insert_key =
+    AS_WRITES("INSERT INTO auth_private.signing_keys"
+              "       (kid, algorithm, state, secret, public_jwk, created_at,"
+              "        activated_at, is_imported)"
+              " VALUES ($1, $2, $3, $4, $5::jsonb, $6, $7, $8)"
+              " ON CONFLICT (kid) DO NOTHING");
 
-void
-as_signing_key_create(AsAlgorithm algorithm, char kid[AS_KID_MAX + 1])
-{
-	lock_keys();
-	make_key(algorithm, false, kid);
-}
+static AsStatement active_to_retiring =
+    AS_WRITES("UPDATE auth_private.signing_keys"
+              "   SET state = 'retiring', verifies_until = $2"
+              " WHERE state = 'active' AND kid <> $1");
 
-AsKeyChange
-as_signing_key_import(const char *jwk, size_t length, char kid[AS_KID_MAX + 1])
-{
-	char thumbprint[AS_THUMBPRINT_CHARS + 1];
-	uint8 secret[AS_SECRET_MAX];
-	size_t secret_length;
-	bool is_strong = true;
-	AsKey *key;
-	KeyRow row;
+static AsStatement any_to_active = AS_WRITES(
+    "UPDATE auth_private.signing_keys"
+    "   SET state = 'active', activated_at = $2, verifies_until = NULL"
+    " WHERE kid = $1");
 
-	lock_keys();
-	key = as_key_from_jwk(jwk, length, AS_ALGORITHM_NONE, kid);
-	if (key == NULL)
-		return AS_KEY_UNACCEPTABLE;
-	if (as_algorithm_is_hmac(as_key_algorithm(key)))
-	{
-		secret_length = as_key_private(key, secret, sizeof(secret));
-		is_strong =
-		    as_secret_is_strong(as_key_algorithm(key), secret, secret_length);
-		as_wipe(secret, sizeof(secret));
-	}
-	if (!is_strong)
-	{
-		as_key_free(key);
-		return AS_KEY_UNACCEPTABLE;
-	}
+static AsStatement any_to_retired =
+    AS_WRITES("UPDATE auth_private.signing_keys"
+              "   SET state = 'retired', secret = NULL, verifies_until = NULL"
+              " WHERE kid = $1 AND state <> 'retired'");
 
-	/* The key's own name, or tokens that were made elsewhere don't find it. */
-	if (kid[0] == '\0')
-	{
-		if (as_key_thumbprint(key, thumbprint))
-			strlcpy(kid, thumbprint, AS_KID_MAX + 1);
-		else
-		{
-			AsUuid id = as_uuid_random();
+static AsStatement expired_to_retired =
+    AS_WRITES("UPDATE auth_private.signing_keys"
+              "   SET state = 'retired', secret = NULL"
+              " WHERE state = 'retiring' AND verifies_until <= $1");
 
-			as_uuid_print(&id, kid);
-		}
-	}
+static AsStatement select_stored =
+    AS_READS("SELECT kid AS label, secret AS stored"
+             "  FROM auth_private.signing_keys"
+             " WHERE secret IS NOT NULL ORDER BY kid");
 
-	row.found = true;
-	PG_TRY();
-	{
-		find_key(kid, &row);
-		if (!row.found)
-			store_key(key, kid, false, true);
-	}
-	PG_FINALLY();
-	{
-		as_key_free(key);
-	}
-	PG_END_TRY();
-	return row.found ? AS_KEY_EXISTS : AS_KEY_CHANGED;
-}
-
-AsKeyChange
-as_signing_key_activate(const char *kid)
-{
-	KeyRow row;
-
-	lock_keys();
-	find_key(kid, &row);
-	if (!row.found || row.is_retired)
-		return AS_KEY_UNKNOWN;
-	if (!row.can_sign)
-		return AS_KEY_UNACCEPTABLE;
-	find_active(&row);
-	if (!row.found || strcmp(row.kid, kid) != 0)
-		activate(kid);
-	return AS_KEY_CHANGED;
-}
-
-AsKeyChange
-as_signing_key_retire(const char *kid)
-{
-	AsArgs args = {0};
-	KeyRow active;
-
-	lock_keys();
-	find_active(&active);
-	if (active.found && strcmp(active.kid, kid) == 0)
-		return AS_KEY_UNACCEPTABLE;
-	as_arg_text(&args, kid);
-	return as_store_run(&retire_key, AS_WRITE, &args, NULL, NULL) == 0
-	           ? AS_KEY_UNKNOWN
-	           : AS_KEY_CHANGED;
-}
-
-/* ---- maintenance ---- */
-
-int
-as_signing_key_rotate_if_due(void)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	char kid[AS_KID_MAX + 1];
-	AsArgs args = {0};
-	KeyRow active;
-	int changed;
-
-	lock_keys();
-	as_arg_time(&args, now);
-	changed = (int) as_store_run(&retire_expired, AS_WRITE, &args, NULL, NULL);
-	if (auth_session_key_rotation_interval == 0)
-		return changed;
-	find_active(&active);
-	if (!active.found)
-		return changed;
-
-	if (TimestampTzPlusMilliseconds(active.activated_at,
-	                                (int64) auth_session_key_rotation_interval *
-	                                    1000) <= now)
-	{
-		if (!find_next(active.algorithm, kid))
-			make_key(active.algorithm, false, kid);
-		activate(kid);
-		changed++;
-	}
-
-	/* Others fetch public keys: theirs must know the next one in time. */
-	if (!as_algorithm_is_hmac(active.algorithm) &&
-	    !find_next(active.algorithm, kid))
-	{
-		make_key(active.algorithm, false, kid);
-		changed++;
-	}
-	return changed;
-}
-
-int
-as_signing_key_seal_all(const AsMasterKey *previous)
-{
-	SecretList list = {0};
-	uint8 *stored;
-	size_t length;
-	int sealed = 0;
-
-	lock_keys();
-	(void) as_store_run(&select_secrets, AS_READ, NULL, read_secret, &list);
-	for (int i = 0; i < list.count; i++)
-	{
-		AsArgs args = {0};
-
-		stored = as_sealed_again(list.secrets[i].kid, list.secrets[i].stored,
-		                         list.secrets[i].length, previous, &length);
-		if (stored == NULL)
-			continue;
-		as_arg_text(&args, list.secrets[i].kid);
-		as_arg_bytes(&args, stored, length);
-		(void) as_store_run(&update_secret, AS_WRITE, &args, NULL, NULL);
-		sealed++;
-	}
-	return sealed;
-}
+static AsStatement update_stored = AS_WRITES(
+    "UPDATE auth_private.signing_keys SET secret = $2 WHERE kid = $1");
 
 /* ---- steps ---- */
 
+/* First, by whoever changes a key's state. */
 static void
 lock_keys(void)
 {
@@ -297,74 +133,85 @@ lock_keys(void)
 	as_store_make_durable();
 }
 
-/* Makes a fresh key and stores it, as active or as next. */
-static void
-make_key(AsAlgorithm algorithm, bool activate_it, char kid[AS_KID_MAX + 1])
+static bool
+find_active(KeyRow *out)
 {
-	char thumbprint[AS_THUMBPRINT_CHARS + 1];
-	AsKey *key = as_key_generate(algorithm);
-
-	if (key == NULL)
-		elog(ERROR, "could not make a signing key");
-	if (as_key_thumbprint(key, thumbprint))
-		strlcpy(kid, thumbprint, AS_KID_MAX + 1);
-	else
-	{
-		/* A digest of a secret says something about it; a random id doesn't. */
-		AsUuid id = as_uuid_random();
-
-		as_uuid_print(&id, kid);
-	}
-	PG_TRY();
-	{
-		store_key(key, kid, activate_it, false);
-	}
-	PG_FINALLY();
-	{
-		as_key_free(key);
-	}
-	PG_END_TRY();
+	return as_store_find(&select_active, &key_shape, out, AS_NO_ARGS);
 }
 
-static void
-store_key(const AsKey *key, const char *kid, bool activate_it, bool is_imported)
+static bool
+find_next(const char *algorithm, KeyRow *out)
 {
+	return as_store_find(&select_next, &key_shape, out,
+	                     AS_ARGS(as_arg_text(algorithm)));
+}
+
+static bool
+is_kid_of(const KeyRow *key, const char *kid)
+{
+	return strcmp(key->kid, kid) == 0;
+}
+
+/* The RFC 7638 thumbprint, by which others would name the key too. */
+static void
+name_key(const AsKey *key, char kid[AS_KID_MAX + 1])
+{
+	char thumbprint[AS_THUMBPRINT_CHARS + 1];
+	AsUuid id;
+
+	if (as_key_thumbprint(key, thumbprint))
+	{
+		strlcpy(kid, thumbprint, AS_KID_MAX + 1);
+		return;
+	}
+
+	/* A digest of a secret says something about it; a random id doesn't. */
+	id = as_uuid_random();
+	as_uuid_print(&id, kid);
+}
+
+/*
+ * Stores a key, which it frees, as next or active. False where the kid is
+ * taken.
+ */
+static bool
+insert(AsKey *key, const char *kid, KeyState state, bool is_imported)
+{
+	const char *algorithm = as_algorithm_name(as_key_algorithm(key));
+	bool is_private = as_key_is_private(key);
+	TimestampTz now = GetCurrentTimestamp();
 	uint8 secret[AS_PRIVATE_MAX];
 	char public_jwk[AS_PUBLIC_JWK_MAX];
 	size_t length = as_key_private(key, secret, sizeof(secret));
 	bool has_public = as_key_public_jwk(key, kid, public_jwk) > 0;
-	TimestampTz now = GetCurrentTimestamp();
-	AsArgs args = {0};
 
-	if (length == 0 && as_key_is_private(key))
+	Assert(state == STATE_NEXT || state == STATE_ACTIVE);
+	Assert(kid[0] != '\0');
+	as_key_free(key);
+	if (is_private && length == 0)
 		elog(ERROR, "could not write a private key");
-	PG_TRY();
-	{
-		uint8 *stored;
-		size_t stored_length;
+	return as_store_run(
+	           &insert_key,
+	           AS_ARGS(as_arg_text(kid), as_arg_text(algorithm),
+	                   as_arg_text(state_names[state]),
+	                   is_private ? as_sealed_arg(kid, secret, length)
+	                              : as_arg_bytes(NULL, 0),
+	                   as_arg_text(has_public ? public_jwk : NULL),
+	                   as_arg_time(now),
+	                   as_arg_time(state == STATE_ACTIVE ? now : AS_NO_TIME),
+	                   as_arg_bool(is_imported))) > 0;
+}
 
-		as_arg_text(&args, kid);
-		as_arg_text(&args, as_algorithm_name(as_key_algorithm(key)));
-		as_arg_text(&args, activate_it ? "active" : "next");
-		if (length > 0)
-		{
-			stored = as_sealed_make(kid, secret, length, &stored_length);
-			as_arg_bytes(&args, stored, stored_length);
-			as_wipe(stored, stored_length);
-		}
-		else
-			as_arg_datum(&args, BYTEAOID, (Datum) 0, true);
-		as_arg_text(&args, has_public ? public_jwk : NULL);
-		as_arg_time(&args, now);
-		as_arg_time(&args, activate_it ? now : AS_NO_TIME);
-		as_arg_bool(&args, is_imported);
-		(void) as_store_run(&insert_key, AS_WRITE, &args, NULL, NULL);
-	}
-	PG_FINALLY();
-	{
-		as_wipe(secret, sizeof(secret));
-	}
-	PG_END_TRY();
+static void
+make(AsAlgorithm algorithm, KeyState state, char kid[AS_KID_MAX + 1])
+{
+	AsKey *key = as_key_generate(algorithm);
+
+	if (key == NULL)
+		elog(ERROR, "could not make a signing key");
+	name_key(key, kid);
+	if (!insert(key, kid, state, false))
+		elog(ERROR, "a fresh signing key has the kid of another");
 }
 
 /* The key signs from now on, the one before it verifies for a while. */
@@ -372,91 +219,168 @@ static void
 activate(const char *kid)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	int64 last_token_s = (int64) auth_session_access_token_ttl +
-	                     auth_session_leeway + COMMIT_MARGIN_S;
-	AsArgs args = {0};
+	TimestampTz verifies_until =
+	    as_after_seconds(now, (int64) auth_session_access_token_ttl +
+	                              auth_session_leeway + COMMIT_MARGIN_S);
 
-	as_arg_text(&args, kid);
-	as_arg_time(&args, TimestampTzPlusMilliseconds(now, last_token_s * 1000));
-	(void) as_store_run(&retire_active, AS_WRITE, &args, NULL, NULL);
-
-	memset(&args, 0, sizeof(args));
-	as_arg_text(&args, kid);
-	as_arg_time(&args, now);
-	(void) as_store_run(&activate_key, AS_WRITE, &args, NULL, NULL);
+	(void) as_store_run(&active_to_retiring,
+	                    AS_ARGS(as_arg_text(kid), as_arg_time(verifies_until)));
+	(void) as_store_run(&any_to_active,
+	                    AS_ARGS(as_arg_text(kid), as_arg_time(now)));
 }
 
-static void
-find_key(const char *kid, KeyRow *out)
-{
-	AsArgs args = {0};
-
-	memset(out, 0, sizeof(*out));
-	as_arg_text(&args, kid);
-	(void) as_store_run(&select_key, AS_READ, &args, read_key, out);
-}
-
-static void
-find_active(KeyRow *out)
-{
-	memset(out, 0, sizeof(*out));
-	(void) as_store_run(&select_active, AS_READ, NULL, read_active, out);
-}
-
+/* An HMAC key that could be guessed is none. */
 static bool
-find_next(AsAlgorithm algorithm, char kid[AS_KID_MAX + 1])
+is_strong(const AsKey *key)
 {
-	AsArgs args = {0};
+	AsAlgorithm algorithm = as_key_algorithm(key);
+	uint8 secret[AS_SECRET_MAX];
+	size_t length;
+	bool is_strong;
 
-	as_arg_text(&args, as_algorithm_name(algorithm));
-	return as_store_run(&select_next, AS_READ, &args, read_next, kid) > 0;
+	if (!as_algorithm_is_hmac(algorithm))
+		return true;
+	length = as_key_private(key, secret, sizeof(secret));
+	is_strong = as_secret_is_strong(algorithm, secret, length);
+	as_wipe(secret, sizeof(secret));
+	return is_strong;
 }
 
-/* ---- rows ---- */
-
-static void
-read_key(const AsRow *row, void *into)
+/* The key of a JWK, NULL where it isn't acceptable; its texts are zeroed. */
+static AsKey *
+read_jwk(Jsonb *jwk, char kid[AS_KID_MAX + 1])
 {
-	KeyRow *out = into;
+	char *json = as_jsonb_print(jwk);
+	size_t json_length = strlen(json);
+	size_t length = json_length;
+	char *utf8 = as_text_to_utf8(json, &length);
+	AsKey *key = as_key_from_jwk(utf8, length, AS_ALGORITHM_NONE, kid);
 
-	out->found = true;
-	out->is_retired = as_row_bool(row, 1);
-	out->can_sign = as_row_bool(row, 2);
+	as_wipe(utf8, length);
+	as_wipe(json, json_length);
+	if (key == NULL || is_strong(key))
+		return key;
+	as_key_free(key);
+	return NULL;
 }
 
-static void
-read_active(const AsRow *row, void *into)
-{
-	KeyRow *out = into;
-	char *algorithm = as_row_text(row, 1);
+/* ---- first use ---- */
 
-	out->found = true;
-	out->algorithm = as_algorithm_parse(algorithm, strlen(algorithm));
-	out->activated_at = as_row_time(row, 2);
-	strlcpy(out->kid, as_row_text(row, 3), sizeof(out->kid));
+const AsSigningKey *
+as_signing_key_active(void)
+{
+	const AsSigningKey *active = as_key_ring_active();
+	char kid[AS_KID_MAX + 1];
+
+	if (active != NULL)
+		return active;
+	lock_keys();
+	if (as_key_ring_active() == NULL)
+		make(AS_HS256, STATE_ACTIVE, kid);
+	active = as_key_ring_active();
+	if (active == NULL)
+		elog(ERROR, "no active signing key");
+	return active;
 }
 
-static void
-read_next(const AsRow *row, void *into)
+/* ---- what operators ask for ---- */
+
+void
+as_signing_key_create(AsAlgorithm algorithm, char kid[AS_KID_MAX + 1])
 {
-	strlcpy(into, as_row_text(row, 1), AS_KID_MAX + 1);
+	Assert(algorithm != AS_ALGORITHM_NONE);
+	lock_keys();
+	make(algorithm, STATE_NEXT, kid);
 }
 
-static void
-read_secret(const AsRow *row, void *into)
+AsKeyChange
+as_signing_key_import(Jsonb *jwk, char kid[AS_KID_MAX + 1])
 {
-	SecretList *list = into;
+	AsKey *key;
 
-	if (list->count == list->room)
+	if (VARSIZE(jwk) - VARHDRSZ > AS_KEY_TEXT_MAX)
+		return AS_KEY_TOO_LONG;
+	lock_keys();
+	key = read_jwk(jwk, kid);
+	if (key == NULL)
+		return AS_KEY_UNACCEPTABLE;
+
+	/* The key's own name, or tokens that were made elsewhere don't find it. */
+	if (kid[0] == '\0')
+		name_key(key, kid);
+	return insert(key, kid, STATE_NEXT, true) ? AS_KEY_CHANGED : AS_KEY_EXISTS;
+}
+
+AsKeyChange
+as_signing_key_activate(const char *kid)
+{
+	KeyRow key;
+	KeyRow active;
+
+	lock_keys();
+	if (!as_store_find(&select_key, &key_shape, &key,
+	                   AS_ARGS(as_arg_text(kid))) ||
+	    key.state == STATE_RETIRED)
+		return AS_KEY_UNKNOWN;
+	if (!key.can_sign)
+		return AS_KEY_UNACCEPTABLE;
+	if (!find_active(&active) || !is_kid_of(&active, kid))
+		activate(kid);
+	return AS_KEY_CHANGED;
+}
+
+AsKeyChange
+as_signing_key_retire(const char *kid)
+{
+	KeyRow active;
+
+	lock_keys();
+	if (find_active(&active) && is_kid_of(&active, kid))
+		return AS_KEY_UNACCEPTABLE;
+	if (as_store_run(&any_to_retired, AS_ARGS(as_arg_text(kid))) == 0)
+		return AS_KEY_UNKNOWN;
+	return AS_KEY_CHANGED;
+}
+
+/* ---- maintenance ---- */
+
+int
+as_signing_key_rotate_if_due(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	AsAlgorithm algorithm;
+	KeyRow active;
+	KeyRow next;
+	int changed;
+
+	lock_keys();
+	changed =
+	    (int) as_store_run(&expired_to_retired, AS_ARGS(as_arg_time(now)));
+	if (auth_session_key_rotation_interval == 0 || !find_active(&active))
+		return changed;
+	algorithm = as_algorithm_parse(active.algorithm, strlen(active.algorithm));
+
+	if (as_after_seconds(active.activated_at,
+	                     auth_session_key_rotation_interval) <= now)
 	{
-		list->room = list->room == 0 ? 8 : list->room * 2;
-		list->secrets =
-		    list->secrets == NULL
-		        ? palloc(list->room * sizeof(*list->secrets))
-		        : repalloc(list->secrets, list->room * sizeof(*list->secrets));
+		if (!find_next(active.algorithm, &next))
+			make(algorithm, STATE_NEXT, next.kid);
+		activate(next.kid);
+		changed++;
 	}
-	list->secrets[list->count].kid = as_row_text(row, 1);
-	list->secrets[list->count].stored =
-	    as_row_bytea(row, 2, &list->secrets[list->count].length);
-	list->count++;
+
+	/* Others fetch public keys: theirs must know the next one in time. */
+	if (!as_algorithm_is_hmac(algorithm) && !find_next(active.algorithm, &next))
+	{
+		make(algorithm, STATE_NEXT, next.kid);
+		changed++;
+	}
+	return changed;
+}
+
+int
+as_signing_key_seal(const AsMasterKey *previous)
+{
+	lock_keys();
+	return as_sealed_renew(&select_stored, &update_stored, previous);
 }

@@ -1,60 +1,68 @@
 /*
- * key_show.c: what others are told of the signing keys: the public ones
- * anybody (auth.jwks), the secret one an operator, for a verifier of his own.
+ * key_show.c: what others are told of the signing keys.
+ *
+ * The public ones anybody (auth.jwks), the secret one an operator, for a
+ * verifier of his own.
  */
 #include "keys/keys.h"
 
-static AsStatement select_public = AS_STATEMENT(
+#include <sodium.h>
+
+static AsStatement select_public = AS_READS(
     "SELECT jsonb_build_object('keys', COALESCE(jsonb_agg(public_jwk"
     "         ORDER BY state = 'active' DESC, activated_at DESC NULLS LAST,"
-    "                  kid), '[]'::jsonb))"
+    "                  kid), '[]'::jsonb)) AS key_set"
     "  FROM auth_private.signing_keys"
     " WHERE public_jwk IS NOT NULL AND state <> 'retired'"
     "   AND (state <> 'retiring' OR verifies_until > $1)");
 
-static void read_jsonb(const AsRow *row, void *into);
+static const AsColumn set_columns[] = {
+    AS_COLUMN_ONLY("key_set", JSONB),
+};
+static const AsShape set_shape = AS_SHAPE(Jsonb *, set_columns);
+
+#define SECRET_JWK                                                             \
+	"{\"kty\":\"oct\",\"kid\":\"%s\",\"alg\":\"%s\",\"use\":\"sig\",\"k\":\"%" \
+	"s\"}"
 
 Jsonb *
 as_signing_key_public_set(void)
 {
-	AsArgs args = {0};
 	Jsonb *set = NULL;
 
-	as_arg_time(&args, GetCurrentTimestamp());
-	(void) as_store_run(&select_public, AS_READ, &args, read_jsonb, &set);
+	(void) as_store_find(&select_public, &set_shape, &set,
+	                     AS_ARGS(as_arg_time(GetCurrentTimestamp())));
 	return set;
 }
 
-char *
+text *
 as_signing_key_secret_jwk(void)
 {
-	const AsSigningKey *active = as_key_ring_active();
+	const AsSigningKey *active = as_signing_key_active();
+	const char *algorithm = as_algorithm_name(active->algorithm);
 	char encoded[AS_BASE64URL_ROOM(AS_SECRET_MAX)];
 	uint8 secret[AS_SECRET_MAX];
 	size_t length;
-	char *jwk;
+	size_t room;
+	text *jwk;
 
-	if (active == NULL)
-	{
-		as_signing_key_ensure();
-		active = as_key_ring_active();
-	}
-	if (active == NULL || !as_algorithm_is_hmac(active->algorithm))
+	if (!as_algorithm_is_hmac(active->algorithm))
 		return NULL;
 	if (active->opened != AS_SEAL_OPENED)
 		as_sealed_fail(active->opened);
-	length = as_key_private(active->key, secret, sizeof(secret));
-	(void) as_secret_base64url_encode(secret, length, encoded);
-	as_wipe(secret, sizeof(secret));
-	jwk = psprintf("{\"kty\":\"oct\",\"kid\":\"%s\",\"alg\":\"%s\","
-	               "\"use\":\"sig\",\"k\":\"%s\"}",
-	               active->kid, as_algorithm_name(active->algorithm), encoded);
-	as_wipe(encoded, sizeof(encoded));
-	return jwk;
-}
 
-static void
-read_jsonb(const AsRow *row, void *into)
-{
-	*(Jsonb **) into = as_row_jsonb(row, 1);
+	/* In one piece: growing would leave a part of the secret behind. */
+	length = as_key_private(active->key, secret, sizeof(secret));
+	room = sizeof(SECRET_JWK) + strlen(active->kid) + strlen(algorithm) +
+	       AS_BASE64URL_CHARS(length);
+	jwk = palloc(VARHDRSZ + room);
+	sodium_bin2base64(encoded, sizeof(encoded), secret, length,
+	                  sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+	as_wipe(secret, sizeof(secret));
+	length = snprintf(VARDATA(jwk), room, SECRET_JWK, active->kid, algorithm,
+	                  encoded);
+	as_wipe(encoded, sizeof(encoded));
+	Assert(length < room);
+	SET_VARSIZE(jwk, VARHDRSZ + length);
+	return jwk;
 }

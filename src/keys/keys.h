@@ -12,45 +12,12 @@
 /* ---- mac_key.c: the server's MAC key (auth_private.mac_keys) ---- */
 
 /*
- * The key of a purpose, derived from the newest MAC key. With create, makes
- * the MAC key on first use (a write: not in a read-only transaction or on a
- * standby); without it, false where there is none. Raises where it is sealed
- * and can't be opened.
+ * The key of a purpose, derived from the newest MAC key. With may_create,
+ * makes the MAC key on first use (a write: not in a read-only transaction or
+ * on a standby); without it, false where there is none. Raises where it is
+ * sealed and can't be opened.
  */
-extern bool as_mac_key(AsMacPurpose purpose, bool create, AsMacKey *out);
-
-/* Seals every MAC key as as_signing_key_seal_all does; how many it sealed. */
-extern int as_mac_key_seal_all(const AsMasterKey *previous);
-
-/* ---- sealed.c: what is stored under the master key ---- */
-
-/*
- * The form in which a secret is stored in the row that label names, in the
- * caller's memory context: sealed where auth_session.master_key_file is set,
- * else open. Raises where the file can't be used.
- */
-extern uint8 *as_sealed_make(const char *label, const void *secret,
-                             size_t length, size_t *stored_length);
-
-/*
- * Opens a stored form into out of room bytes. Never raises: where the master
- * key is missing or wrong the log has why, and the outcome says so.
- */
-extern AsSealOutcome as_sealed_open(const char *label, const uint8 *stored,
-                                    size_t stored_length, void *out,
-                                    size_t room, size_t *length);
-
-/*
- * A stored form under the master key of today, in the caller's memory: what
- * was open, or sealed under previous (NULL: none). NULL where it is sealed
- * under today's already. Raises where it can't be opened or no file is set.
- */
-extern uint8 *as_sealed_again(const char *label, const uint8 *stored,
-                              size_t stored_length, const AsMasterKey *previous,
-                              size_t *again_length);
-
-/* Raises what an operator has to mend, in words that tell a client nothing. */
-pg_noreturn extern void as_sealed_fail(AsSealOutcome outcome);
+extern bool as_mac_key(AsMacPurpose purpose, bool may_create, AsMacKey *out);
 
 /* ---- signing_key.c: the keys that sign access tokens ---- */
 
@@ -83,6 +50,7 @@ typedef enum AsKeyChange
 	AS_KEY_CHANGED,
 	AS_KEY_UNKNOWN,      /* no key of that kid, or a retired one */
 	AS_KEY_EXISTS,       /* the kid is taken, if by a retired key */
+	AS_KEY_TOO_LONG,     /* import: more than AS_KEY_TEXT_MAX */
 	AS_KEY_UNACCEPTABLE, /* import: no key, or too weak; activate: it can't
 						  * sign; retire: it is the active one */
 } AsKeyChange;
@@ -93,10 +61,10 @@ extern void as_signing_key_create(AsAlgorithm algorithm,
 
 /*
  * Takes a key over, state next. Its kid is the JWK's own, else its RFC 7638
- * thumbprint, else (HMAC) a random id.
+ * thumbprint, else (HMAC) a random id. jwk is as PG_GETARG_JSONB_P has it;
+ * the texts that are made of it are zeroed.
  */
-extern AsKeyChange as_signing_key_import(const char *jwk, size_t length,
-                                         char kid[AS_KID_MAX + 1]);
+extern AsKeyChange as_signing_key_import(Jsonb *jwk, char kid[AS_KID_MAX + 1]);
 
 /*
  * The key signs; the one that did verifies until its last token has expired
@@ -114,28 +82,98 @@ extern AsKeyChange as_signing_key_retire(const char *kid);
  */
 extern int as_signing_key_rotate_if_due(void);
 
-/*
- * Seals every secret under the master key of today; previous as in
- * as_sealed_again. Answers how many it sealed.
- */
-extern int as_signing_key_seal_all(const AsMasterKey *previous);
-
 /* ---- key_show.c: what others are told of the signing keys ---- */
 
 /* auth.jwks(): the public keys that verify, the active one first. */
 extern Jsonb *as_signing_key_public_set(void);
 
 /*
- * The active key as a secret JWK, made on first use; NULL where it isn't an
- * HMAC key. The caller zeroes it.
+ * The active key as a secret JWK, made on first use (a write); NULL where it
+ * isn't an HMAC key. Raises where it is sealed and can't be opened.
  */
-extern char *as_signing_key_secret_jwk(void);
+extern text *as_signing_key_secret_jwk(void);
 
-/* ---- the files of the signing keys among themselves ---- */
+/* ---- seal_keys.c: all keys under the master key of today ---- */
+
+typedef enum AsSealing
+{
+	AS_SEALING_DONE,
+	AS_SEALING_NO_FILE,         /* auth_session.master_key_file isn't set */
+	AS_SEALING_PREVIOUS_REFUSED /* the previous file is no master key */
+} AsSealing;
+
+/*
+ * Seals every signing and MAC key that is stored open, or sealed under the
+ * master key in previous_file (NULL: none), and counts them in *sealed. A
+ * write, as those of key_life.c. Raises where a key can't be opened, or the
+ * file of today can't be used; keeps no master key on any way out.
+ */
+extern AsSealing as_keys_seal(const char *previous_file, int *sealed);
+
+/* ---- key_watch.c: whether the keys' tables have changed ---- */
+
+/*
+ * For the triggers on both tables: when this transaction commits, every
+ * backend of the database, and of its standbys, drops the keys that it has
+ * loaded; this one at its next command. Goes by the tables' names, so that
+ * whatever relation the trigger fired on, it is theirs that are invalidated.
+ */
+extern void as_keys_changed(void);
+
+/* ---- the files of this floor among themselves ---- */
 
 #define AS_SIGNING_KEYS "signing_keys"
+#define AS_MAC_KEYS     "mac_keys"
 
-/* A row of auth_private.signing_keys, loaded by this backend. */
+/* key_watch.c */
+typedef enum AsKeyWatch
+{
+	AS_WATCH_SIGNING_KEYS,
+	AS_WATCH_MAC_KEYS
+} AsKeyWatch;
+
+/*
+ * The version of a table, never 0, which changes with it. What is read after
+ * this was called holds as long as it answers the same.
+ */
+extern uint64 as_key_watch(AsKeyWatch which);
+
+/* sealed.c: what is stored under the master key */
+
+/*
+ * The form in which a secret is stored in the row that label names: sealed
+ * where auth_session.master_key_file is set, else open. Raises where the file
+ * can't be used; zeroes the secret either way.
+ */
+extern AsArg as_sealed_arg(const char *label, void *secret, size_t length);
+
+/*
+ * Opens a stored form into out of room bytes, and zeroes it. Never raises:
+ * where the master key is missing or wrong the log has why, and the outcome
+ * says so.
+ */
+extern AsSealOutcome as_sealed_open(const char *label, AsBytes *stored,
+                                    void *out, size_t room, size_t *length);
+
+/*
+ * Seals under the master key of today what was open, or sealed under previous
+ * (NULL: none), and answers how many that were. rows reads (label text,
+ * stored bytea), update writes stored, $2, where label is $1. Raises where
+ * one can't be opened or the file can't be used.
+ */
+extern int as_sealed_renew(AsStatement *rows, AsStatement *update,
+                           const AsMasterKey *previous);
+
+/* Raises what an operator has to mend, in words that tell a client nothing. */
+pg_noreturn extern void as_sealed_fail(AsSealOutcome outcome);
+
+/* mac_key.c and key_life.c, as as_sealed_renew, for seal_keys.c */
+extern int as_mac_key_seal(const AsMasterKey *previous);
+extern int as_signing_key_seal(const AsMasterKey *previous);
+
+/* key_ring.c: the signing keys that this backend has loaded */
+
+/* A row of auth_private.signing_keys. */
 typedef struct AsSigningKey
 {
 	char kid[AS_KID_MAX + 1];
@@ -167,7 +205,7 @@ extern const AsSigningKey *as_key_ring(int *count);
  */
 extern const AsSigningKey *as_key_ring_active(void);
 
-/* Makes an active HS256 key unless there is an active key by now. */
-extern void as_signing_key_ensure(void);
+/* key_life.c: the same, made on first use (HS256), so never NULL */
+extern const AsSigningKey *as_signing_key_active(void);
 
 #endif /* AS_KEYS_H */

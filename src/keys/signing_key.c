@@ -9,9 +9,38 @@
  */
 #include "keys/keys.h"
 
-static bool verifies(const AsSigningKey *signing, const AsJwt *jwt);
-static bool verifies_with_any(const AsJwt *jwt, const AsSigningKey *keys,
-                              int count);
+/* Whether a key that still verifies made the signature. */
+static bool
+verifies(const AsSigningKey *signing, const AsJwt *jwt)
+{
+	if (signing->key == NULL)
+		return false;
+	if (signing->verifies_until != AS_NO_TIME &&
+	    signing->verifies_until <= GetCurrentTimestamp())
+		return false;
+	return as_jwt_verify(signing->key, jwt);
+}
+
+/* A token with another header than ours: read it. */
+static bool
+verifies_with_any(const AsJwt *jwt, const AsSigningKey *keys, int count)
+{
+	AsJwtHeader header;
+
+	if (!as_jwt_header_read(jwt, &header) ||
+	    header.algorithm == AS_ALGORITHM_NONE)
+		return false;
+	for (int i = 0; i < count; i++)
+	{
+		if (keys[i].algorithm != header.algorithm)
+			continue;
+		if (header.kid[0] != '\0' && strcmp(header.kid, keys[i].kid) != 0)
+			continue;
+		if (verifies(&keys[i], jwt))
+			return true;
+	}
+	return false;
+}
 
 char *
 as_signing_key_sign(const char *claims, size_t length)
@@ -24,14 +53,7 @@ as_signing_key_sign(const char *claims, size_t length)
 	/* Tokens are UTF-8 (RFC 7519 section 7.1). */
 	utf8 = as_text_to_utf8(claims, &length);
 
-	signing = as_key_ring_active();
-	if (signing == NULL)
-	{
-		as_signing_key_ensure();
-		signing = as_key_ring_active();
-		if (signing == NULL)
-			elog(ERROR, "no active signing key");
-	}
+	signing = as_signing_key_active();
 	if (signing->opened != AS_SEAL_OPENED)
 		as_sealed_fail(signing->opened);
 
@@ -66,37 +88,4 @@ as_signing_key_verify(const char *token, size_t length, AsJwt *jwt)
 		i++;
 	return i < count ? verifies(&keys[i], jwt)
 	                 : verifies_with_any(jwt, keys, count);
-}
-
-/* Whether a key that still verifies made the signature. */
-static bool
-verifies(const AsSigningKey *signing, const AsJwt *jwt)
-{
-	if (signing->key == NULL)
-		return false;
-	if (signing->verifies_until != AS_NO_TIME &&
-	    signing->verifies_until <= GetCurrentTimestamp())
-		return false;
-	return as_jwt_verify(signing->key, jwt);
-}
-
-/* A token with another header than ours: read it. */
-static bool
-verifies_with_any(const AsJwt *jwt, const AsSigningKey *keys, int count)
-{
-	AsJwtHeader header;
-
-	if (!as_jwt_header_read(jwt, &header) ||
-	    header.algorithm == AS_ALGORITHM_NONE)
-		return false;
-	for (int i = 0; i < count; i++)
-	{
-		if (keys[i].algorithm != header.algorithm)
-			continue;
-		if (header.kid[0] != '\0' && strcmp(header.kid, keys[i].kid) != 0)
-			continue;
-		if (verifies(&keys[i], jwt))
-			return true;
-	}
-	return false;
 }

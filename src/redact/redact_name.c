@@ -19,23 +19,12 @@
 
 /*
  * The functions of auth and auth_admin that take or return a password, a
- * code, a token or a key. The others (auth.uid() in every policy) must not
- * be here: a statement that names one of these loses its literals.
+ * code, a token or a key: those that the script marks as secret, from which
+ * the build makes this list. The others (auth.uid() in every policy) must not
+ * be in it: a statement that names one of these loses its literals.
  */
 static const char *const secret_functions[] = {
-    "signup",          "confirm",
-    "signin",          "renew",
-    "logout",          "verify",
-    "authenticate",    "delete_account",
-    "change_password", "reset_password",
-    "change_email",    "change_phone",
-    "jwt_sign",        "jwt_verify",
-    "enroll_totp",     "confirm_totp",
-    "disable_totp",    "signin_totp",
-    "recovery_codes",  "create_user",
-    "import_user",     "set_password",
-    "impersonate",     "import_signing_key",
-    "jwt_secret",      "claim_notifications",
+#include "secret_functions.h"
 };
 
 #define SECRET_FUNCTIONS \

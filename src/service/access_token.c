@@ -9,11 +9,22 @@
  */
 #include "service/service.h"
 
+#include "utils/json.h"
+
 /* NumericDate of RFC 7519: seconds since 1970, rounded down. */
-int64
-as_unix_seconds(TimestampTz at)
+static void
+write_methods(StringInfo json, const AsTexts *amr)
 {
-	return (int64) (as_unix_milliseconds(at) / 1000);
+	StringInfoData array;
+
+	initStringInfo(&array);
+	for (int i = 0; i < amr->count; i++)
+	{
+		appendStringInfoChar(&array, i == 0 ? '[' : ',');
+		escape_json(&array, amr->items[i]);
+	}
+	appendStringInfoString(&array, amr->count == 0 ? "[]" : "]");
+	as_json_raw(json, "amr", array.data);
 }
 
 static char *
@@ -37,7 +48,7 @@ claims_of(const AsAccount *account, const AsSession *session)
 	    &json, "phone",
 	    as_account_counts(account->phone, account->phone_confirmed_at));
 	as_json_text(&json, "aal", session->aal);
-	as_json_raw(&json, "amr", session->amr);
+	write_methods(&json, &session->amr);
 	as_json_raw(&json, "app", as_jsonb_print(account->app));
 	as_json_end(&json);
 	return json.data;

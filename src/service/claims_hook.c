@@ -10,23 +10,6 @@
 #include "catalog/pg_type_d.h"
 #include "utils/varlena.h"
 
-static Jsonb *call_hook(const AsUuid *user_id, Jsonb *claims);
-static Jsonb *merge(Jsonb *claims, Jsonb *wanted);
-static bool is_protected(const JsonbValue *name);
-static bool has_name(const JsonbValue *name, const char *text);
-static bool may_set_role(Jsonb *claims, const JsonbValue *role);
-
-Jsonb *
-as_claims_hook_apply(const AsUuid *user_id, Jsonb *claims)
-{
-	Jsonb *wanted;
-
-	if (auth_session_claims_hook[0] == '\0')
-		return claims;
-	wanted = call_hook(user_id, claims);
-	return wanted == NULL ? claims : merge(claims, wanted);
-}
-
 /* What the hook wants; NULL where it has nothing to add. */
 static Jsonb *
 call_hook(const AsUuid *user_id, Jsonb *claims)
@@ -53,38 +36,11 @@ call_hook(const AsUuid *user_id, Jsonb *claims)
 	as_fail(AS_BUSY, NULL);
 }
 
-/* The claims, and over them what is wanted and allowed. */
-static Jsonb *
-merge(Jsonb *claims, Jsonb *wanted)
+static bool
+has_name(const JsonbValue *name, const char *text)
 {
-	JsonbParseState *state = NULL;
-	JsonbIterator *iterator;
-	JsonbIteratorToken token;
-	JsonbValue name;
-	JsonbValue value;
-
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	iterator = JsonbIteratorInit(&claims->root);
-	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
-	{
-		if (token == WJB_KEY || token == WJB_VALUE)
-			pushJsonbValue(&state, token, &value);
-	}
-
-	/* Of two members of one name the later one stays. */
-	iterator = JsonbIteratorInit(&wanted->root);
-	while ((token = JsonbIteratorNext(&iterator, &name, true)) != WJB_DONE)
-	{
-		if (token != WJB_KEY)
-			continue;
-		(void) JsonbIteratorNext(&iterator, &value, true);
-		if (is_protected(&name) ||
-		    (has_name(&name, "role") && !may_set_role(claims, &value)))
-			continue;
-		pushJsonbValue(&state, WJB_KEY, &name);
-		pushJsonbValue(&state, WJB_VALUE, &value);
-	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	return name->val.string.len == (int) strlen(text) &&
+	       memcmp(name->val.string.val, text, name->val.string.len) == 0;
 }
 
 static bool
@@ -99,13 +55,6 @@ is_protected(const JsonbValue *name)
 			return true;
 	}
 	return false;
-}
-
-static bool
-has_name(const JsonbValue *name, const char *text)
-{
-	return name->val.string.len == (int) strlen(text) &&
-	       memcmp(name->val.string.val, text, name->val.string.len) == 0;
 }
 
 /* The role that the claims have, or one of the list; the log has any other. */
@@ -142,4 +91,49 @@ may_set_role(Jsonb *claims, const JsonbValue *role)
 	        (errmsg("the claims hook may not set the role \"%s\"", wanted),
 	         errhint("Add it to auth_session.claims_hook_roles.")));
 	return false;
+}
+
+/* The claims, and over them what is wanted and allowed. */
+static Jsonb *
+merge(Jsonb *claims, Jsonb *wanted)
+{
+	JsonbParseState *state = NULL;
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue name;
+	JsonbValue value;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	iterator = JsonbIteratorInit(&claims->root);
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY || token == WJB_VALUE)
+			pushJsonbValue(&state, token, &value);
+	}
+
+	/* Of two members of one name the later one stays. */
+	iterator = JsonbIteratorInit(&wanted->root);
+	while ((token = JsonbIteratorNext(&iterator, &name, true)) != WJB_DONE)
+	{
+		if (token != WJB_KEY)
+			continue;
+		(void) JsonbIteratorNext(&iterator, &value, true);
+		if (is_protected(&name) ||
+		    (has_name(&name, "role") && !may_set_role(claims, &value)))
+			continue;
+		pushJsonbValue(&state, WJB_KEY, &name);
+		pushJsonbValue(&state, WJB_VALUE, &value);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+Jsonb *
+as_claims_hook_apply(const AsUuid *user_id, Jsonb *claims)
+{
+	Jsonb *wanted;
+
+	if (auth_session_claims_hook[0] == '\0')
+		return claims;
+	wanted = call_hook(user_id, claims);
+	return wanted == NULL ? claims : merge(claims, wanted);
 }

@@ -20,37 +20,6 @@
 #include "utils/regproc.h"
 #include "utils/syscache.h"
 
-static Oid find_function(const AsHookCall *hook, Oid *owner);
-static Datum run_as(Oid user, Oid function, const AsHookCall *hook,
-                    bool *is_null);
-pg_noreturn static void fail_quietly(const AsHookCall *hook,
-                                     MemoryContext callers);
-
-Datum
-as_hook_call(const AsHookCall *hook, bool *is_null)
-{
-	MemoryContext callers = CurrentMemoryContext;
-	volatile Datum result = (Datum) 0;
-	Oid user;
-	int security_context;
-
-	GetUserIdAndSecContext(&user, &security_context);
-	PG_TRY();
-	{
-		Oid owner;
-		Oid function = find_function(hook, &owner);
-
-		result = run_as(owner, function, hook, is_null);
-	}
-	PG_CATCH();
-	{
-		SetUserIdAndSecContext(user, security_context);
-		fail_quietly(hook, callers);
-	}
-	PG_END_TRY();
-	return result;
-}
-
 /*
  * The function of that name and those arguments, and its owner. Looked up
  * without asking what this extension's role may see: it is called as its
@@ -59,12 +28,7 @@ as_hook_call(const AsHookCall *hook, bool *is_null)
 static Oid
 find_function(const AsHookCall *hook, Oid *owner)
 {
-	List *name = stringToQualifiedNameList(hook->function
-#if PG_VERSION_NUM >= 160000
-	                                       ,
-	                                       NULL
-#endif
-	);
+	List *name = as_qualified_name(hook->function);
 	HeapTuple tuple;
 	Form_pg_proc form;
 	Oid function;
@@ -128,7 +92,7 @@ run_as(Oid user, Oid function, const AsHookCall *hook, bool *is_null)
 }
 
 /* In PG_CATCH: the log has the error as it was, the caller has a refusal. */
-static void
+pg_noreturn static void
 fail_quietly(const AsHookCall *hook, MemoryContext callers)
 {
 	ErrorData *error;
@@ -147,6 +111,31 @@ fail_quietly(const AsHookCall *hook, MemoryContext callers)
 	            hook->function, error->message == NULL ? "" : error->message,
 	            unpack_sql_state(error->sqlerrcode)),
 	     error->detail == NULL ? 0 : errdetail_internal("%s", error->detail),
-	     error->context == NULL ? 0 : errcontext("%s", error->context)));
+	     error->context == NULL ? 0 : (errcontext("%s", error->context))));
 	as_fail(AS_BUSY, NULL);
+}
+
+Datum
+as_hook_call(const AsHookCall *hook, bool *is_null)
+{
+	MemoryContext callers = CurrentMemoryContext;
+	volatile Datum result = (Datum) 0;
+	Oid user;
+	int security_context;
+
+	GetUserIdAndSecContext(&user, &security_context);
+	PG_TRY();
+	{
+		Oid owner;
+		Oid function = find_function(hook, &owner);
+
+		result = run_as(owner, function, hook, is_null);
+	}
+	PG_CATCH();
+	{
+		SetUserIdAndSecContext(user, security_context);
+		fail_quietly(hook, callers);
+	}
+	PG_END_TRY();
+	return result;
 }

@@ -1,5 +1,5 @@
 /*
- * message.c: messages that anybody can ask for.
+ * message.c: what users are sent.
  *
  * A request for a message answers the same and does the same for any
  * identifier: where there is nobody to write to, a code row of nobody's and
@@ -16,24 +16,24 @@
 #define LOOK_UP_TIME 500
 
 AsFailure
-as_message_allowed(AsMessage message, const AsIdentifier *identifier,
-                   bool with_cooldown, int *retry_after_s)
+as_message_allow(AsAttempt *attempt, AsMessage message,
+                 const AsIdentifier *identifier, bool with_cooldown)
 {
+	AsFailure outcome = AS_OK;
 	StringInfoData key;
 
 	initStringInfo(&key);
 	appendStringInfoChar(&key, (char) message);
 	appendStringInfoString(&key, identifier->canonical);
-	if (with_cooldown && auth_session_resend_cooldown > 0 &&
-	    !as_throttle_take(AS_LIMIT_RESEND, key.data, (size_t) key.len, 1,
-	                      auth_session_resend_cooldown, NULL, retry_after_s))
-		return AS_THROTTLED;
-	if (!as_throttle_take(AS_LIMIT_MESSAGE_IDENTIFIER, key.data,
-	                      (size_t) key.len,
-	                      auth_session_message_rate_per_account,
-	                      auth_session_rate_window, NULL, retry_after_s))
-		return AS_THROTTLED;
-	return AS_OK;
+	if (with_cooldown && auth_session_resend_cooldown > 0)
+		outcome = as_attempt_charge(attempt, AS_LIMIT_RESEND, key.data,
+		                            (size_t) key.len, 1,
+		                            auth_session_resend_cooldown);
+	if (outcome == AS_OK)
+		outcome = as_attempt_charge(
+		    attempt, AS_LIMIT_MESSAGE_IDENTIFIER, key.data, (size_t) key.len,
+		    auth_session_message_rate_per_account, auth_session_rate_window);
+	return outcome;
 }
 
 void
@@ -67,4 +67,25 @@ as_message_send_code(const AsUuid *user_id, AsPurpose purpose,
 	notification.user_id = &code.user_id;
 	notification.code_id = &code.id;
 	as_outbox_add(&notification);
+}
+
+void
+as_message_tell(const AsAccount *account, const char *kind, const char *payload)
+{
+	AsNotification notification = {
+	    .kind = kind,
+	    .user_id = &account->id,
+	    .payload = payload,
+	};
+
+	notification.recipient =
+	    as_account_counts(account->email, account->email_confirmed_at);
+	if (notification.recipient == NULL)
+	{
+		notification.by_sms = true;
+		notification.recipient =
+		    as_account_counts(account->phone, account->phone_confirmed_at);
+	}
+	if (notification.recipient != NULL)
+		as_outbox_add(&notification);
 }

@@ -14,13 +14,6 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
-static AsStatement select_common =
-    AS_STATEMENT("SELECT FROM auth_private.common_passwords WHERE word = $1");
-
-static AsStatement insert_common = AS_STATEMENT(
-    "INSERT INTO auth_private.common_passwords (word) VALUES ($1) ON CONFLICT "
-    "DO NOTHING");
-
 /*
  * OWASP's table: with less memory more passes cost an attacker the same. A
  * setting below its line is taken up to it.
@@ -113,24 +106,6 @@ as_password_needs_rehash(const AsPasswordHash *hash)
 
 /* ---- which passwords are taken ---- */
 
-static bool
-is_common(const char *folded)
-{
-	AsArgs args = {0};
-
-	as_arg_text(&args, folded);
-	return as_store_run(&select_common, AS_READ, &args, NULL, NULL) > 0;
-}
-
-void
-as_password_forbid(const char *utf8, size_t length)
-{
-	AsArgs args = {0};
-
-	as_arg_text(&args, as_fold_text(utf8, length));
-	(void) as_store_run(&insert_common, AS_WRITE, &args, NULL, NULL);
-}
-
 /* The part of a canonical email before its @. */
 static char *
 local_part(const char *email)
@@ -174,8 +149,8 @@ hook_accepts(const AsPassword *password)
 	argument = cstring_to_text(plain);
 	call.values[0] = PointerGetDatum(argument);
 	accepted = DatumGetBool(as_hook_call(&call, &is_null)) && !is_null;
-	sodium_memzero(plain, strlen(plain));
-	sodium_memzero(VARDATA(argument), VARSIZE(argument) - VARHDRSZ);
+	as_wipe(plain, strlen(plain));
+	as_wipe(VARDATA(argument), VARSIZE(argument) - VARHDRSZ);
 	return accepted;
 }
 
@@ -190,7 +165,7 @@ as_password_weakness(const AsPassword *password, size_t characters,
 		return "The password has too few characters.";
 
 	folded = as_fold_text(password->bytes, password->length);
-	if (is_common(folded))
+	if (as_common_password_is(folded))
 		weakness = "The password is one of the most common ones.";
 	else if ((email != NULL && (is_built_on(folded, email) ||
 	                            is_built_on(folded, local_part(email)))) ||
@@ -198,7 +173,22 @@ as_password_weakness(const AsPassword *password, size_t characters,
 		weakness = "The password is the account's own address.";
 	else if (auth_session_password_hook[0] != '\0' && !hook_accepts(password))
 		weakness = "The password is one of those that are refused here.";
-	sodium_memzero(folded, strlen(folded));
+	as_wipe(folded, strlen(folded));
 	pfree(folded);
 	return weakness;
+}
+
+AsFailure
+as_password_take(AsAttempt *attempt, AsNewPassword *new,
+                 const AsAccount *account)
+{
+	const char *email = account->email == NULL
+	                        ? NULL
+	                        : as_identifier_canonical(account->email, false);
+	const char *weakness = as_password_weakness(&new->password, new->characters,
+	                                            email, account->phone);
+
+	if (weakness != NULL)
+		return as_attempt_tell(attempt, AS_WEAK_PASSWORD, weakness);
+	return as_password_make_hash(&new->password, &new->hash);
 }

@@ -1,5 +1,5 @@
 /*
- * code_try.c: a typed code, or a link token, against code rows.
+ * proof.c: a typed code, or a link token, against code rows.
  *
  * Six digits can be guessed, so every try is counted before it is compared,
  * in shared memory where no rollback reaches it, and made durable by the
@@ -7,11 +7,6 @@
  * counted; it still works where the digits no longer do.
  */
 #include "service/service.h"
-
-#include <sodium.h>
-
-/* How long a failing caller waits for the commit of its record: ms. */
-#define RECORD_WAIT 1000
 
 /* Whether the code is one of the two by its form, and a link's MAC right. */
 static bool
@@ -26,7 +21,7 @@ read_code(AsProof *proof)
 		    as_mac_key(AS_MAC_LINK, false, &link_key) &&
 		    as_link_token_parse(code->bytes, code->length, &link_key,
 		                        &proof->user_id, &proof->code_id);
-		sodium_memzero(&link_key, sizeof(link_key));
+		as_wipe(&link_key, sizeof(link_key));
 		return proof->is_link;
 	}
 	proof->is_digits = code->length == (size_t) auth_session_code_length &&
@@ -35,22 +30,27 @@ read_code(AsProof *proof)
 }
 
 AsFailure
-as_proof_read(FunctionCallInfo fcinfo, AsProof *proof, const char **hint)
+as_proof_read(AsAttempt *attempt, FunctionCallInfo fcinfo, AsProof *proof)
 {
-	if (!as_door_identifier(fcinfo, 0, &proof->identifier))
-		*hint = "The identifier is neither an email nor a phone.";
-	else if (PG_ARGISNULL(1))
-		*hint = "Give the code or the link token.";
-	else if (!as_door_text(fcinfo, 1, AS_LINK_TOKEN_CHARS, &proof->code) ||
-	         !read_code(proof))
+	if (!as_call_identifier(fcinfo, 0, &proof->identifier))
+		return as_attempt_tell(
+		    attempt, AS_INVALID_REQUEST,
+		    "The identifier is neither an email nor a phone.");
+	if (PG_ARGISNULL(1))
+		return as_attempt_tell(attempt, AS_INVALID_REQUEST,
+		                       "Give the code or the link token.");
+	if (!as_call_secret(fcinfo, 1, AS_LINK_TOKEN_CHARS, &proof->code) ||
+	    !read_code(proof))
 		return AS_INVALID_CODE;
-	else if (proof->identifier.canonical == NULL && proof->is_digits)
-		*hint = "Give the identifier that the code was sent to.";
-	return *hint == NULL ? AS_OK : AS_INVALID_REQUEST;
+	if (proof->identifier.canonical == NULL && proof->is_digits)
+		return as_attempt_tell(
+		    attempt, AS_INVALID_REQUEST,
+		    "Give the identifier that the code was sent to.");
+	return AS_OK;
 }
 
 AsFailure
-as_proof_follow(AsProof *proof, AsPurpose email_purpose,
+as_proof_follow(AsAttempt *attempt, AsProof *proof, AsPurpose email_purpose,
                 AsPurpose phone_purpose)
 {
 	AsIdentifier *identifier = &proof->identifier;
@@ -62,87 +62,69 @@ as_proof_follow(AsProof *proof, AsPurpose email_purpose,
 	    (code.purpose != email_purpose && code.purpose != phone_purpose) ||
 	    (identifier->canonical != NULL &&
 	     strcmp(identifier->canonical, code.identifier) != 0))
-		return AS_INVALID_CODE;
-	identifier->canonical = pstrdup(code.identifier);
+		return as_proof_fail(attempt, proof, NULL, 0);
+	identifier->canonical = code.identifier;
 	identifier->is_phone = identifier->canonical[0] == '+';
 	return AS_OK;
 }
 
 /* Counts a try of the digits of one row; false when there are none left. */
 static bool
-count_try(AsCodeTry *one)
+count_try(AsAttempt *attempt, const AsCodeTry *one)
 {
-	int retry_after_s;
-
-	if (one->account_failures >= AS_CODE_FAILURES_MOST ||
-	    !as_code_accepts_digits(&one->code, GetCurrentTimestamp()))
-		return false;
-	return as_throttle_take(AS_LIMIT_CODE, one->code.id.bytes,
-	                        sizeof(one->code.id.bytes),
-	                        auth_session_code_attempts, auth_session_code_ttl,
-	                        &one->ticket, &retry_after_s);
+	return one->account_failures < AS_CODE_FAILURES_MOST &&
+	       as_code_accepts_digits(&one->code, GetCurrentTimestamp()) &&
+	       as_attempt_take(attempt, AS_LIMIT_CODE, one->code.id.bytes,
+	                       sizeof(one->code.id.bytes),
+	                       auth_session_code_attempts,
+	                       auth_session_code_ttl) == AS_OK;
 }
 
 static bool
-matches(const AsProof *proof, AsCodeTry *one, const AsMacKey *code_key)
+matches(AsAttempt *attempt, const AsProof *proof, const AsCodeTry *one,
+        const AsMacKey *code_key)
 {
 	if (proof->is_link)
-		return memcmp(proof->code_id.bytes, one->code.id.bytes,
-		              sizeof(one->code.id.bytes)) == 0;
-	return count_try(one) &&
+		return as_uuid_equal(&proof->code_id, &one->code.id);
+	return count_try(attempt, one) &&
 	       as_one_time_code_matches(&one->code.id, code_key,
 	                                auth_session_code_length, proof->code.bytes,
 	                                proof->code.length);
 }
 
-bool
-as_code_try(const AsProof *proof, AsCodeTry *tries, int count)
+AsFailure
+as_proof_try(AsAttempt *attempt, const AsProof *proof, AsCodeTry *tries,
+             int count)
 {
 	AsMacKey code_key;
 	bool any = false;
 
-	if (!as_mac_key(AS_MAC_CODE, false, &code_key))
-		return false;
-	for (int i = 0; i < count; i++)
+	Assert(count <= AS_ATTEMPT_CODES);
+	if (as_mac_key(AS_MAC_CODE, false, &code_key))
 	{
-		tries[i].matches = matches(proof, &tries[i], &code_key);
-		any = any || tries[i].matches;
-	}
-	sodium_memzero(&code_key, sizeof(code_key));
-	return any;
-}
-
-void
-as_code_try_failed(AsEvent *event, const AsProof *proof, const AsCodeTry *tries,
-                   int count)
-{
-	AsRecord record = {.kind = AS_RECORD_CODE_ATTEMPT};
-
-	/* What has not even the form of a code is no try. */
-	if (!proof->is_link && !proof->is_digits)
-		return;
-
-	event->reason = AS_REASON_WRONG_CODE;
-	event->result = AS_INVALID_CODE;
-	record.event = *event;
-
-	/* One record for no row at all: as slow as for one. */
-	for (int i = 0; i == 0 || i < count; i++)
-	{
-		if (i < count)
+		for (int i = 0; i < count; i++)
 		{
-			record.event.user_id = tries[i].code.user_id;
-			record.code_id = tries[i].code.id;
+			tries[i].matches = matches(attempt, proof, &tries[i], &code_key);
+			any = any || tries[i].matches;
 		}
-		if (as_recorder_submit(&record, i + 1 < count ? 0 : RECORD_WAIT) ==
-		    AS_RECORD_FULL)
-			as_fail(AS_BUSY, NULL);
 	}
+	as_wipe(&code_key, sizeof(code_key));
+	return any ? AS_OK : as_proof_fail(attempt, proof, tries, count);
 }
 
-void
-as_code_try_succeeded(AsCodeTry *tries, int count)
+AsFailure
+as_proof_fail(AsAttempt *attempt, const AsProof *proof, const AsCodeTry *tries,
+              int count)
 {
+	if (proof->identifier.canonical == NULL)
+		return AS_INVALID_CODE;
 	for (int i = 0; i < count; i++)
-		as_throttle_return(&tries[i].ticket);
+	{
+		attempt->codes[i].user_id = tries[i].code.user_id;
+		attempt->codes[i].id = tries[i].code.id;
+	}
+	attempt->code_count = count;
+	(void) as_attempt_fail(attempt, AS_INVALID_CODE, "wrong code");
+	attempt->record = AS_RECORD_CODE_ATTEMPT;
+	return AS_INVALID_CODE;
 }

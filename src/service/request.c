@@ -237,3 +237,30 @@ as_request(void)
 	parsed.trusted_proxies = auth_session_trusted_proxies;
 	return &parsed.request;
 }
+
+AsOrigin
+as_request_origin(void)
+{
+	const AsRequest *request = as_request();
+	AsOrigin origin = {
+	    .address = request->address[0] != '\0' ? request->address : NULL,
+	    .user_agent =
+	        request->user_agent[0] != '\0' ? request->user_agent : NULL,
+	};
+
+	return origin;
+}
+
+char *
+as_request_origin_payload(void)
+{
+	AsOrigin origin = as_request_origin();
+	StringInfoData json;
+
+	as_json_begin(&json);
+	as_json_text(&json, "ip", origin.address);
+	as_json_text(&json, "user_agent", origin.user_agent);
+	as_json_time(&json, "at", GetCurrentTimestamp());
+	as_json_end(&json);
+	return json.data;
+}

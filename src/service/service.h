@@ -1,8 +1,12 @@
 /*
- * service.h: the floor of what several flows share.
+ * service.h: the floor of what several flows share: the call and its answer,
+ * who is calling, the attempt with its one way out, and the few places in
+ * which every change to an account ends: grant, session's life, account's
+ * end, consequence.
  *
- * Lock order: value locks of identifiers, account, session, token cache,
- * outbox.
+ * A service answers with a failure as a value; only attempt.c, and
+ * as_context_require for what reads, raise one to the caller. Calls keys,
+ * table, shared, redact, jose, base and tool.
  */
 #ifndef AS_SERVICE_H
 #define AS_SERVICE_H
@@ -13,19 +17,20 @@
 
 #include "fmgr.h"
 
-/* ---- door.c: what every door does ---- */
+/* ---- call.c: entering, and reading arguments ---- */
 
-typedef enum AsDoor
+typedef enum AsCallMode
 {
-	AS_DOOR_READS, /* works on a standby and in a read-only transaction */
-	AS_DOOR_WRITES /* refused there: AS_READ_ONLY */
-} AsDoor;
+	AS_CALL_READS, /* works on a standby and in a read-only transaction */
+	AS_CALL_WRITES /* refused there: AS_READ_ONLY */
+} AsCallMode;
 
 /*
  * First in every function: the library must be preloaded, and the statement
  * that called is masked from here on in whatever the server logs of it.
+ * as_attempt_run does it for flows.
  */
-extern void as_door_enter(AsDoor door);
+extern void as_call_enter(AsCallMode mode);
 
 /* A text argument in UTF-8, NUL-terminated; bytes is NULL for SQL NULL. */
 typedef struct AsText
@@ -38,11 +43,28 @@ typedef struct AsText
  * Reads a text argument of at most most bytes: its size is looked at before
  * anything else is done with it. False when it is longer.
  */
-extern bool as_door_text(FunctionCallInfo fcinfo, int argument, size_t most,
+extern bool as_call_text(FunctionCallInfo fcinfo, int argument, size_t most,
                          AsText *out);
 
-/* Zeroes and forgets a text that held a secret. */
-extern void as_text_wipe(AsText *text);
+/*
+ * The same for a text that is a secret: it is zeroed when the attempt ends,
+ * or at the latest when the memory of the call goes, on the way of an error
+ * too.
+ */
+extern bool as_call_secret(FunctionCallInfo fcinfo, int argument, size_t most,
+                           AsText *out);
+
+/*
+ * A password of at most AS_PASSWORD_MAX_BYTES, zeroed as a secret is;
+ * characters may be NULL. False when it is missing, too long or not Unicode.
+ */
+extern bool as_call_password(FunctionCallInfo fcinfo, int argument,
+                             AsPassword *out, size_t *characters);
+
+/* Zeroes the secrets that were read since a mark was taken. */
+typedef struct AsSecret AsSecret;
+extern AsSecret *as_call_secrets_mark(void);
+extern void as_call_secrets_wipe(AsSecret *mark);
 
 /* An email or a phone number that a caller gave. */
 typedef struct AsIdentifier
@@ -53,57 +75,37 @@ typedef struct AsIdentifier
 } AsIdentifier;
 
 /*
- * Read as_door_text and normalise; a missing argument is no identifier. False
+ * Read as_call_text and normalise; a missing argument is no identifier. False
  * when it is neither an email nor a phone; the first two take only one kind.
  */
-extern bool as_door_email(FunctionCallInfo fcinfo, int argument,
+extern bool as_call_email(FunctionCallInfo fcinfo, int argument,
                           AsIdentifier *out);
-extern bool as_door_phone(FunctionCallInfo fcinfo, int argument,
+extern bool as_call_phone(FunctionCallInfo fcinfo, int argument,
                           AsIdentifier *out);
-extern bool as_door_identifier(FunctionCallInfo fcinfo, int argument,
+extern bool as_call_identifier(FunctionCallInfo fcinfo, int argument,
                                AsIdentifier *out);
-
-/*
- * A password of at most AS_PASSWORD_MAX_BYTES; characters may be NULL. False
- * when it is missing, too long or not Unicode. It is zeroed when the memory
- * of the call goes, at the latest.
- */
-extern bool as_door_password(FunctionCallInfo fcinfo, int argument,
-                             AsPassword *out, size_t *characters);
 
 /*
  * An info argument, {} for SQL NULL; false when it is no object or longer
  * than 16 KiB.
  */
-extern bool as_door_info(FunctionCallInfo fcinfo, int argument, Jsonb **info);
+extern bool as_call_info(FunctionCallInfo fcinfo, int argument, Jsonb **info);
 
 /* A uuid argument; false for SQL NULL. */
-extern bool as_door_uuid(FunctionCallInfo fcinfo, int argument, AsUuid *out);
+extern bool as_call_uuid(FunctionCallInfo fcinfo, int argument, AsUuid *out);
 
-/* Begins the event of a flow: when and from where. */
-extern void as_event_begin(AsEvent *event, AsAction action);
+/* ---- answer.c: what is answered ---- */
 
-/* Writes the success of a flow to the audit log. */
-extern void as_door_succeed(AsEvent *event);
+/* The auth.account of the function's result type. */
+extern Datum as_answer_account(FunctionCallInfo fcinfo,
+                               const AsAccount *account);
 
-/*
- * Raises a failure after the recorder has its event; AS_BUSY instead when
- * the recorder can't take it: nothing is refused without a trace.
- */
-pg_noreturn extern void as_door_refuse(AsEvent *event, AsFailure failure,
-                                       const char *hint);
+/* The auth.tokens; zeroes token. Makes the keys that sign on first use. */
+extern Datum as_answer_tokens(FunctionCallInfo fcinfo, const AsAccount *account,
+                              const AsSession *session, AsRefreshToken *token);
 
-/* The auth.account and auth.tokens of the function's result type. */
-extern Datum as_door_account(FunctionCallInfo fcinfo, const AsAccount *account);
-extern Datum as_door_tokens(FunctionCallInfo fcinfo, const AsAccount *account,
-                            const AsSession *session,
-                            const AsRefreshToken *token);
-
-/* Where a session comes from, out of the request. */
-extern AsOrigin as_door_origin(void);
-
-/* {"ip": ..., "user_agent": ..., "at": ...} for a notification. */
-extern char *as_door_origin_payload(void);
+/* A uuid in the caller's memory: SQL may keep what a function returned. */
+extern Datum as_answer_uuid(const AsUuid *uuid);
 
 /* ---- request.c: what PostgREST says of the request ---- */
 
@@ -122,6 +124,12 @@ extern const AsRequest *as_request(void);
 /* The setting request.jwt.claims; NULL or "" when there is none. */
 extern const char *as_request_jwt_claims(void);
 
+/* Where a session comes from, out of the request. */
+extern AsOrigin as_request_origin(void);
+
+/* {"ip": ..., "user_agent": ..., "at": ...} for a notification. */
+extern char *as_request_origin_payload(void);
+
 /* ---- access_token.c: access tokens ---- */
 
 typedef struct AsAccessToken
@@ -132,20 +140,6 @@ typedef struct AsAccessToken
 	int place; /* payload.c's */
 	uint64 serial;
 } AsAccessToken;
-
-/* ---- payload.c: what an access token says, read once ---- */
-
-/*
- * Reads the payload of a token that was verified, into the caller's memory;
- * false where it lacks what every access token has.
- */
-extern bool as_payload_read(const AsJwt *jwt, AsAccessToken *out);
-
-/*
- * The claims as jsonb, in the caller's memory; NULL where the database's
- * encoding has not all of their characters.
- */
-extern Jsonb *as_payload_jsonb(const AsAccessToken *token);
 
 /* Made for a session as it is now, in the caller's memory. */
 extern char *as_access_token_make(const AsAccount *account,
@@ -161,8 +155,19 @@ extern AsFailure as_access_token_read(const char *token, size_t length,
 /* Issuer, audience, times, and the session, all at this moment. */
 extern AsFailure as_access_token_check(const AsAccessToken *token);
 
-/* NumericDate of RFC 7519. */
-extern int64 as_unix_seconds(TimestampTz at);
+/* ---- payload.c: what an access token says, read once ---- */
+
+/*
+ * Reads the payload of a token that was verified, into the caller's memory;
+ * false where it lacks what every access token has.
+ */
+extern bool as_payload_read(const AsJwt *jwt, AsAccessToken *out);
+
+/*
+ * The claims as jsonb, in the caller's memory; NULL where the database's
+ * encoding has not all of their characters.
+ */
+extern Jsonb *as_payload_jsonb(const AsAccessToken *token);
 
 /* ---- context.c: who is calling ---- */
 
@@ -179,134 +184,151 @@ typedef struct AsContext
 /* The caller's context, live or not; NULL when it gave no token. */
 extern const AsContext *as_context(void);
 
+/* The same where it is live, else NULL: for what never raises. */
+extern const AsContext *as_context_live(void);
+
 /* The caller's live context; raises what is wrong with it. */
 extern const AsContext *as_context_require(void);
 
-/* ---- signin.c ---- */
+/* ---- attempt.c: one attempt, one way out ---- */
+
+#define AS_ATTEMPT_CODES   16
+#define AS_ATTEMPT_TICKETS (AS_ATTEMPT_CODES + 4)
 
 /*
- * Takes back the failed sign-ins of a canonical identifier: those from the
- * caller's client address, and those that count for all addresses together.
+ * What a flow tries, and what stays of it. A flow begins with one that is all
+ * zeros, but for by_operator.
  */
-extern void as_signin_forgive(const char *identifier);
-
-/* ---- code_try.c: a typed code or a link token against code rows ---- */
-
-/* What proves an address: six digits or so, or a link token. */
-typedef struct AsProof
+typedef struct AsAttempt
 {
-	AsIdentifier identifier; /* of the caller, or of the link's code row */
-	AsText code;
-	bool is_link;
-	bool is_digits;
-	AsUuid user_id; /* of the link token */
-	AsUuid code_id;
-} AsProof;
+	bool by_operator;    /* the actor is the role that called */
+	AsEvent event;       /* what the audit log will have */
+	const char *hint;    /* of a refusal; constant */
+	int wait_s;          /* of AS_THROTTLED: until it may be repeated */
+	AsRecordKind record; /* what becomes durable of a refusal */
+	bool is_failure;     /* what was counted stays counted */
+	bool is_silent;      /* a success that changed nothing: no audit row */
+
+	/* The code rows that were tried: AS_RECORD_CODE_ATTEMPT. */
+	int code_count;
+	struct
+	{
+		AsUuid user_id;
+		AsUuid id;
+	} codes[AS_ATTEMPT_CODES];
+
+	int ticket_count;
+	AsThrottleTicket tickets[AS_ATTEMPT_TICKETS];
+
+	struct AsAttempt *outer; /* the one that this runs within, or NULL */
+} AsAttempt;
+
+/* The steps of a flow, up to the first that fails. */
+typedef AsFailure (*AsSteps)(void *flow);
 
 /*
- * Reads the arguments identifier (0) and code (1): AS_OK where the code is
- * digits and has an identifier, or a link token whose MAC is right.
+ * Enters the call, runs the steps of a flow, and is its one way out: on
+ * success the event is written, in the caller's transaction; on a refusal it
+ * is handed to the recorder as the attempt says, and then raised, as AS_BUSY
+ * where the recorder can't take it: nothing is refused without a trace.
+ * Tickets are given back unless the attempt is a failure, and whenever an
+ * error or a cancel ends the steps. Secrets that were read are zeroed.
  */
-extern AsFailure as_proof_read(FunctionCallInfo fcinfo, AsProof *proof,
-                               const char **hint);
+extern void as_attempt_run(AsAttempt *attempt, const char *action,
+                           AsSteps steps, void *flow);
+
+/* Step: the caller must have a live context; it is the event's. */
+extern AsFailure as_attempt_require_context(AsAttempt *attempt);
 
 /*
- * A link token names its code row, and so the identifier that it proves:
- * AS_OK and the identifier if the row is still there, for one of two
- * purposes and no other identifier than the caller's. Digits pass.
+ * Counts the attempt against a limit, until it turns out to be no failure
+ * (take) or in any case (charge). AS_THROTTLED, with the wait, beyond it.
  */
-extern AsFailure as_proof_follow(AsProof *proof, AsPurpose email_purpose,
-                                 AsPurpose phone_purpose);
+extern AsFailure as_attempt_take(AsAttempt *attempt, AsLimit limit,
+                                 const void *key, size_t key_length,
+                                 int allowed, int window_s);
+extern AsFailure as_attempt_charge(AsAttempt *attempt, AsLimit limit,
+                                   const void *key, size_t key_length,
+                                   int allowed, int window_s);
 
-/* A code row that a proof may be for. */
-typedef struct AsCodeTry
-{
-	AsCode code;
-	int account_failures; /* of the account the code belongs to */
-	bool matches;
-	AsThrottleTicket ticket;
-} AsCodeTry;
+/* Gives back all that was taken. */
+extern void as_attempt_return(AsAttempt *attempt);
 
 /*
- * Tries a proof against code rows and marks those that it matches; says
- * whether there is one. Digits are counted, in shared memory, before they
- * are compared: of any number of parallel tries no more are compared than
- * auth_session.code_attempts allows.
+ * Each answers the failure it is given: one that is only told, with a hint or
+ * NULL; one that is on record, for a reason that the audit log has; and one
+ * that was compared and wrong, which is on record and stays counted.
  */
-extern bool as_code_try(const AsProof *proof, AsCodeTry *tries, int count);
+extern AsFailure as_attempt_tell(AsAttempt *attempt, AsFailure failure,
+                                 const char *hint);
+extern AsFailure as_attempt_refuse(AsAttempt *attempt, AsFailure failure,
+                                   const char *reason);
+extern AsFailure as_attempt_fail(AsAttempt *attempt, AsFailure failure,
+                                 const char *reason);
+
+/* ---- signin_limit.c: how many sign-ins may fail ---- */
+
+/* Takes from the limits of an identifier and of the client address. */
+extern AsFailure as_signin_limit_take(AsAttempt *attempt,
+                                      const char *identifier);
+
+/* The same for a password that a signed-in user gives. */
+extern AsFailure as_signin_limit_take_user(AsAttempt *attempt,
+                                           const AsUuid *user_id);
 
 /*
- * Makes the wrong try on each row durable; count may be 0. Nothing where the
- * proof could not be read.
+ * Takes back the failed sign-ins of an identifier: those from the caller's
+ * client address, and those that count for all addresses together.
  */
-extern void as_code_try_failed(AsEvent *event, const AsProof *proof,
-                               const AsCodeTry *tries, int count);
+extern void as_signin_limit_forgive(const char *identifier);
 
-/* Takes back what a right try counted. */
-extern void as_code_try_succeeded(AsCodeTry *tries, int count);
+/* ---- session_life.c: sessions and their access tokens ---- */
 
-/* ---- message.c: messages that anybody can ask for ---- */
+/* Opens a session and caches its access token; token is its first. */
+extern void as_session_open(const AsUuid *user_id, const AsOrigin *origin,
+                            const char *aal, const AsTexts *amr,
+                            AsSession *session, AsRefreshToken *token);
 
 /*
- * What a message is for. Each has a limit of its own: whoever asks for
- * confirmations at somebody else's address must not use up the resets that
- * its owner may need.
+ * Makes next the current refresh token if presented is it and the session
+ * has not expired; a new jti, a new expiry, and session as it then is.
+ * Durable. False when nothing was changed.
  */
-typedef enum AsMessage
-{
-	AS_MESSAGE_CONFIRMATION = 1,
-	AS_MESSAGE_RESET
-} AsMessage;
+extern bool as_session_renew(const AsRefreshToken *presented,
+                             const AsRefreshToken *next, AsSession *session);
 
 /*
- * Within auth_session.message_rate_per_account, and the cooldown when
- * with_cooldown; counts. Else AS_THROTTLED and the seconds.
+ * Whether jti is live: AS_OK, AS_TOKEN_EXPIRED (replaced by a renewal),
+ * AS_SESSION_REVOKED or AS_SESSION_EXPIRED. Locks nothing, writes nothing.
  */
-extern AsFailure as_message_allowed(AsMessage message,
-                                    const AsIdentifier *identifier,
-                                    bool with_cooldown, int *retry_after_s);
+extern AsFailure as_session_check(const AsUuid *user_id, const AsUuid *id,
+                                  const AsUuid *jti, TimestampTz now);
+
+/* Ends one; false when it was gone. Durable, as the next is. */
+extern bool as_session_end(const AsUuid *user_id, const AsUuid *id);
+
+/* Ends all but keep (NULL: all); says how many. */
+extern int as_session_end_all(const AsUuid *user_id, const AsUuid *keep);
+
+/* Ends the oldest beyond most; the account is locked exclusively. */
+extern void as_session_keep_newest(const AsUuid *user_id, int most);
+
+/* A refresh token that this server made; false for anything else. */
+extern bool as_refresh_token_read(const AsText *text, AsRefreshToken *token);
+
+/* ---- account_end.c: accounts that go ---- */
+
+/* With its claims, codes, sessions and cache rows. False: there was none. */
+extern bool as_account_end(const AsUuid *id);
 
 /*
- * Waits until half a millisecond after began: a row that is there takes a
- * little longer to read than one that isn't, and a request for a message
- * has no hash to hide that behind. To be called after the look-ups, before
- * any write.
+ * Takes a claim from an account; a pending account that owns no other
+ * identifier goes with it. Under the identifier's value lock.
  */
-extern void as_message_look_up_until(TimestampTz began);
+extern void as_account_give_up_claim(const AsUuid *id, const char *identifier);
 
-/*
- * Issues a code to user_id and puts its notification into the outbox; for
- * nobody (NULL) the same writes, of rows that lead nowhere.
- */
-extern void as_message_send_code(const AsUuid *user_id, AsPurpose purpose,
-                                 const AsIdentifier *identifier,
-                                 const char *recipient);
-
-/* ---- password.c: which passwords are taken, hashes within the gate ---- */
-
-/*
- * Whether the password is the hash's. Without a hash (NULL, or none that is
- * acceptable) the same work is done and the answer is no. AS_BUSY when no
- * place was had. Hold no lock.
- */
-extern AsFailure as_password_verify(const AsPassword *password,
-                                    const AsPasswordHash *hash, bool *matches);
-extern AsFailure as_password_make_hash(const AsPassword *password,
-                                       AsPasswordHash *hash);
-
-/* Whether the settings now ask for more than the hash has. */
-extern bool as_password_needs_rehash(const AsPasswordHash *hash);
-
-/*
- * What is wrong with a password: a constant sentence, or NULL. email and
- * phone are canonical, NULL when there is none.
- */
-extern const char *as_password_weakness(const AsPassword *password,
-                                        size_t characters, const char *email,
-                                        const char *phone);
-
-/* Adds a word (UTF-8) to those that are refused, in any case. */
-extern void as_password_forbid(const char *utf8, size_t length);
+/* Pending accounts that have no code left whose link is good. */
+extern int as_account_prune_pending(TimestampTz now, int batch);
 
 /* ---- hook.c: functions of the application's that the service calls ---- */
 
@@ -342,13 +364,178 @@ extern Datum as_hook_call(const AsHookCall *hook, bool *is_null);
  */
 extern Jsonb *as_claims_hook_apply(const AsUuid *user_id, Jsonb *claims);
 
-/* ---- reuse.c: a refresh token that was used before ---- */
+/* ---- password.c: which passwords are taken, hashes within the gate ---- */
 
 /*
- * Ends the session of the event, tells its user, and writes the event; does
- * nothing and answers false where the session has ended already. In the
- * recorder's transaction: the caller's is lost.
+ * Whether the password is the hash's. Without a hash (NULL, or none that is
+ * acceptable) the same work is done and the answer is no. AS_BUSY when no
+ * place was had. Hold no lock.
  */
-extern bool as_reuse_punish(const AsEvent *event);
+extern AsFailure as_password_verify(const AsPassword *password,
+                                    const AsPasswordHash *hash, bool *matches);
+extern AsFailure as_password_make_hash(const AsPassword *password,
+                                       AsPasswordHash *hash);
+
+/* Whether the settings now ask for more than the hash has. */
+extern bool as_password_needs_rehash(const AsPasswordHash *hash);
+
+/*
+ * What is wrong with a password: a constant sentence, or NULL. email and
+ * phone are canonical, NULL when there is none.
+ */
+extern const char *as_password_weakness(const AsPassword *password,
+                                        size_t characters, const char *email,
+                                        const char *phone);
+
+/* A new password of an account, and its hash. */
+typedef struct AsNewPassword
+{
+	AsPassword password;
+	size_t characters;
+	AsPasswordHash hash;
+} AsNewPassword;
+
+/* Step: checks and hashes it. */
+extern AsFailure as_password_take(AsAttempt *attempt, AsNewPassword *new,
+                                  const AsAccount *account);
+
+/* ---- message.c: what users are sent ---- */
+
+/*
+ * What a message that anybody can ask for is for. Each has a limit of its
+ * own: whoever asks for confirmations at somebody else's address must not use
+ * up the resets that its owner may need.
+ */
+typedef enum AsMessage
+{
+	AS_MESSAGE_CONFIRMATION = 1,
+	AS_MESSAGE_RESET
+} AsMessage;
+
+/*
+ * Step: within auth_session.message_rate_per_account, and the cooldown when
+ * with_cooldown; counts.
+ */
+extern AsFailure as_message_allow(AsAttempt *attempt, AsMessage message,
+                                  const AsIdentifier *identifier,
+                                  bool with_cooldown);
+
+/*
+ * Waits until half a millisecond after began: a row that is there takes a
+ * little longer to read than one that isn't, and a request for a message
+ * has no hash to hide that behind. To be called after the look-ups, before
+ * any write.
+ */
+extern void as_message_look_up_until(TimestampTz began);
+
+/*
+ * Issues a code to user_id and puts its notification into the outbox; for
+ * nobody (NULL) the same writes, of rows that lead nowhere.
+ */
+extern void as_message_send_code(const AsUuid *user_id, AsPurpose purpose,
+                                 const AsIdentifier *identifier,
+                                 const char *recipient);
+
+/*
+ * Tells an account something, at its email or else its phone, whichever is
+ * proved; payload is JSON text of an object.
+ */
+extern void as_message_tell(const AsAccount *account, const char *kind,
+                            const char *payload);
+
+/* ---- grant.c: the last third of every sign-in ---- */
+
+#define AS_GRANT_METHODS 4
+
+typedef struct AsGrant
+{
+	AsAccount account;              /* as it was looked at; then as it is */
+	const AsPasswordHash *stronger; /* in place of a weak one, or NULL */
+	const char *aal;
+	int method_count; /* amr of RFC 8176 */
+	char *methods[AS_GRANT_METHODS];
+	AsSession session;
+	AsRefreshToken token;
+} AsGrant;
+
+/* By what the user has shown who it is: pwd, otp, ... */
+extern void as_grant_add_method(AsGrant *grant, const char *method);
+
+/* Step: an account that is pending or banned is not let in. */
+extern AsFailure as_grant_check_status(AsAttempt *attempt,
+                                       const AsAccount *account);
+
+/*
+ * Step: locks the account, which must be as it was looked at (the epoch),
+ * opens the session, ends those beyond max_sessions_per_user, and tells the
+ * user.
+ */
+extern AsFailure as_grant_open(AsAttempt *attempt, AsGrant *grant);
+
+/* ---- proof.c: a typed code or a link token against code rows ---- */
+
+/* What proves an address: six digits or so, or a link token. */
+typedef struct AsProof
+{
+	AsIdentifier identifier; /* of the caller, or of the link's code row */
+	AsText code;
+	bool is_link;
+	bool is_digits;
+	AsUuid user_id; /* of the link token */
+	AsUuid code_id;
+} AsProof;
+
+/* A code row that a proof may be for. */
+typedef struct AsCodeTry
+{
+	AsCode code;
+	int account_failures; /* of the account the code belongs to */
+	bool matches;
+} AsCodeTry;
+
+/*
+ * Step: reads the arguments identifier (0) and code (1): AS_OK where the code
+ * is digits and has an identifier, or a link token whose MAC is right.
+ */
+extern AsFailure as_proof_read(AsAttempt *attempt, FunctionCallInfo fcinfo,
+                               AsProof *proof);
+
+/*
+ * Step: a link token names its code row, and so the identifier that it
+ * proves: AS_OK and the identifier if the row is still there, for one of two
+ * purposes and no other identifier than the caller's. Digits pass.
+ */
+extern AsFailure as_proof_follow(AsAttempt *attempt, AsProof *proof,
+                                 AsPurpose email_purpose,
+                                 AsPurpose phone_purpose);
+
+/*
+ * Step: tries a proof against code rows, of which there may be none, and
+ * marks those that it matches: AS_OK where there is one. Digits are counted,
+ * in shared memory, before they are compared: of any number of parallel tries
+ * no more are compared than auth_session.code_attempts allows.
+ */
+extern AsFailure as_proof_try(AsAttempt *attempt, const AsProof *proof,
+                              AsCodeTry *tries, int count);
+
+/* The proof was wrong: the try on each row is on record. AS_INVALID_CODE. */
+extern AsFailure as_proof_fail(AsAttempt *attempt, const AsProof *proof,
+                               const AsCodeTry *tries, int count);
+
+/* ---- delivery.c: notifications handed to the bridge ---- */
+
+/*
+ * Leases at most most due rows for lease (an interval), oldest first, with
+ * code and link token in the payload; those whose code is dead are settled.
+ */
+extern int as_delivery_claim(int most, Datum lease, AsClaimed **rows);
+
+/* ---- consequence.c: what follows from a refusal ---- */
+
+/*
+ * Makes durable what a record says, in the recorder's transaction: the
+ * caller's is lost.
+ */
+extern void as_consequence_apply(const AsRecord *record);
 
 #endif /* AS_SERVICE_H */

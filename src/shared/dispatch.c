@@ -8,6 +8,16 @@
  * connected to (it was dropped) is tried again with growing pauses, and given
  * up in the end.
  *
+ *     from        by                                   to
+ *     (no entry)  as_dispatch_add, wake: it has work   UNSERVED
+ *     UNSERVED    as_dispatch_next: a worker is asked  STARTING
+ *     STARTING    as_dispatch_serve_begin              SERVED
+ *     STARTING    as_dispatch_cancel: no slot          UNSERVED
+ *     STARTING    START_TIMEOUT_MS: never showed up    UNSERVED, a failure
+ *     SERVED      as_dispatch_serve_end, or its exit   UNSERVED, a failure
+ *                                                      unless it connected
+ *     UNSERVED    MAX_FAILURES: hopeless, or no work   (no entry)
+ *
  * Waking the bridge is one bit of the entry, in a word of its own with the
  * database's Oid. A committing transaction that finds it set is done: whoever
  * clears it sends the NOTIFY afterwards, and so after that commit. Otherwise

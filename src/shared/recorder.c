@@ -7,6 +7,14 @@
  * shared memory, to a background worker (worker.c) that commits them in a
  * transaction of its own.
  *
+ *     a slot is  by                                       then it is
+ *     free       as_recorder_submit                       queued
+ *     queued     as_recorder_take, when due               taken
+ *     taken      as_recorder_settle: committed, or gone   free
+ *     taken      as_recorder_put_back, or the worker's    queued, due later
+ *                exit                                     or at once
+ *     queued     as_recorder_discard: no such database    free
+ *
  * A slot of the queue is free (id 0), queued, or taken by a worker. Its id is
  * new with each record, so a submitter knows that its record is settled when
  * the slot no longer has its id, and needs to free nothing: it may leave or

@@ -29,9 +29,6 @@ typedef struct AsSharedArea
 /* Asks for an area, which must be static; from _PG_init, preloaded. */
 extern void as_shared_area_add(const AsSharedArea *area);
 
-/* Milliseconds by a clock that nobody can set, the same in all processes. */
-extern int64 as_clock_ms(void);
-
 /* ---- throttle.c: attempts counted before the work ---- */
 
 typedef enum AsLimit
@@ -96,7 +93,8 @@ extern void as_hash_gate_leave(void);
 
 typedef enum AsRecordKind
 {
-	AS_RECORD_EVENT = 1,   /* an audit row of a failure */
+	AS_RECORD_NONE,        /* nothing is recorded */
+	AS_RECORD_EVENT,       /* an audit row of a failure */
 	AS_RECORD_REUSE,       /* end the session of a reused refresh token */
 	AS_RECORD_CODE_ATTEMPT /* a wrong try on a one-time code */
 } AsRecordKind;
@@ -104,55 +102,27 @@ typedef enum AsRecordKind
 #define AS_USER_AGENT_BYTES 256
 #define AS_ADDRESS_CHARS    45
 
-/* What happened: one row of the audit log. */
-typedef enum AsAction
-{
-	AS_ACTION_SIGNUP = 1,
-	AS_ACTION_CONFIRM,
-	AS_ACTION_RESEND,
-	AS_ACTION_SIGNIN,
-	AS_ACTION_RENEW,
-	AS_ACTION_LOGOUT,
-	AS_ACTION_LOGOUT_ALL,
-	AS_ACTION_UPDATE_INFO,
-	AS_ACTION_CHANGE_PASSWORD,
-	AS_ACTION_REQUEST_RESET,
-	AS_ACTION_RESET_PASSWORD,
-	AS_ACTION_KEY
-} AsAction;
+#define AS_EVENT_NAME_CHARS 31
 
-/* Why, finer than the caller is told; the audit log has it. */
-typedef enum AsReason
-{
-	AS_REASON_NONE,
-	AS_REASON_UNKNOWN_ACCOUNT,
-	AS_REASON_WRONG_PASSWORD,
-	AS_REASON_PENDING_ACCOUNT,
-	AS_REASON_BANNED_ACCOUNT,
-	AS_REASON_CHANGED_MEANWHILE,
-	AS_REASON_WRONG_CODE,
-	AS_REASON_TOKEN_REUSED,
-	AS_REASON_TOKEN_NEWER,
-	AS_REASON_SESSION_GONE,
-	AS_REASON_SESSION_EXPIRED,
-	AS_REASON_OTHER_USER
-} AsReason;
+/* Who did it: the user, this service by itself, or an operator's role. */
+#define AS_ACTOR_USER   "user"
+#define AS_ACTOR_SYSTEM "system"
 
 /*
- * One event, of fixed size and without a secret. A uuid of all zeros is
- * unknown. address is canonical text, "" when unknown; user_agent has no
- * control characters.
+ * What happened: one row of the audit log, of fixed size and without a
+ * secret. A uuid of all zeros is unknown, and so is what is "".
  */
 typedef struct AsEvent
 {
-	AsAction action;
+	char action[AS_EVENT_NAME_CHARS + 1]; /* the function's name, mostly */
+	char actor[NAMEDATALEN];
+	char reason[AS_EVENT_NAME_CHARS + 1]; /* finer than the caller is told */
 	AsFailure result;
-	AsReason reason;
 	TimestampTz at;
 	AsUuid user_id;
 	AsUuid session_id;
-	char address[AS_ADDRESS_CHARS + 1];
-	char user_agent[AS_USER_AGENT_BYTES + 1];
+	char address[AS_ADDRESS_CHARS + 1];       /* canonical text */
+	char user_agent[AS_USER_AGENT_BYTES + 1]; /* no control characters */
 } AsEvent;
 
 typedef struct AsRecord

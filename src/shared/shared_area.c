@@ -8,7 +8,6 @@
 #include "shared/shared.h"
 
 #include "miscadmin.h"
-#include "portability/instr_time.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
@@ -69,13 +68,4 @@ as_shared_area_add(const AsSharedArea *area)
 		shmem_startup_hook = attach_areas;
 	}
 	areas[area_count++] = area;
-}
-
-int64
-as_clock_ms(void)
-{
-	instr_time now;
-
-	INSTR_TIME_SET_CURRENT(now);
-	return (int64) INSTR_TIME_GET_MICROSEC(now) / 1000;
 }

@@ -12,25 +12,32 @@
 #include "common/hashfn.h"
 #include "mb/pg_wchar.h"
 
-static AsStatement select_owner = AS_STATEMENT(
-    "SELECT user_id FROM auth_private.identifiers WHERE identifier = $1 AND "
-    "owned");
+static AsStatement select_owner =
+    AS_READS("SELECT user_id FROM auth_private.identifiers"
+             " WHERE identifier = $1 AND owned");
 
-static AsStatement select_claims = AS_STATEMENT(
-    "SELECT user_id FROM auth_private.identifiers WHERE identifier = $1 AND "
-    "NOT owned ORDER BY created_at DESC, user_id DESC LIMIT $2");
+static AsStatement select_claims =
+    AS_READS("SELECT user_id FROM auth_private.identifiers"
+             " WHERE identifier = $1 AND NOT owned"
+             " ORDER BY created_at DESC, user_id DESC LIMIT $2");
 
-static AsStatement insert = AS_STATEMENT(
-    "INSERT INTO auth_private.identifiers (identifier, user_id, owned, "
-    "created_at) VALUES ($1, $2, $3, $4)");
+static AsStatement insert =
+    AS_WRITES("INSERT INTO auth_private.identifiers"
+              "       (identifier, user_id, owned, created_at)"
+              " VALUES ($1, $2, $3, $4)");
 
 static AsStatement update_owned =
-    AS_STATEMENT("UPDATE auth_private.identifiers SET owned = true WHERE "
-                 "identifier = $1 AND user_id = $2");
+    AS_WRITES("UPDATE auth_private.identifiers SET owned = true"
+              " WHERE identifier = $1 AND user_id = $2");
 
-static AsStatement delete_one = AS_STATEMENT(
-    "DELETE FROM auth_private.identifiers WHERE identifier = $1 AND user_id = "
-    "$2");
+static AsStatement delete_one =
+    AS_WRITES("DELETE FROM auth_private.identifiers"
+              " WHERE identifier = $1 AND user_id = $2");
+
+static const AsColumn id_columns[] = {
+    AS_COLUMN_ONLY("user_id", UUID),
+};
+static const AsShape id_shape = AS_SHAPE(AsUuid, id_columns);
 
 char *
 as_identifier_canonical(const char *typed, bool is_phone)
@@ -52,69 +59,41 @@ as_identifier_lock(const char *identifier)
 	                               (int) strlen(identifier)));
 }
 
-static void
-read_owner(const AsRow *row, void *into)
-{
-	as_row_uuid(row, 1, into);
-}
-
 bool
 as_identifier_owner(const char *identifier, AsUuid *user_id)
 {
-	AsArgs args = {0};
-
 	memset(user_id, 0, sizeof(*user_id));
-	as_arg_text(&args, identifier);
-	return as_store_run(&select_owner, AS_READ, &args, read_owner, user_id) > 0;
-}
-
-static void
-read_claim(const AsRow *row, void *into)
-{
-	AsClaimList *claims = into;
-
-	as_row_uuid(row, 1, &claims->user_ids[claims->count++]);
+	return as_store_find(&select_owner, &id_shape, user_id,
+	                     AS_ARGS(as_arg_text(identifier)));
 }
 
 void
 as_identifier_claims(const char *identifier, AsClaimList *claims)
 {
-	AsArgs args = {0};
-
-	claims->count = 0;
-	as_arg_text(&args, identifier);
-	as_arg_int(&args, AS_CLAIMS_READ);
-	(void) as_store_run(&select_claims, AS_READ, &args, read_claim, claims);
+	claims->count = as_store_list(
+	    &select_claims, &id_shape, &claims->user_ids,
+	    AS_ARGS(as_arg_text(identifier), as_arg_int(AS_CLAIMS_READ)));
 }
 
 void
 as_identifier_add(const char *identifier, const AsUuid *user_id, bool owned)
 {
-	AsArgs args = {0};
-
-	as_arg_text(&args, identifier);
-	as_arg_uuid(&args, user_id);
-	as_arg_bool(&args, owned);
-	as_arg_time(&args, GetCurrentTimestamp());
-	(void) as_store_run(&insert, AS_WRITE, &args, NULL, NULL);
+	(void) as_store_run(&insert,
+	                    AS_ARGS(as_arg_text(identifier), as_arg_uuid(user_id),
+	                            as_arg_bool(owned),
+	                            as_arg_time(GetCurrentTimestamp())));
 }
 
 bool
 as_identifier_own(const char *identifier, const AsUuid *user_id)
 {
-	AsArgs args = {0};
-
-	as_arg_text(&args, identifier);
-	as_arg_uuid(&args, user_id);
-	return as_store_run(&update_owned, AS_WRITE, &args, NULL, NULL) > 0;
+	return as_store_run(&update_owned, AS_ARGS(as_arg_text(identifier),
+	                                           as_arg_uuid(user_id))) > 0;
 }
 
 void
 as_identifier_drop(const char *identifier, const AsUuid *user_id)
 {
-	AsArgs args = {0};
-
-	as_arg_text(&args, identifier);
-	as_arg_uuid(&args, user_id);
-	(void) as_store_run(&delete_one, AS_WRITE, &args, NULL, NULL);
+	(void) as_store_run(&delete_one,
+	                    AS_ARGS(as_arg_text(identifier), as_arg_uuid(user_id)));
 }

@@ -1,25 +1,18 @@
 /*
- * table.h: the floor of the tables. One file per table, its statements beside
- * its struct; none calls another.
+ * table.h: the floor of the tables. One file per table of auth_private, its
+ * statements beside its struct; none calls another: what touches several is
+ * service. (The tables of the server's own keys are with the keys.)
  *
  * A table answers with values; it raises only what the store raises (AS_BUSY)
  * and what can't happen. Calls shared, base and tool.
+ *
+ * Lock order: value locks of identifiers, account, session, token cache,
+ * outbox.
  */
 #ifndef AS_TABLE_H
 #define AS_TABLE_H
 
 #include "shared/shared.h"
-
-/* ---- audit.c: what happened (auth_private.audit_log) ---- */
-
-/* Whether a uuid is other than all zeros, which stands for unknown. */
-extern bool as_uuid_is_known(const AsUuid *uuid);
-
-/* Writes one row, in this transaction. */
-extern void as_audit_write(const AsEvent *event);
-
-/* Each prune deletes at most batch rows that ended by now, and says how many. */
-extern int as_audit_prune(TimestampTz now, int batch);
 
 /* ---- identifier.c: who claims or owns an address ---- */
 
@@ -30,7 +23,7 @@ extern int as_audit_prune(TimestampTz now, int batch);
 typedef struct AsClaimList
 {
 	int count;
-	AsUuid user_ids[AS_CLAIMS_READ]; /* newest first */
+	AsUuid *user_ids; /* newest first */
 } AsClaimList;
 
 /*
@@ -81,17 +74,6 @@ typedef struct AsAccount
 	TimestampTz created_at;
 } AsAccount;
 
-/* The columns of a statement over accounts, as as_account_read takes them. */
-#define AS_ACCOUNT_COLUMNS                                                  \
-	"accounts.id, accounts.status, accounts.email, accounts.phone, "        \
-	"accounts.email_confirmed_at, accounts.phone_confirmed_at, "            \
-	"accounts.pending_email, accounts.pending_phone, "                      \
-	"accounts.password_hash, accounts.info, accounts.app, accounts.epoch, " \
-	"accounts.code_failures, accounts.banned_until, accounts.created_at"
-
-/* Reads them, the first being column first of the row. */
-extern void as_account_read(const AsRow *row, int first, AsAccount *account);
-
 typedef enum AsAccountLock
 {
 	AS_ACCOUNT_SHARED,    /* FOR SHARE: stays as it is until we commit */
@@ -128,22 +110,17 @@ extern void as_account_set_info(const AsUuid *id, const Jsonb *info);
 /* No sign-in that is in flight now will succeed. False: no such account. */
 extern bool as_account_begin_epoch(const AsUuid *id);
 
+/* Wrong tries on one-time codes since the last success. */
 extern void as_account_count_code_failure(const AsUuid *id);
 extern void as_account_forget_code_failures(const AsUuid *id);
 
-/* With its claims, codes, sessions and cache rows. False: there was none. */
-extern bool as_account_delete(const AsUuid *id);
+/* The row alone: as_account_end takes what hangs on it too. */
+extern bool as_account_delete_row(const AsUuid *id);
 
-/*
- * Takes a claim from an account; a pending account that owns no other
- * identifier goes with it. Under the identifier's value lock.
- */
-extern void as_account_give_up_claim(const AsUuid *id, const char *identifier);
+/* Up to most pending accounts without a code whose link is good at now. */
+extern int as_account_list_ended(TimestampTz now, int most, AsUuid **ids);
 
-/* Pending accounts that have no code left whose link is good. */
-extern int as_account_prune_pending(TimestampTz now, int batch);
-
-/* ---- session.c: sessions and their access tokens ---- */
+/* ---- session.c: sessions ---- */
 
 /* Where a session was opened from; for show. */
 typedef struct AsOrigin
@@ -157,7 +134,7 @@ typedef struct AsSession
 	AsUuid user_id;
 	AsUuid id;
 	AsUuid jti;
-	uint32 generation;
+	int32 generation;
 	AsDigest refresh_digest;
 	TimestampTz created_at;
 	TimestampTz renewed_at;
@@ -165,45 +142,62 @@ typedef struct AsSession
 	TimestampTz expires_at;
 	TimestampTz ends_at; /* AS_NO_TIME: no absolute end */
 	char *aal;
-	char *amr; /* a JSON array */
+	AsTexts amr;
 } AsSession;
 
-/* Opens a session and caches its access token; token is its first. */
-extern void as_session_open(const AsUuid *user_id, const AsOrigin *origin,
-                            const char *aal, const char *amr,
-                            AsSession *session, AsRefreshToken *token);
+extern void as_session_insert(const AsSession *session, const AsOrigin *origin);
 extern bool as_session_find(const AsUuid *user_id, const AsUuid *id,
                             AsSession *session);
 
+/* What decides about an access token; false when the session has ended. */
+typedef struct AsSessionToken
+{
+	AsUuid jti;
+	TimestampTz expires_at; /* of the session */
+} AsSessionToken;
+
+extern bool as_session_find_token(const AsUuid *user_id, const AsUuid *id,
+                                  AsSessionToken *token);
+
 /*
  * Makes next the current refresh token if presented is it and the session
- * has not expired; a new jti, a new expiry, and session as it then is, with
- * its account. Durable. False when nothing was changed.
+ * has not expired; jti the current access token, a new expiry, and session as
+ * it then is. False when nothing was changed.
  */
-extern bool as_session_renew(const AsRefreshToken *presented,
-                             const AsRefreshToken *next, AsSession *session,
-                             AsAccount *account);
+extern bool as_session_rotate(const AsRefreshToken *presented,
+                              const AsRefreshToken *next, const AsUuid *jti,
+                              AsSession *session);
 
-/*
- * Whether jti is live: AS_OK, AS_TOKEN_EXPIRED (replaced by a renewal),
- * AS_SESSION_REVOKED or AS_SESSION_EXPIRED. Locks nothing, writes nothing.
- */
-extern AsFailure as_session_check(const AsUuid *user_id, const AsUuid *id,
-                                  const AsUuid *jti, TimestampTz now);
+/* The rows alone: as_session_end and as_session_end_all end sessions. */
+extern bool as_session_delete(const AsUuid *user_id, const AsUuid *id);
+/* All but keep (NULL: all); says how many. */
+extern int as_session_delete_all(const AsUuid *user_id, const AsUuid *keep);
 
-/* Ends one; false when it was gone. Durable, as the next is. */
-extern bool as_session_end(const AsUuid *user_id, const AsUuid *id);
+/* Live ones; and deletes all but the most newest of them. */
+extern int64 as_session_count(const AsUuid *user_id, TimestampTz now);
+extern void as_session_delete_oldest(const AsUuid *user_id, int most,
+                                     TimestampTz now);
 
-/* Ends all but keep (NULL: all); says how many. */
-extern int as_session_end_all(const AsUuid *user_id, const AsUuid *keep);
+/* Calls visit per live session with the columns of auth.session. */
+extern void as_session_each(const AsUuid *user_id, const AsUuid *current,
+                            AsTupleVisit visit, void *into);
 
-/* Ends the oldest beyond most; the account is locked exclusively. */
-extern void as_session_keep_newest(const AsUuid *user_id, int most);
-
-/* Calls reader per live session with the columns of auth.session. */
-extern void as_session_list(const AsUuid *user_id, const AsUuid *current,
-                            AsRowReader reader, void *into);
+/* Each prune deletes at most batch rows that ended by now, and says how many. */
 extern int as_session_prune(TimestampTz now, int batch);
+
+/* ---- token_cache.c: the allow-list of access tokens ---- */
+
+/* A session's row, where this server has it; a miss means nothing. */
+extern bool as_token_cache_probe(const AsUuid *user_id,
+                                 const AsUuid *session_id, AsUuid *jti);
+
+/* Puts what a session's row says there, in place of what was. */
+extern void as_token_cache_put(const AsSession *session);
+extern void as_token_cache_delete(const AsUuid *user_id,
+                                  const AsUuid *session_id);
+extern void as_token_cache_delete_all(const AsUuid *user_id,
+                                      const AsUuid *keep);
+extern int as_token_cache_prune(TimestampTz now, int batch);
 
 /* ---- code.c: one-time codes ---- */
 
@@ -224,7 +218,7 @@ typedef struct AsCode
 	AsUuid user_id;
 	AsUuid id;
 	AsPurpose purpose;
-	const char *identifier;
+	char *identifier;
 	int attempts;
 	TimestampTz code_expires_at;
 	TimestampTz link_expires_at;
@@ -250,6 +244,9 @@ extern bool as_code_find(const AsUuid *user_id, const AsUuid *id, AsCode *code);
 extern bool as_code_find_for(const AsUuid *user_id, AsPurpose purpose,
                              const char *identifier, AsCode *code);
 
+/* Whether a user has any code whose link is good at now. */
+extern bool as_code_is_live(const AsUuid *user_id, TimestampTz now);
+
 /* Whether the short code can still be used, not only the link. */
 extern bool as_code_accepts_digits(const AsCode *code, TimestampTz now);
 
@@ -259,8 +256,8 @@ extern void as_code_drop(const AsUuid *user_id, AsPurpose purpose,
                          const char *identifier);
 extern void as_code_drop_all(const AsUuid *user_id);
 
-/* Counts a wrong try, for the code and its account; the recorder calls it. */
-extern bool as_code_count_attempt(const AsUuid *user_id, const AsUuid *id);
+/* A wrong try, made durable by the recorder. */
+extern void as_code_count_attempt(const AsUuid *user_id, const AsUuid *id);
 extern int as_code_prune(TimestampTz now, int batch);
 
 /* ---- outbox.c: notifications on their way ---- */
@@ -278,14 +275,7 @@ typedef struct AsNotification
 
 extern void as_outbox_add(const AsNotification *notification);
 
-/*
- * Tells an account something, at its email or else its phone, whichever is
- * proved; payload is JSON text of an object.
- */
-extern void as_outbox_tell(const AsAccount *account, const char *kind,
-                           const char *payload);
-
-/* A notification handed out; payload has the derived code and link token. */
+/* A notification handed out, as it is stored. */
 typedef struct AsClaimed
 {
 	AsUuid id;
@@ -293,10 +283,8 @@ typedef struct AsClaimed
 	char *kind;
 	char *channel;
 	char *recipient;
-	bool has_user;
-	AsUuid user_id;
-	bool has_code;
-	AsUuid code_id;
+	AsUuid user_id; /* all zeros: nobody's */
+	AsUuid code_id; /* all zeros: carries no code */
 	Jsonb *payload;
 } AsClaimed;
 
@@ -305,9 +293,20 @@ extern int as_outbox_claim(int most, Datum lease, AsClaimed **rows);
 
 /* ids is a uuid[]; each says how many rows it found. */
 extern int as_outbox_settle(Datum ids);
+extern void as_outbox_settle_one(const AsUuid *id);
 extern int as_outbox_release(Datum ids, const char *error);
 extern int as_outbox_prune(TimestampTz now, int batch);
 
-extern uint64 as_unix_milliseconds(TimestampTz at);
+/* ---- audit_log.c: what happened ---- */
+
+/* Writes one row, in this transaction. */
+extern void as_audit_log_write(const AsEvent *event);
+extern int as_audit_log_prune(TimestampTz now, int batch);
+
+/* ---- common_password.c: words that are no passwords ---- */
+
+/* Of a word as as_fold_text has it. */
+extern bool as_common_password_is(const char *folded);
+extern void as_common_password_add(const char *folded);
 
 #endif /* AS_TABLE_H */

@@ -61,6 +61,20 @@ hyphen_before(int byte)
 	return byte == 4 || byte == 6 || byte == 8 || byte == 10;
 }
 
+bool
+as_uuid_equal(const AsUuid *a, const AsUuid *b)
+{
+	return memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
+}
+
+bool
+as_uuid_is_known(const AsUuid *uuid)
+{
+	static const AsUuid unknown = {{0}};
+
+	return !as_uuid_equal(uuid, &unknown);
+}
+
 void
 as_uuid_print(const AsUuid *uuid, char out[AS_UUID_CHARS + 1])
 {

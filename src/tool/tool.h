@@ -71,6 +71,11 @@ extern AsUuid as_uuid_ordered(uint64_t unix_ms);
 /* The least uuid that as_uuid_ordered can make of unix_ms. */
 extern AsUuid as_uuid_first_of(uint64_t unix_ms);
 
+extern bool as_uuid_equal(const AsUuid *a, const AsUuid *b);
+
+/* Whether a uuid is other than all zeros, which stands for unknown. */
+extern bool as_uuid_is_known(const AsUuid *uuid);
+
 /* Writes the 36 characters of the canonical form and a NUL. */
 #define AS_UUID_CHARS 36
 extern void as_uuid_print(const AsUuid *uuid, char out[AS_UUID_CHARS + 1]);

@@ -42,7 +42,7 @@ jose_CORPUS = test/fuzz/corpus
 redact_SOURCES = $(addprefix src/redact/redact_,name.c token.c literal.c)
 redact_CHECK = test/fuzz/redact.c
 redact_FUZZ = test/fuzz/redact.c
-redact_CFLAGS = -std=c99 -D_DEFAULT_SOURCE -Isrc
+redact_CFLAGS = -std=c99 -D_DEFAULT_SOURCE -Isrc -I$(BUILD)
 redact_FUZZ_ARGS = -max_len=512
 
 bridge_SOURCES = $(addprefix src/bridge/,basics.c log.c url.c notification.c \
@@ -61,7 +61,7 @@ hash_LIBS = $(shell $(PKG_CONFIG) --libs libsodium)
 # ---- the three rules ----
 
 HARNESS_CFLAGS = -g -Wall -Wextra
-HARNESS_HEADERS = $(wildcard src/*/*.h test/*/*.h)
+HARNESS_HEADERS = $(wildcard src/*/*.h test/*/*.h) $(SECRET_FUNCTIONS)
 SANITIZERS = address,undefined
 SANITIZED_CFLAGS = -O1 -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 

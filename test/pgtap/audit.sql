@@ -5,7 +5,7 @@
 -- takes its rows away at the end.
 \ir helper/common.psql
 
-SELECT plan(34);
+SELECT plan(35);
 
 SELECT clock_timestamp() AS began \gset
 CREATE FUNCTION pg_temp.log_of(account uuid, of_action text) RETURNS SETOF text LANGUAGE sql AS $$
@@ -46,8 +46,9 @@ SELECT is((SELECT count(*) FROM auth_admin.audit_log WHERE user_id = :'ada' AND 
 SELECT is((SELECT count(*) FROM auth_admin.audit_log WHERE user_id = :'ada'
 		AND EXISTS (SELECT FROM auth_admin.audit_log AS b WHERE b.user_id = :'ada' AND b.id > audit_log.id AND b.at < audit_log.at - interval '1 ms')),
 	0::bigint, 'ids ascend with time');
+SELECT is((SELECT array_agg(DISTINCT actor) FROM auth_admin.audit_log WHERE user_id = :'ada'), ARRAY['user'], 'by whom: the user');
 SELECT set_eq($$SELECT attname::text FROM pg_attribute WHERE attrelid = 'auth_admin.audit_log'::regclass AND attnum > 0 AND NOT attisdropped$$,
-	ARRAY['id', 'at', 'action', 'result', 'reason', 'user_id', 'session_id', 'ip', 'user_agent'], 'what a row has');
+	ARRAY['id', 'at', 'action', 'actor', 'result', 'reason', 'user_id', 'session_id', 'ip', 'user_agent'], 'what a row has');
 
 -- No secret is in any of them.
 SELECT is((SELECT count(*) FROM auth_private.audit_log WHERE strpos(audit_log::text, secret) > 0), 0::bigint, 'G6: the log has no ' || what)

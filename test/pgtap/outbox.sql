@@ -1,4 +1,4 @@
--- The bridge's door: claim, settle, release.
+-- What the bridge calls: claim, settle, release.
 \ir helper/common.psql
 
 BEGIN;

@@ -14,23 +14,12 @@
  * every row. The helpers answer NULL for whatever is wrong and never raise:
  * the planner runs them too.
  */
-#include "entry/entry.h"
+#include "service/service.h"
 
 #include "access/xact.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/uuid.h"
 #include "utils/varlena.h"
-
-AS_ENTRY(auth_authenticate);
-AS_ENTRY(auth_check_request);
-AS_ENTRY(auth_verify);
-AS_ENTRY(auth_uid);
-AS_ENTRY(auth_session_id);
-AS_ENTRY(auth_role);
-AS_ENTRY(auth_email);
-AS_ENTRY(auth_jwt);
 
 /*
  * The context and what it was worked out under. context is in the memory of
@@ -186,146 +175,10 @@ as_context_require(void)
 	return context;
 }
 
-/* ---- the helpers ---- */
-
-static inline const AsContext *
-live(void)
+const AsContext *
+as_context_live(void)
 {
 	const AsContext *context = current();
 
 	return context != NULL && context->failure == AS_OK ? context : NULL;
-}
-
-Datum
-auth_uid(PG_FUNCTION_ARGS)
-{
-	const AsContext *context = live();
-
-	if (context == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_POINTER(&context->user_id);
-}
-
-Datum
-auth_session_id(PG_FUNCTION_ARGS)
-{
-	const AsContext *context = live();
-
-	if (context == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_POINTER(&context->session_id);
-}
-
-static Datum
-text_claim(FunctionCallInfo fcinfo, const AsContext *context, const char *claim)
-{
-	char *text;
-
-	if (context == NULL || claim[0] == '\0' ||
-	    (text = as_text_from_utf8(claim, strlen(claim))) == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(cstring_to_text(text));
-}
-
-Datum
-auth_role(PG_FUNCTION_ARGS)
-{
-	const AsContext *context = live();
-
-	return text_claim(fcinfo, context,
-	                  context != NULL ? context->token->claims.role : "");
-}
-
-Datum
-auth_email(PG_FUNCTION_ARGS)
-{
-	const AsContext *context = live();
-
-	return text_claim(fcinfo, context,
-	                  context != NULL ? context->token->claims.email : "");
-}
-
-Datum
-auth_jwt(PG_FUNCTION_ARGS)
-{
-	const AsContext *context = live();
-	Jsonb *claims = context == NULL ? NULL : as_payload_jsonb(context->token);
-
-	if (claims == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_JSONB_P(claims);
-}
-
-/* ---- authenticate, check, verify ---- */
-
-/* Reads and checks a token argument, or raises. */
-static AsText
-require_live_token(FunctionCallInfo fcinfo, AsAccessToken *token)
-{
-	AsText text;
-	AsFailure failure;
-
-	if (PG_ARGISNULL(0))
-		as_fail(AS_INVALID_REQUEST, "Give an access_token.");
-	if (!as_door_text(fcinfo, 0, AS_JWT_MAX, &text))
-		as_fail(AS_INVALID_TOKEN, NULL);
-	failure = as_access_token_read(text.bytes, text.length, token);
-	if (failure == AS_OK)
-		failure = as_access_token_check(token);
-	if (failure != AS_OK)
-		as_fail(failure, NULL);
-	return text;
-}
-
-Datum
-auth_authenticate(PG_FUNCTION_ARGS)
-{
-	AsAccessToken token;
-	AsUuid *user_id = palloc(sizeof(AsUuid));
-	AsText text;
-
-	as_door_enter(AS_DOOR_READS);
-	text = require_live_token(fcinfo, &token);
-	as_context_token_set(text.bytes);
-	as_text_wipe(&text);
-	*user_id = token.claims.sub;
-	PG_RETURN_POINTER(user_id);
-}
-
-Datum
-auth_verify(PG_FUNCTION_ARGS)
-{
-	AsAccessToken token;
-	Jsonb *claims;
-
-	as_door_enter(AS_DOOR_READS);
-	(void) require_live_token(fcinfo, &token);
-	claims = as_payload_jsonb(&token);
-	if (claims == NULL)
-		as_fail(AS_INVALID_TOKEN, NULL);
-	PG_RETURN_JSONB_P(claims);
-}
-
-Datum
-auth_check_request(PG_FUNCTION_ARGS)
-{
-	const AsContext *context;
-	const char *text;
-	AsClaims claims;
-
-	as_door_enter(AS_DOOR_READS);
-	context = as_context();
-	if (context == NULL)
-		PG_RETURN_VOID();
-	if (context->failure != AS_OK)
-		as_fail(context->failure, NULL);
-
-	/* What PostgREST took its role from must be the token that counts here. */
-	text = as_request_jwt_claims();
-	if (text != NULL && text[0] != '\0' &&
-	    (!as_claims_read(text, strlen(text), &claims) ||
-	     (claims.has_jti && memcmp(claims.jti.bytes, context->jti.bytes,
-	                               sizeof(claims.jti.bytes)) != 0)))
-		as_fail(AS_INVALID_TOKEN, NULL);
-	PG_RETURN_VOID();
 }

@@ -1,0 +1,78 @@
+/*
+ * identity.c: auth.uid, auth.session_id, auth.role, auth.email, auth.jwt: who
+ * is calling.
+ *
+ * For policies, on every row: a comparison of three numbers (context.c).
+ * They answer NULL for whatever is wrong and never raise: the planner runs
+ * them too. What they answer is the caller's, who may keep it longer than
+ * the transaction.
+ */
+#include "entry/entry.h"
+
+#include "utils/builtins.h"
+
+AS_ENTRY(auth_uid);
+AS_ENTRY(auth_session_id);
+AS_ENTRY(auth_role);
+AS_ENTRY(auth_email);
+AS_ENTRY(auth_jwt);
+
+Datum
+auth_uid(PG_FUNCTION_ARGS)
+{
+	const AsContext *context = as_context_live();
+
+	if (context == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(as_answer_uuid(&context->user_id));
+}
+
+Datum
+auth_session_id(PG_FUNCTION_ARGS)
+{
+	const AsContext *context = as_context_live();
+
+	if (context == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(as_answer_uuid(&context->session_id));
+}
+
+static Datum
+text_claim(FunctionCallInfo fcinfo, const AsContext *context, const char *claim)
+{
+	char *text;
+
+	if (context == NULL || claim[0] == '\0' ||
+	    (text = as_text_from_utf8(claim, strlen(claim))) == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(text));
+}
+
+Datum
+auth_role(PG_FUNCTION_ARGS)
+{
+	const AsContext *context = as_context_live();
+
+	return text_claim(fcinfo, context,
+	                  context != NULL ? context->token->claims.role : "");
+}
+
+Datum
+auth_email(PG_FUNCTION_ARGS)
+{
+	const AsContext *context = as_context_live();
+
+	return text_claim(fcinfo, context,
+	                  context != NULL ? context->token->claims.email : "");
+}
+
+Datum
+auth_jwt(PG_FUNCTION_ARGS)
+{
+	const AsContext *context = as_context_live();
+	Jsonb *claims = context == NULL ? NULL : as_payload_jsonb(context->token);
+
+	if (claims == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_JSONB_P(claims);
+}

@@ -1,0 +1,160 @@
+/*
+ * password_reset.c: auth.request_password_reset and auth.reset_password.
+ *
+ * Asking for a reset changes nothing and answers the same for anybody. A
+ * reset begins a new epoch of its account, ends all its sessions and signs
+ * nobody in.
+ */
+#include "entry/entry.h"
+
+AS_ENTRY(auth_request_password_reset);
+AS_ENTRY(auth_reset_password);
+
+/* ---- request_password_reset ---- */
+
+typedef struct Request
+{
+	FunctionCallInfo fcinfo;
+	AsAttempt attempt;
+} Request;
+
+/* The account that owns an address; the statements are the same for nobody. */
+static bool
+find_owner(const AsIdentifier *identifier, AsAccount *account)
+{
+	AsUuid owner;
+
+	if (!as_identifier_owner(identifier->canonical, &owner))
+		owner = as_uuid_random();
+	return as_account_find(&owner, account) &&
+	       !as_account_is_banned(account, GetCurrentTimestamp());
+}
+
+static AsFailure
+request_reset(void *flow)
+{
+	Request *request = flow;
+	AsEvent *event = &request->attempt.event;
+	AsIdentifier identifier;
+	AsAccount account;
+	AsFailure outcome;
+	bool is_known;
+
+	if (!as_call_identifier(request->fcinfo, 0, &identifier) ||
+	    identifier.canonical == NULL)
+		return as_attempt_tell(
+		    &request->attempt, AS_INVALID_REQUEST,
+		    "The identifier is neither an email nor a phone.");
+	outcome = as_message_allow(&request->attempt, AS_MESSAGE_RESET, &identifier,
+	                           true);
+	if (outcome != AS_OK)
+		return outcome;
+
+	is_known = find_owner(&identifier, &account);
+	as_message_look_up_until(event->at);
+	as_message_send_code(
+	    is_known ? &account.id : NULL, AS_PURPOSE_PASSWORD_RESET, &identifier,
+	    !is_known ? identifier.typed
+	              : (identifier.is_phone ? account.phone : account.email));
+	if (is_known)
+		event->user_id = account.id;
+	return AS_OK;
+}
+
+Datum
+auth_request_password_reset(PG_FUNCTION_ARGS)
+{
+	Request request = {.fcinfo = fcinfo};
+
+	as_attempt_run(&request.attempt, "request_password_reset", request_reset,
+	               &request);
+	PG_RETURN_VOID();
+}
+
+/* ---- reset_password ---- */
+
+typedef struct Reset
+{
+	FunctionCallInfo fcinfo;
+	AsAttempt attempt;
+	AsProof proof;
+	AsNewPassword new;
+	AsAccount account;
+	AsCodeTry try;
+} Reset;
+
+static AsFailure
+read_arguments(Reset *reset)
+{
+	if (!as_call_password(reset->fcinfo, 2, &reset->new.password,
+	                      &reset->new.characters))
+		return as_attempt_tell(
+		    &reset->attempt, AS_INVALID_REQUEST,
+		    "The new_password is missing, too long or not Unicode.");
+	return as_proof_read(&reset->attempt, reset->fcinfo, &reset->proof);
+}
+
+/* Against the code row that can be meant: the address must be the account's. */
+static AsFailure
+try_proof(Reset *reset)
+{
+	const char *identifier = reset->proof.identifier.canonical;
+	AsUuid owner;
+	int count = 0;
+
+	if (as_identifier_owner(identifier, &owner) &&
+	    as_account_find(&owner, &reset->account) &&
+	    !as_account_is_banned(&reset->account, GetCurrentTimestamp()) &&
+	    as_code_find_for(&owner, AS_PURPOSE_PASSWORD_RESET, identifier,
+	                     &reset->try.code))
+	{
+		reset->try.account_failures = reset->account.code_failures;
+		reset->attempt.event.user_id = owner;
+		count = 1;
+	}
+	return as_proof_try(&reset->attempt, &reset->proof, &reset->try, count);
+}
+
+static AsFailure
+save(Reset *reset)
+{
+	AsAccount now;
+
+	if (!as_account_lock(&reset->account.id, AS_ACCOUNT_EXCLUSIVE, &now) ||
+	    !as_code_consume(&reset->try.code))
+		return AS_INVALID_CODE;
+	as_account_set_password(&now.id, &reset->new.hash);
+	as_account_forget_code_failures(&now.id);
+	(void) as_session_end_all(&now.id, NULL);
+	as_code_drop_all(&now.id);
+	as_message_tell(&now, "password_changed", as_request_origin_payload());
+	as_signin_limit_forgive(reset->proof.identifier.canonical);
+	return AS_OK;
+}
+
+static AsFailure
+reset_password(void *flow)
+{
+	Reset *reset = flow;
+	AsAttempt *attempt = &reset->attempt;
+	AsFailure outcome;
+
+	if ((outcome = read_arguments(reset)) == AS_OK &&
+	    (outcome =
+	         as_proof_follow(attempt, &reset->proof, AS_PURPOSE_PASSWORD_RESET,
+	                         AS_PURPOSE_PASSWORD_RESET)) == AS_OK &&
+	    (outcome = try_proof(reset)) == AS_OK &&
+	    (outcome = as_password_take(attempt, &reset->new, &reset->account)) ==
+	        AS_OK)
+		outcome = save(reset);
+	return outcome;
+}
+
+Datum
+auth_reset_password(PG_FUNCTION_ARGS)
+{
+	Reset reset = {.fcinfo = fcinfo};
+
+	as_attempt_run(&reset.attempt, "reset_password", reset_password, &reset);
+	PG_RETURN_VOID();
+}

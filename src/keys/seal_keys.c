@@ -1,0 +1,30 @@
+/*
+ * seal_keys.c: all keys under the master key of today.
+ *
+ * What an operator asks for who sets a master key for the first time, or
+ * another one: all keys or, where one can't be opened, none.
+ */
+#include "keys/keys.h"
+
+AsSealing
+as_keys_seal(const char *previous_file, int *sealed)
+{
+	AsMasterKey key;
+	const AsMasterKey *previous = previous_file == NULL ? NULL : &key;
+
+	if (auth_session_master_key_file[0] == '\0')
+		return AS_SEALING_NO_FILE;
+	if (previous_file != NULL &&
+	    as_master_key_read(previous_file, &key) != AS_MASTER_KEY_OK)
+		return AS_SEALING_PREVIOUS_REFUSED;
+	PG_TRY();
+	{
+		*sealed = as_signing_key_seal(previous) + as_mac_key_seal(previous);
+	}
+	PG_FINALLY();
+	{
+		as_wipe(&key, sizeof(key));
+	}
+	PG_END_TRY();
+	return AS_SEALING_DONE;
+}

@@ -1,0 +1,93 @@
+/*
+ * answer.c: what is answered: the composite types of schema auth.
+ *
+ * Whatever is passed by reference is allocated for the caller: SQL keeps an
+ * argument of CALL across the COMMITs of a procedure.
+ */
+#include "service/service.h"
+
+#include "access/htup_details.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+
+static Datum
+form_result(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
+{
+	TupleDesc type;
+
+	if (get_call_result_type(fcinfo, NULL, &type) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "the function must return a composite type");
+	type = BlessTupleDesc(type);
+	return HeapTupleGetDatum(heap_form_tuple(type, values, nulls));
+}
+
+static void
+set_text(Datum *value, bool *is_null, const char *text)
+{
+	*is_null = text == NULL;
+	if (text != NULL)
+		*value = CStringGetTextDatum(text);
+}
+
+static void
+set_time(Datum *value, bool *is_null, TimestampTz at)
+{
+	*is_null = at == AS_NO_TIME;
+	*value = TimestampTzGetDatum(at);
+}
+
+Datum
+as_answer_uuid(const AsUuid *uuid)
+{
+	AsUuid *copy = palloc(sizeof(AsUuid));
+
+	*copy = *uuid;
+	return PointerGetDatum(copy);
+}
+
+Datum
+as_answer_account(FunctionCallInfo fcinfo, const AsAccount *account)
+{
+	Datum values[10] = {0};
+	bool nulls[10] = {false};
+
+	values[0] = PointerGetDatum(&account->id);
+	set_text(&values[1], &nulls[1], account->email);
+	set_text(&values[2], &nulls[2], account->phone);
+	set_time(&values[3], &nulls[3], account->email_confirmed_at);
+	set_time(&values[4], &nulls[4], account->phone_confirmed_at);
+	set_text(&values[5], &nulls[5], account->pending_email);
+	set_text(&values[6], &nulls[6], account->pending_phone);
+	values[7] = PointerGetDatum(account->info);
+	set_time(&values[8], &nulls[8], account->created_at);
+	set_text(&values[9], &nulls[9], as_account_status_name(account->status));
+	return form_result(fcinfo, values, nulls);
+}
+
+Datum
+as_answer_tokens(FunctionCallInfo fcinfo, const AsAccount *account,
+                 const AsSession *session, AsRefreshToken *token)
+{
+	Datum values[8] = {0};
+	bool nulls[8] = {false};
+	char refresh[AS_REFRESH_TOKEN_CHARS + 1];
+	AsMacKey tag_key;
+	int64 now = as_unix_seconds(GetCurrentTimestamp());
+
+	(void) as_mac_key(AS_MAC_REFRESH_TAG, true, &tag_key);
+	as_refresh_token_print(token, &tag_key, refresh);
+	as_wipe(&tag_key, sizeof(tag_key));
+	as_wipe(token, sizeof(*token));
+
+	set_text(&values[0], &nulls[0], as_access_token_make(account, session));
+	set_text(&values[1], &nulls[1], "bearer");
+	values[2] = Int32GetDatum(
+	    (int32) (as_unix_seconds(session->access_expires_at) - now));
+	set_time(&values[3], &nulls[3], session->access_expires_at);
+	set_text(&values[4], &nulls[4], refresh);
+	values[5] = PointerGetDatum(&session->id);
+	values[6] = PointerGetDatum(&session->user_id);
+	nulls[7] = true;
+	as_wipe(refresh, sizeof(refresh));
+	return form_result(fcinfo, values, nulls);
+}

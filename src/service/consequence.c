@@ -1,0 +1,54 @@
+/*
+ * consequence.c: what follows from a refusal, in the recorder's transaction:
+ * the caller's is lost.
+ *
+ *     AS_RECORD_EVENT         the audit log has it
+ *     AS_RECORD_CODE_ATTEMPT  the try counts for the code and its account
+ *     AS_RECORD_REUSE         a refresh token was used before: the session
+ *                             ends and its user is told, once, however often
+ *                             the old token is presented
+ */
+#include "service/service.h"
+
+static void
+tell_reuse(const AsEvent *event)
+{
+	AsAccount account;
+	StringInfoData payload;
+
+	if (!as_account_find(&event->user_id, &account))
+		return;
+	as_json_begin(&payload);
+	as_json_text(&payload, "reason", "refresh_token_reused");
+	as_json_text(&payload, "ip",
+	             event->address[0] != '\0' ? event->address : NULL);
+	as_json_time(&payload, "at", event->at);
+	as_json_end(&payload);
+	as_message_tell(&account, "session_revoked", payload.data);
+}
+
+void
+as_consequence_apply(const AsRecord *record)
+{
+	const AsEvent *event = &record->event;
+
+	switch (record->kind)
+	{
+		case AS_RECORD_NONE:
+			break;
+		case AS_RECORD_EVENT:
+			as_audit_log_write(event);
+			break;
+		case AS_RECORD_CODE_ATTEMPT:
+			as_account_count_code_failure(&event->user_id);
+			as_code_count_attempt(&event->user_id, &record->code_id);
+			as_audit_log_write(event);
+			break;
+		case AS_RECORD_REUSE:
+			if (!as_session_end(&event->user_id, &event->session_id))
+				break;
+			as_audit_log_write(event);
+			tell_reuse(event);
+			break;
+	}
+}

@@ -1,0 +1,89 @@
+/*
+ * token_cache.c: access tokens that are good, in auth_private.token_cache.
+ *
+ * An allow-list beside the sessions, unlogged and emptied by a crash: a hit
+ * with the same jti means live, a miss means nothing and the session's row
+ * decides. So nothing that the cache lost or kept revives a token.
+ *
+ * A session is written first, then its row here, never in one statement; the
+ * foreign key turns the interleavings that would leave a row behind into a
+ * clean serialization failure.
+ */
+#include "table/table.h"
+
+#include "access/xlog.h"
+
+static AsStatement update =
+    AS_WRITES("UPDATE auth_private.token_cache"
+              "   SET jti = $3, expires_at = $4, expiry_day = $5"
+              " WHERE user_id = $1 AND session_id = $2");
+
+static AsStatement upsert =
+    AS_WRITES("INSERT INTO auth_private.token_cache"
+              "       (user_id, session_id, jti, expires_at, expiry_day)"
+              " VALUES ($1, $2, $3, $4, $5)"
+              " ON CONFLICT (user_id, session_id) DO UPDATE"
+              "   SET jti = EXCLUDED.jti, expires_at = EXCLUDED.expires_at,"
+              "       expiry_day = EXCLUDED.expiry_day");
+
+static AsStatement delete_one =
+    AS_WRITES("DELETE FROM auth_private.token_cache"
+              " WHERE user_id = $1 AND session_id = $2");
+
+static AsStatement delete_all =
+    AS_WRITES("DELETE FROM auth_private.token_cache"
+              " WHERE user_id = $1 AND session_id IS DISTINCT FROM $2");
+
+/* Picked once, as in session.c. */
+static AsStatement prune = AS_WRITES(
+    "WITH batch AS MATERIALIZED ("
+    "     SELECT user_id, session_id FROM auth_private.token_cache"
+    "      WHERE expiry_day <= $1 AND expires_at <= $2"
+    "      ORDER BY expiry_day LIMIT $3 FOR UPDATE SKIP LOCKED)"
+    " DELETE FROM auth_private.token_cache"
+    "  WHERE (user_id, session_id) IN (SELECT user_id, session_id FROM batch)"
+    "    AND expires_at <= $2");
+
+bool
+as_token_cache_probe(const AsUuid *user_id, const AsUuid *session_id,
+                     AsUuid *jti)
+{
+	/* On a standby an unlogged table can't be read. */
+	return !RecoveryInProgress() &&
+	       as_store_probe("token_cache", "token_cache_pkey", user_id,
+	                      session_id, jti);
+}
+
+void
+as_token_cache_put(const AsSession *session)
+{
+	AsArgs args = AS_ARGS(as_arg_uuid(&session->user_id),
+	                      as_arg_uuid(&session->id), as_arg_uuid(&session->jti),
+	                      as_arg_time(session->access_expires_at),
+	                      as_arg_date(session->access_expires_at));
+
+	/* A renewed session has its row there, unless a crash or prune took it. */
+	if (session->generation == 1 || as_store_run(&update, args) == 0)
+		(void) as_store_run(&upsert, args);
+}
+
+void
+as_token_cache_delete(const AsUuid *user_id, const AsUuid *session_id)
+{
+	(void) as_store_run(&delete_one,
+	                    AS_ARGS(as_arg_uuid(user_id), as_arg_uuid(session_id)));
+}
+
+void
+as_token_cache_delete_all(const AsUuid *user_id, const AsUuid *keep)
+{
+	(void) as_store_run(&delete_all,
+	                    AS_ARGS(as_arg_uuid(user_id), as_arg_uuid(keep)));
+}
+
+int
+as_token_cache_prune(TimestampTz now, int batch)
+{
+	return (int) as_store_run(
+	    &prune, AS_ARGS(as_arg_date(now), as_arg_time(now), as_arg_int(batch)));
+}
