@@ -7,7 +7,10 @@
 --
 \set SHOW_CONTEXT never
 SELECT 'ALTER ROLE auth_session_owner RENAME TO auth_session_owner_aside'
-	WHERE to_regrole('auth_session_owner') IS NOT NULL \gexec
+	WHERE to_regrole('auth_session_owner') IS NOT NULL
+\set ECHO none
+\gexec
+\set ECHO all
 
 -- What there is of the extension here; all false after a refusal.
 CREATE VIEW remains AS SELECT
@@ -174,4 +177,6 @@ DROP EXTENSION auth_session;
 
 DROP ROLE auth_session_owner, regress_intruder;
 SELECT 'ALTER ROLE auth_session_owner_aside RENAME TO auth_session_owner'
-	WHERE to_regrole('auth_session_owner_aside') IS NOT NULL \gexec
+	WHERE to_regrole('auth_session_owner_aside') IS NOT NULL
+\set ECHO none
+\gexec

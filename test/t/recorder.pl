@@ -10,6 +10,7 @@ use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 my $node = Caller::server(
 	'recorder',
@@ -77,18 +78,21 @@ sub stay
 	my ($dbname) = @_;
 	my %session = (in => '', out => '');
 
+	$session{limit} = IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default,
+		exception => 'a session does not answer');
 	$session{run} = IPC::Run::start(
 		[
 			'psql', '-XAtq', '-h', $node->host, '-p', $node->port, $dbname ],
-		'<', \$session{in}, '>', \$session{out}, '2>&1');
+		'<', \$session{in}, '>', \$session{out}, '2>&1', $session{limit});
 	return \%session;
 }
 
-# Sends statements to it, and waits until they are done.
+# Sends statements to it, and waits until they are done, or dies.
 sub ask
 {
 	my ($session, $sql) = @_;
 
+	$session->{limit}->start;
 	$session->{out} = '';
 	$session->{in} .= "$sql\n;\\echo done\n";
 	$session->{run}->pump
@@ -100,6 +104,7 @@ sub finish
 {
 	my ($session) = @_;
 
+	$session->{limit}->start;
 	$session->{in} .= "\\q\n";
 	eval { $session->{run}->finish };
 	return;
@@ -273,8 +278,11 @@ ok( $node->poll_query_until('postgres',
 my $listener = stay('postgres');
 ask($listener, 'LISTEN auth_session_outbox');
 signin();
-ask($listener, 'SELECT 1')
-  until $listener->{out} =~ /notification "auth_session_outbox"/;
+foreach (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+{
+	last if ask($listener, 'SELECT 1') =~ /notification "auth_session_outbox"/;
+	usleep(100_000);
+}
 like($listener->{out}, qr/"auth_session_outbox" received/,
 	'G8: the bridge is woken by a sign-in');
 unlike($listener->{out}, qr/payload/, 'G3: by a notification without a payload');
