@@ -34,7 +34,7 @@
 
 typedef struct Publisher
 {
-	AsBroker *broker;
+	BrBroker *broker;
 	amqp_connection_state_t connection;
 	const char *name;  /* in the sink's URL */
 	uint64_t next_tag; /* of the next message published */
@@ -45,7 +45,7 @@ typedef struct Publisher
 /* A batch on its way: message i has the tag first + i. */
 typedef struct Flight
 {
-	AsNotification **batch;
+	BrNotification **batch;
 	size_t n;       /* published */
 	uint64_t first; /* tag */
 	size_t open;    /* not yet confirmed either way */
@@ -53,41 +53,41 @@ typedef struct Flight
 } Flight;
 
 static void
-amqp_close(AsSink *sink)
+amqp_close(BrSink *sink)
 {
 	Publisher *p = sink->state;
 
 	if (p == NULL)
 		return;
-	as_broker_close(p->broker);
+	br_broker_close(p->broker);
 	free(p);
 	sink->state = NULL;
 }
 
 static bool
-amqp_open(AsSink *sink, AsFault *fault)
+amqp_open(BrSink *sink, BrFault *fault)
 {
-	Publisher *p = as_alloc(sizeof(*p));
+	Publisher *p = br_alloc(sizeof(*p));
 
 	sink->state = p;
 	p->name = sink->url.name;
-	p->broker = as_broker_open(&sink->url, sink->options, false, fault);
+	p->broker = br_broker_open(&sink->url, sink->options, false, fault);
 	if (p->broker == NULL)
 		return false;
-	p->connection = as_broker_connection(p->broker);
+	p->connection = br_broker_connection(p->broker);
 	p->next_tag = 1;
 	amqp_confirm_select(p->connection, CHANNEL);
 	if (amqp_get_rpc_reply(p->connection).reply_type != AMQP_RESPONSE_NORMAL)
-		return as_broker_fault(p->broker, AMQP_STATUS_WRONG_METHOD,
+		return br_broker_fault(p->broker, AMQP_STATUS_WRONG_METHOD,
 		                       "publisher confirms", fault);
 	return true;
 }
 
 static int
-publish(Publisher *p, const AsNotification *n)
+publish(Publisher *p, const BrNotification *n)
 {
 	amqp_basic_properties_t properties;
-	char *body = as_notification_print(n);
+	char *body = br_notification_print(n);
 	int status;
 
 	memset(&properties, 0, sizeof(properties));
@@ -103,29 +103,29 @@ publish(Publisher *p, const AsNotification *n)
 	properties.app_id = amqp_cstring_bytes("auth_session");
 	status =
 	    amqp_basic_publish(p->connection, CHANNEL,
-	                       amqp_cstring_bytes(as_broker_exchange(p->broker)),
+	                       amqp_cstring_bytes(br_broker_exchange(p->broker)),
 	                       amqp_cstring_bytes(n->kind), 1, 0, &properties,
 	                       amqp_cstring_bytes(body));
-	as_free_secret(body);
+	br_free_secret(body);
 	return status;
 }
 
 static void
 close_one(Flight *flight, size_t i, bool good)
 {
-	AsNotification *n = flight->batch[i];
+	BrNotification *n = flight->batch[i];
 
 	if (flight->closed[i])
 		return;
 	flight->closed[i] = true;
 	flight->open--;
 	/* A returned message is confirmed too; it was judged on its return. */
-	if (n->outcome != AS_UNTRIED)
+	if (n->outcome != BR_UNTRIED)
 		return;
 	if (good)
-		n->outcome = AS_DELIVERED;
+		n->outcome = BR_DELIVERED;
 	else
-		as_notification_judge(n, AS_DEFERRED, "the broker did not take it");
+		br_notification_judge(n, BR_DEFERRED, "the broker did not take it");
 }
 
 /* One ack or nack: of a tag, or of all up to it. */
@@ -151,7 +151,7 @@ take_confirm(Flight *flight, uint64_t tag, bool multiple, bool good)
 /* A message that no queue wanted: find it by its id. */
 static bool
 take_return(Publisher *p, Flight *flight, const amqp_method_t *method,
-            AsFault *fault)
+            BrFault *fault)
 {
 	const amqp_basic_return_t *returned = method->decoded;
 	int code = returned->reply_code;
@@ -162,7 +162,7 @@ take_return(Publisher *p, Flight *flight, const amqp_method_t *method,
 	size_t i;
 
 	if (reply.reply_type != AMQP_RESPONSE_NORMAL)
-		return as_broker_fault(p->broker,
+		return br_broker_fault(p->broker,
 		                       reply.reply_type ==
 		                               AMQP_RESPONSE_LIBRARY_EXCEPTION
 		                           ? reply.library_error
@@ -171,13 +171,13 @@ take_return(Publisher *p, Flight *flight, const amqp_method_t *method,
 	id = message.properties.message_id;
 	for (i = 0; i < flight->n; i++)
 	{
-		AsNotification *n = flight->batch[i];
+		BrNotification *n = flight->batch[i];
 
 		if (strlen(n->id) == id.len && memcmp(n->id, id.bytes, id.len) == 0)
-			as_notification_judge(n, AS_DEFERRED,
+			br_notification_judge(n, BR_DEFERRED,
 			                      "no queue is bound to exchange \"%.60s\" for "
 			                      "%s (%d)",
-			                      as_broker_exchange(p->broker), n->kind, code);
+			                      br_broker_exchange(p->broker), n->kind, code);
 	}
 	amqp_destroy_message(&message);
 	return true;
@@ -191,24 +191,24 @@ take_blocking(Publisher *p, const amqp_method_t *method)
 	if (!blocked && method->id != AMQP_CONNECTION_UNBLOCKED_METHOD)
 		return;
 	p->blocked = blocked;
-	as_log(blocked ? AS_WARNING : AS_INFO,
+	br_log(blocked ? BR_WARNING : BR_INFO,
 	       blocked ? "broker_blocked" : "broker_unblocked", "sink", p->name,
 	       (char *) NULL);
 }
 
 /* One frame's worth of news; false with the fault, or at the deadline. */
 static bool
-take_frame(Publisher *p, Flight *flight, int64_t deadline, AsFault *fault)
+take_frame(Publisher *p, Flight *flight, int64_t deadline, BrFault *fault)
 {
 	amqp_frame_t frame;
-	int got = as_broker_frame(p->broker, &frame, deadline, fault);
+	int got = br_broker_frame(p->broker, &frame, deadline, fault);
 
 	if (got < 0)
 		return false;
-	if (got == 0 && p->blocked && !as_signals_stop())
+	if (got == 0 && p->blocked && !br_signals_stop())
 		return true;
 	if (got == 0)
-		return as_broker_fault(p->broker, AMQP_STATUS_TIMEOUT,
+		return br_broker_fault(p->broker, AMQP_STATUS_TIMEOUT,
 		                       "waiting for confirms", fault);
 	if (frame.frame_type != AMQP_FRAME_METHOD)
 		return true;
@@ -232,7 +232,7 @@ take_frame(Publisher *p, Flight *flight, int64_t deadline, AsFault *fault)
 }
 
 static bool
-amqp_deliver(AsSink *sink, AsNotification **batch, size_t n, AsFault *fault)
+amqp_deliver(BrSink *sink, BrNotification **batch, size_t n, BrFault *fault)
 {
 	Publisher *p = sink->state;
 	Flight flight = {batch, 0, p->next_tag, 0, NULL};
@@ -240,7 +240,7 @@ amqp_deliver(AsSink *sink, AsNotification **batch, size_t n, AsFault *fault)
 	size_t i;
 	bool good = true;
 
-	flight.closed = as_alloc(n * sizeof(bool));
+	flight.closed = br_alloc(n * sizeof(bool));
 	for (i = 0; i < n && status == AMQP_STATUS_OK; i++)
 	{
 		status = publish(p, batch[i]);
@@ -252,36 +252,36 @@ amqp_deliver(AsSink *sink, AsNotification **batch, size_t n, AsFault *fault)
 		}
 	}
 	if (status != AMQP_STATUS_OK)
-		good = as_broker_fault(p->broker, status, "publishing", fault);
+		good = br_broker_fault(p->broker, status, "publishing", fault);
 	/* The time limit starts anew with every sign of life. */
 	while (good && flight.open > 0)
 		good = take_frame(
-		    p, &flight, as_clock_now() + sink->options->timeout * 1000, fault);
+		    p, &flight, br_clock_now() + sink->options->timeout * 1000, fault);
 	free(flight.closed);
 	if (good)
-		as_broker_recycle(p->broker);
-	p->tended = as_clock_now();
+		br_broker_recycle(p->broker);
+	p->tended = br_clock_now();
 	return good;
 }
 
 /* Answer heartbeats, and notice a closed connection, while idle. */
 static bool
-amqp_tend(AsSink *sink, AsFault *fault)
+amqp_tend(BrSink *sink, BrFault *fault)
 {
 	Publisher *p = sink->state;
 	amqp_frame_t frame;
 	int got;
 
-	if (as_clock_now() - p->tended < 1000)
+	if (br_clock_now() - p->tended < 1000)
 		return true;
-	p->tended = as_clock_now();
-	while ((got = as_broker_frame(p->broker, &frame, 0, fault)) > 0)
+	p->tended = br_clock_now();
+	while ((got = br_broker_frame(p->broker, &frame, 0, fault)) > 0)
 		if (frame.frame_type == AMQP_FRAME_METHOD)
 			take_blocking(p, &frame.payload.method);
 	if (got == 0)
-		as_broker_recycle(p->broker);
+		br_broker_recycle(p->broker);
 	return got == 0;
 }
 
-const AsSinkMethods as_amqp_methods = {amqp_open, amqp_deliver, amqp_tend,
+const BrSinkMethods br_amqp_methods = {amqp_open, amqp_deliver, amqp_tend,
                                        amqp_close};

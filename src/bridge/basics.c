@@ -28,7 +28,7 @@ static volatile sig_atomic_t stop_asked;
 static volatile sig_atomic_t reload_asked;
 
 bool
-as_fault_set(AsFault *fault, AsKind kind, const char *format, ...)
+br_fault_set(BrFault *fault, BrKind kind, const char *format, ...)
 {
 	va_list args;
 	char *p;
@@ -47,7 +47,7 @@ as_fault_set(AsFault *fault, AsKind kind, const char *format, ...)
 }
 
 const char *
-as_fault_word(AsKind kind)
+br_fault_word(BrKind kind)
 {
 	static const char *const words[] = {
 	    "none", "internal", "usage",    "unreachable", "login",
@@ -62,33 +62,33 @@ or_die(void *p)
 {
 	if (p == NULL)
 	{
-		as_log(AS_ERROR, "fault", "kind", "internal", "text", "out of memory",
+		br_log(BR_ERROR, "fault", "kind", "internal", "text", "out of memory",
 		       (char *) NULL);
-		exit(AS_KIND_INTERNAL);
+		exit(BR_KIND_INTERNAL);
 	}
 	return p;
 }
 
 void *
-as_alloc(size_t size)
+br_alloc(size_t size)
 {
 	return or_die(calloc(1, size ? size : 1));
 }
 
 void *
-as_realloc(void *p, size_t size)
+br_realloc(void *p, size_t size)
 {
 	return or_die(realloc(p, size ? size : 1));
 }
 
 char *
-as_copy(const char *text)
+br_copy(const char *text)
 {
 	return text ? or_die(strdup(text)) : NULL;
 }
 
 char *
-as_format(const char *format, ...)
+br_format(const char *format, ...)
 {
 	va_list args;
 	char *text = NULL;
@@ -101,20 +101,20 @@ as_format(const char *format, ...)
 }
 
 FILE *
-as_stream_open(char **text, size_t *length)
+br_stream_open(char **text, size_t *length)
 {
 	return or_die(open_memstream(text, length));
 }
 
 void
-as_stream_close(FILE *stream)
+br_stream_close(FILE *stream)
 {
 	if (fclose(stream) != 0)
 		or_die(NULL);
 }
 
 void
-as_free_secret(char *text)
+br_free_secret(char *text)
 {
 	if (text != NULL)
 		OPENSSL_cleanse(text, strlen(text));
@@ -122,7 +122,7 @@ as_free_secret(char *text)
 }
 
 int64_t
-as_clock_now(void)
+br_clock_now(void)
 {
 	struct timespec t;
 
@@ -134,13 +134,13 @@ as_clock_now(void)
 static int
 poll_timeout(int64_t deadline)
 {
-	int64_t left = deadline - as_clock_now();
+	int64_t left = deadline - br_clock_now();
 
 	return left < 0 ? 0 : left > 3600000 ? 3600000 : (int) left;
 }
 
 bool
-as_clock_wait(int fd, bool writing, int64_t deadline)
+br_clock_wait(int fd, bool writing, int64_t deadline)
 {
 	struct pollfd p;
 
@@ -151,12 +151,12 @@ as_clock_wait(int fd, bool writing, int64_t deadline)
 		p.revents = 0;
 		if (poll(&p, 1, poll_timeout(deadline)) > 0)
 			return true;
-	} while (as_clock_now() < deadline);
+	} while (br_clock_now() < deadline);
 	return false;
 }
 
 int64_t
-as_backoff_fail(AsBackoff *b)
+br_backoff_fail(BrBackoff *b)
 {
 	int64_t whole = BACKOFF_FIRST;
 	uint32_t dice = 0;
@@ -169,12 +169,12 @@ as_backoff_fail(AsBackoff *b)
 	b->failures++;
 	(void) RAND_bytes((unsigned char *) &dice, sizeof(dice));
 	whole = whole / 2 + (int64_t) (dice % (uint32_t) (whole / 2 + 1));
-	b->until = as_clock_now() + whole;
+	b->until = br_clock_now() + whole;
 	return whole;
 }
 
 void
-as_backoff_succeed(AsBackoff *b)
+br_backoff_succeed(BrBackoff *b)
 {
 	b->failures = 0;
 	b->until = 0;
@@ -195,7 +195,7 @@ on_signal(int number)
 }
 
 void
-as_signals_catch(void)
+br_signals_catch(void)
 {
 	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
 	struct sigaction action;
@@ -214,13 +214,13 @@ as_signals_catch(void)
 }
 
 bool
-as_signals_stop(void)
+br_signals_stop(void)
 {
 	return stop_asked != 0;
 }
 
 bool
-as_signals_reload(void)
+br_signals_reload(void)
 {
 	char drain[64];
 
@@ -234,7 +234,7 @@ as_signals_reload(void)
 }
 
 void
-as_signals_wait(int fd, int64_t deadline)
+br_signals_wait(int fd, int64_t deadline)
 {
 	struct pollfd p[2];
 

@@ -15,7 +15,7 @@ BRIDGE_TEMPLATES = $(sort $(wildcard src/bridge/templates/*/*.tmpl))
 BRIDGE_FILES = src/bridge/auth-session-bridge.service \
 	src/bridge/auth-session-bridge.conf
 
-BRIDGE_CPPFLAGS = -D_GNU_SOURCE -DAS_VERSION='"$(EXTVERSION)"' \
+BRIDGE_CPPFLAGS = -D_GNU_SOURCE -DBR_VERSION='"$(EXTVERSION)"' \
 	$(shell $(PKG_CONFIG) --cflags $(BRIDGE_LIBS))
 BRIDGE_LDLIBS = $(shell $(PKG_CONFIG) --libs $(BRIDGE_LIBS)) -lpthread
 

@@ -9,7 +9,7 @@
  * short transaction of its own.
  *
  * Every wait is bounded by the options' timeout.  After any failure the
- * connection is closed, and the next as_outbox_open makes a new one: that
+ * connection is closed, and the next br_outbox_open makes a new one: that
  * an answer is still to come is the only state it could have.
  */
 #include "bridge.h"
@@ -43,51 +43,51 @@ static const char release_sql[] =
     "SELECT auth_admin.release_notifications($1::pg_catalog.uuid[], "
     "$2::pg_catalog.text)";
 
-struct AsOutbox
+struct BrOutbox
 {
-	const AsOptions *options;
+	const BrOptions *options;
 	char *conninfo; /* the one that connection was made with */
 	PGconn *connection;
 	char *site_url; /* or NULL */
 };
 
-AsOutbox *
-as_outbox_make(const AsOptions *options)
+BrOutbox *
+br_outbox_make(const BrOptions *options)
 {
-	AsOutbox *outbox = as_alloc(sizeof(*outbox));
+	BrOutbox *outbox = br_alloc(sizeof(*outbox));
 
 	outbox->options = options;
-	outbox->conninfo = as_copy(options->database);
+	outbox->conninfo = br_copy(options->database);
 	return outbox;
 }
 
 void
-as_outbox_close(AsOutbox *outbox)
+br_outbox_close(BrOutbox *outbox)
 {
 	if (outbox->connection)
 		PQfinish(outbox->connection);
 	outbox->connection = NULL;
-	as_metrics_set(AS_GAUGE_SOURCE_UP, 0);
+	br_metrics_set(BR_GAUGE_SOURCE_UP, 0);
 }
 
 void
-as_outbox_free(AsOutbox *outbox)
+br_outbox_free(BrOutbox *outbox)
 {
-	as_outbox_close(outbox);
-	as_free_secret(outbox->conninfo);
+	br_outbox_close(outbox);
+	br_free_secret(outbox->conninfo);
 	free(outbox->site_url);
 	free(outbox);
 }
 
 void
-as_outbox_adopt(AsOutbox *outbox, const AsOptions *options)
+br_outbox_adopt(BrOutbox *outbox, const BrOptions *options)
 {
 	outbox->options = options;
 	if (strcmp(outbox->conninfo, options->database) == 0)
 		return;
-	as_outbox_close(outbox);
-	as_free_secret(outbox->conninfo);
-	outbox->conninfo = as_copy(options->database);
+	br_outbox_close(outbox);
+	br_free_secret(outbox->conninfo);
+	outbox->conninfo = br_copy(options->database);
 }
 
 /*
@@ -95,28 +95,28 @@ as_outbox_adopt(AsOutbox *outbox, const AsOptions *options)
  * no other way to learn it of a failed connection), without what follows.
  */
 static bool
-connection_fault(const PGconn *connection, const char *doing, AsFault *fault)
+connection_fault(const PGconn *connection, const char *doing, BrFault *fault)
 {
-	char *text = as_copy(connection ? PQerrorMessage(connection) : "");
+	char *text = br_copy(connection ? PQerrorMessage(connection) : "");
 	char *end = strstr(text, "\nLOCATION");
 	const char *fatal;
-	AsKind kind = AS_KIND_UNREACHABLE;
+	BrKind kind = BR_KIND_UNREACHABLE;
 
 	if (end)
 		*end = '\0';
 	fatal = strstr(text, "FATAL:  ");
 	if ((fatal && strncmp(fatal + 8, "28", 2) == 0) ||
 	    strstr(text, "no password supplied"))
-		kind = AS_KIND_LOGIN;
+		kind = BR_KIND_LOGIN;
 	else if (fatal && (strncmp(fatal + 8, "3D000", 5) == 0 ||
 	                   strncmp(fatal + 8, "42501", 5) == 0))
-		kind = AS_KIND_DATABASE;
+		kind = BR_KIND_DATABASE;
 	else if (strstr(text, "SSL") || strstr(text, "certificate"))
-		kind = AS_KIND_TLS;
+		kind = BR_KIND_TLS;
 	else if (strstr(text, "invalid connection option") ||
 	         strstr(text, "in connection info string"))
-		kind = AS_KIND_USAGE;
-	as_fault_set(fault, kind, "database: %s: %s", doing,
+		kind = BR_KIND_USAGE;
+	br_fault_set(fault, kind, "database: %s: %s", doing,
 	             *text ? text : "no connection");
 	free(text);
 	return false;
@@ -124,19 +124,19 @@ connection_fault(const PGconn *connection, const char *doing, AsFault *fault)
 
 static bool
 result_fault(const PGconn *connection, const PGresult *result,
-             const char *doing, AsFault *fault)
+             const char *doing, BrFault *fault)
 {
 	const char *state =
 	    result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
 	const char *text =
 	    result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
-	AsKind kind = AS_KIND_UNREACHABLE;
+	BrKind kind = BR_KIND_UNREACHABLE;
 
 	if (state == NULL || text == NULL)
 		return connection_fault(connection, doing, fault);
 	if (strncmp(state, "42", 2) == 0 || strncmp(state, "3F", 2) == 0)
-		kind = AS_KIND_DATABASE;
-	return as_fault_set(fault, kind, "database: %s: %s: %s", doing, state,
+		kind = BR_KIND_DATABASE;
+	return br_fault_set(fault, kind, "database: %s: %s: %s", doing, state,
 	                    text);
 }
 
@@ -148,7 +148,7 @@ no_notice(void *unused, const char *message)
 }
 
 static bool
-connect(AsOutbox *outbox, int64_t deadline, AsFault *fault)
+connect(BrOutbox *outbox, int64_t deadline, BrFault *fault)
 {
 	/* The conninfo may say otherwise, but for the last two. */
 	const char *const names[] = {"fallback_application_name",
@@ -172,9 +172,9 @@ connect(AsOutbox *outbox, int64_t deadline, AsFault *fault)
 	{
 		if (state == PGRES_POLLING_FAILED)
 			return connection_fault(connection, "cannot connect", fault);
-		if (!as_clock_wait(PQsocket(connection), state == PGRES_POLLING_WRITING,
+		if (!br_clock_wait(PQsocket(connection), state == PGRES_POLLING_WRITING,
 		                   deadline))
-			return as_fault_set(fault, AS_KIND_UNREACHABLE,
+			return br_fault_set(fault, BR_KIND_UNREACHABLE,
 			                    "database: cannot connect: no answer in %d s",
 			                    outbox->options->timeout);
 		state = PQconnectPoll(connection);
@@ -186,10 +186,10 @@ connect(AsOutbox *outbox, int64_t deadline, AsFault *fault)
 
 /* Send what is pending and wait for one whole answer. */
 static PGresult *
-await(AsOutbox *outbox, const char *doing, AsFault *fault)
+await(BrOutbox *outbox, const char *doing, BrFault *fault)
 {
 	PGconn *connection = outbox->connection;
-	int64_t deadline = as_clock_now() + outbox->options->timeout * 1000;
+	int64_t deadline = br_clock_now() + outbox->options->timeout * 1000;
 	PGresult *last = NULL;
 	PGresult *next;
 	int flushing = 1;
@@ -215,9 +215,9 @@ await(AsOutbox *outbox, const char *doing, AsFault *fault)
 				continue;
 			}
 		}
-		if (!as_clock_wait(PQsocket(connection), flushing > 0, deadline))
+		if (!br_clock_wait(PQsocket(connection), flushing > 0, deadline))
 		{
-			as_fault_set(fault, AS_KIND_UNREACHABLE,
+			br_fault_set(fault, BR_KIND_UNREACHABLE,
 			             "database: %s: no answer in %d s", doing,
 			             outbox->options->timeout);
 			break;
@@ -229,8 +229,8 @@ await(AsOutbox *outbox, const char *doing, AsFault *fault)
 
 /* Run one statement; NULL with the fault, the connection closed. */
 static PGresult *
-run(AsOutbox *outbox, const char *sql, int n, const char *const *values,
-    const char *doing, AsFault *fault)
+run(BrOutbox *outbox, const char *sql, int n, const char *const *values,
+    const char *doing, BrFault *fault)
 {
 	PGresult *result = NULL;
 
@@ -247,12 +247,12 @@ run(AsOutbox *outbox, const char *sql, int n, const char *const *values,
 		result = NULL;
 	}
 	if (result == NULL)
-		as_outbox_close(outbox);
+		br_outbox_close(outbox);
 	return result;
 }
 
 bool
-as_outbox_refresh(AsOutbox *outbox, AsFault *fault)
+br_outbox_refresh(BrOutbox *outbox, BrFault *fault)
 {
 	PGresult *result =
 	    run(outbox, site_sql, 0, NULL, "reading auth_session.site_url", fault);
@@ -262,15 +262,15 @@ as_outbox_refresh(AsOutbox *outbox, AsFault *fault)
 	free(outbox->site_url);
 	outbox->site_url = NULL;
 	if (PQntuples(result) == 1 && *PQgetvalue(result, 0, 0))
-		outbox->site_url = as_copy(PQgetvalue(result, 0, 0));
+		outbox->site_url = br_copy(PQgetvalue(result, 0, 0));
 	PQclear(result);
 	return true;
 }
 
 bool
-as_outbox_open(AsOutbox *outbox, AsFault *fault)
+br_outbox_open(BrOutbox *outbox, BrFault *fault)
 {
-	int64_t deadline = as_clock_now() + outbox->options->timeout * 1000;
+	int64_t deadline = br_clock_now() + outbox->options->timeout * 1000;
 	PGresult *result;
 	bool granted;
 
@@ -278,12 +278,12 @@ as_outbox_open(AsOutbox *outbox, AsFault *fault)
 		return true;
 	if (!connect(outbox, deadline, fault))
 	{
-		as_outbox_close(outbox);
+		br_outbox_close(outbox);
 		return false;
 	}
 	result = run(outbox, listen_sql, 0, NULL, "LISTEN", fault);
 	PQclear(result);
-	if (result == NULL || !as_outbox_refresh(outbox, fault))
+	if (result == NULL || !br_outbox_refresh(outbox, fault))
 		return false;
 	result = run(outbox, granted_sql, 0, NULL,
 	             "looking for the functions of "
@@ -295,19 +295,19 @@ as_outbox_open(AsOutbox *outbox, AsFault *fault)
 	PQclear(result);
 	if (!granted)
 	{
-		as_outbox_close(outbox);
-		return as_fault_set(fault, AS_KIND_DATABASE,
+		br_outbox_close(outbox);
+		return br_fault_set(fault, BR_KIND_DATABASE,
 		                    "database: the role may not execute "
 		                    "auth_admin.claim_notifications, "
 		                    "settle_notifications and release_notifications");
 	}
-	as_metrics_set(AS_GAUGE_SOURCE_UP, 1);
+	br_metrics_set(BR_GAUGE_SOURCE_UP, 1);
 	return true;
 }
 
 /* One row as the body that is published. */
 static json_t *
-make_body(const AsOutbox *outbox, const PGresult *result, int row)
+make_body(const BrOutbox *outbox, const PGresult *result, int row)
 {
 	json_t *payload = json_loads(PQgetvalue(result, row, 6), 0, NULL);
 	json_t *body = json_object();
@@ -329,30 +329,30 @@ make_body(const AsOutbox *outbox, const PGresult *result, int row)
 
 /* Rows that no one can read go back with the reason. */
 static void
-give_back(AsOutbox *outbox, const char *id, const char *why)
+give_back(BrOutbox *outbox, const char *id, const char *why)
 {
-	AsVerdict verdict;
-	AsFault ignored;
-	char *error = as_format("permanent: %s", why);
+	BrVerdict verdict;
+	BrFault ignored;
+	char *error = br_format("permanent: %s", why);
 
-	as_log(AS_WARNING, "refused", "id", id, "text", why, (char *) NULL);
-	as_metrics_add(AS_COUNT_REFUSED, 1);
+	br_log(BR_WARNING, "refused", "id", id, "text", why, (char *) NULL);
+	br_metrics_add(BR_COUNT_REFUSED, 1);
 	snprintf(verdict.id, sizeof(verdict.id), "%s", id);
 	verdict.error = error;
 	/* Should this fail, the lease runs out and it comes again. */
 	if (outbox->connection)
-		(void) as_outbox_tell(outbox, &verdict, 1, &ignored);
+		(void) br_outbox_tell(outbox, &verdict, 1, &ignored);
 	free(error);
 }
 
 bool
-as_outbox_claim(AsOutbox *outbox, int most, AsNotification **list, size_t *n,
-                AsFault *fault)
+br_outbox_claim(BrOutbox *outbox, int most, BrNotification **list, size_t *n,
+                BrFault *fault)
 {
 	char number[16];
 	char lease[32];
 	const char *values[2] = {number, lease};
-	int64_t lease_end = as_clock_now() + outbox->options->lease * 1000;
+	int64_t lease_end = br_clock_now() + outbox->options->lease * 1000;
 	PGresult *result;
 	int row;
 
@@ -365,8 +365,8 @@ as_outbox_claim(AsOutbox *outbox, int most, AsNotification **list, size_t *n,
 	for (row = 0; row < PQntuples(result); row++)
 	{
 		const char *why;
-		AsNotification *one =
-		    as_notification_take(make_body(outbox, result, row), &why);
+		BrNotification *one =
+		    br_notification_take(make_body(outbox, result, row), &why);
 
 		if (one == NULL)
 		{
@@ -376,19 +376,19 @@ as_outbox_claim(AsOutbox *outbox, int most, AsNotification **list, size_t *n,
 		one->lease_end = lease_end - LEASE_MARGIN;
 		list[(*n)++] = one;
 	}
-	as_metrics_add(AS_COUNT_CLAIMED, *n);
+	br_metrics_add(BR_COUNT_CLAIMED, *n);
 	PQclear(result);
 	return true;
 }
 
 /* Call one function for the verdicts whose error is this one. */
 static bool
-tell_group(AsOutbox *outbox, const AsVerdict *verdicts, size_t n,
-           const char *error, AsFault *fault)
+tell_group(BrOutbox *outbox, const BrVerdict *verdicts, size_t n,
+           const char *error, BrFault *fault)
 {
 	char *ids;
 	size_t length;
-	FILE *out = as_stream_open(&ids, &length);
+	FILE *out = br_stream_open(&ids, &length);
 	const char *values[2];
 	PGresult *result;
 	size_t i;
@@ -400,7 +400,7 @@ tell_group(AsOutbox *outbox, const AsVerdict *verdicts, size_t n,
 		    (error == NULL || strcmp(verdicts[i].error, error) == 0))
 			fprintf(out, "%s%s", told++ ? "," : "", verdicts[i].id);
 	fputc('}', out);
-	as_stream_close(out);
+	br_stream_close(out);
 	values[0] = ids;
 	values[1] = error;
 	result =
@@ -409,13 +409,13 @@ tell_group(AsOutbox *outbox, const AsVerdict *verdicts, size_t n,
 	free(ids);
 	PQclear(result);
 	if (result != NULL && error == NULL)
-		as_metrics_add(AS_COUNT_SETTLED, told);
+		br_metrics_add(BR_COUNT_SETTLED, told);
 	return result != NULL;
 }
 
 bool
-as_outbox_tell(AsOutbox *outbox, const AsVerdict *verdicts, size_t n,
-               AsFault *fault)
+br_outbox_tell(BrOutbox *outbox, const BrVerdict *verdicts, size_t n,
+               BrFault *fault)
 {
 	size_t i;
 	size_t j;
@@ -437,14 +437,14 @@ as_outbox_tell(AsOutbox *outbox, const AsVerdict *verdicts, size_t n,
 
 /* Take what has arrived; false with the fault, the connection closed. */
 static bool
-collect(AsOutbox *outbox, bool *woken, AsFault *fault)
+collect(BrOutbox *outbox, bool *woken, BrFault *fault)
 {
 	PGnotify *notify;
 
 	if (!PQconsumeInput(outbox->connection))
 	{
 		(void) connection_fault(outbox->connection, "waiting", fault);
-		as_outbox_close(outbox);
+		br_outbox_close(outbox);
 		return false;
 	}
 	while ((notify = PQnotifies(outbox->connection)) != NULL)
@@ -456,7 +456,7 @@ collect(AsOutbox *outbox, bool *woken, AsFault *fault)
 }
 
 bool
-as_outbox_wait(AsOutbox *outbox, int64_t deadline, bool *woken, AsFault *fault)
+br_outbox_wait(BrOutbox *outbox, int64_t deadline, bool *woken, BrFault *fault)
 {
 	*woken = false;
 	/* One may have come with the answer to the last claim. */
@@ -464,11 +464,11 @@ as_outbox_wait(AsOutbox *outbox, int64_t deadline, bool *woken, AsFault *fault)
 		return false;
 	if (!*woken)
 	{
-		as_signals_wait(PQsocket(outbox->connection), deadline);
+		br_signals_wait(PQsocket(outbox->connection), deadline);
 		if (!collect(outbox, woken, fault))
 			return false;
 	}
 	if (*woken)
-		as_metrics_add(AS_COUNT_WAKEUPS, 1);
+		br_metrics_add(BR_COUNT_WAKEUPS, 1);
 	return true;
 }

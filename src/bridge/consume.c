@@ -34,12 +34,12 @@
 
 typedef struct Consumer
 {
-	AsProgram *program;
-	AsUrl url;
-	AsBroker *broker; /* NULL: not connected */
+	BrProgram *program;
+	BrUrl url;
+	BrBroker *broker; /* NULL: not connected */
 	amqp_connection_state_t connection;
-	AsBackoff rest;
-	AsNotification **held;
+	BrBackoff rest;
+	BrNotification **held;
 	size_t nheld;
 	size_t prefetch;
 	char (*recent)[37];
@@ -62,7 +62,7 @@ recently_delivered(const Consumer *c, const char *id)
 
 /* Whether one of the first n of a list has this id. */
 static bool
-among(AsNotification *const *list, size_t n, const char *id)
+among(BrNotification *const *list, size_t n, const char *id)
 {
 	while (n > 0)
 		if (strcasecmp(list[--n]->id, id) == 0)
@@ -73,7 +73,7 @@ among(AsNotification *const *list, size_t n, const char *id)
 static void
 drop(Consumer *c, size_t i)
 {
-	as_notification_free(c->held[i]);
+	br_notification_free(c->held[i]);
 	c->held[i] = NULL;
 }
 
@@ -87,7 +87,7 @@ compact(Consumer *c)
 		if (c->held[i] != NULL)
 			c->held[kept++] = c->held[i];
 	c->nheld = kept;
-	as_metrics_set(AS_GAUGE_HELD, kept);
+	br_metrics_set(BR_GAUGE_HELD, kept);
 }
 
 /* Without its connection a delivery tag means nothing: all comes again. */
@@ -99,53 +99,53 @@ disconnect(Consumer *c)
 	for (i = 0; i < c->nheld; i++)
 		drop(c, i);
 	compact(c);
-	as_broker_close(c->broker);
+	br_broker_close(c->broker);
 	c->broker = NULL;
-	as_metrics_set(AS_GAUGE_SOURCE_UP, 0);
+	br_metrics_set(BR_GAUGE_SOURCE_UP, 0);
 }
 
 static bool
-broker_failed(Consumer *c, const AsFault *fault)
+broker_failed(Consumer *c, const BrFault *fault)
 {
 	char wait[32];
 
 	disconnect(c);
-	snprintf(wait, sizeof(wait), "%lld", (long long) as_backoff_fail(&c->rest));
-	as_metrics_add(AS_COUNT_SOURCE_FAILURES, 1);
-	as_log(AS_WARNING, "broker_failed", "kind", as_fault_word(fault->kind),
+	snprintf(wait, sizeof(wait), "%lld", (long long) br_backoff_fail(&c->rest));
+	br_metrics_add(BR_COUNT_SOURCE_FAILURES, 1);
+	br_log(BR_WARNING, "broker_failed", "kind", br_fault_word(fault->kind),
 	       "text", fault->text, "retry_ms", wait, (char *) NULL);
 	return false;
 }
 
 static bool
-broker_ready(Consumer *c, AsFault *fault)
+broker_ready(Consumer *c, BrFault *fault)
 {
 	amqp_rpc_reply_t reply;
 
 	if (c->broker != NULL)
 		return true;
-	if (as_clock_now() < c->rest.until)
+	if (br_clock_now() < c->rest.until)
 		return false;
-	c->broker = as_broker_open(&c->url, c->program->options, true, fault);
+	c->broker = br_broker_open(&c->url, c->program->options, true, fault);
 	if (c->broker == NULL)
 		return broker_failed(c, fault);
-	c->connection = as_broker_connection(c->broker);
+	c->connection = br_broker_connection(c->broker);
 	amqp_basic_qos(c->connection, CHANNEL, 0, (uint16_t) c->prefetch, 0);
 	amqp_basic_consume(c->connection, CHANNEL,
-	                   amqp_cstring_bytes(as_broker_queue(c->broker)),
+	                   amqp_cstring_bytes(br_broker_queue(c->broker)),
 	                   amqp_empty_bytes, 0, 0, 0, amqp_empty_table);
 	reply = amqp_get_rpc_reply(c->connection);
 	if (reply.reply_type != AMQP_RESPONSE_NORMAL)
 	{
-		(void) as_fault_set(fault, AS_KIND_LOGIN,
+		(void) br_fault_set(fault, BR_KIND_LOGIN,
 		                    "%s: may not consume queue \"%s\"", c->url.name,
-		                    as_broker_queue(c->broker));
+		                    br_broker_queue(c->broker));
 		return broker_failed(c, fault);
 	}
-	as_backoff_succeed(&c->rest);
-	as_metrics_set(AS_GAUGE_SOURCE_UP, 1);
-	as_log(AS_INFO, "broker_up", "source", c->url.name, "queue",
-	       as_broker_queue(c->broker), (char *) NULL);
+	br_backoff_succeed(&c->rest);
+	br_metrics_set(BR_GAUGE_SOURCE_UP, 1);
+	br_log(BR_INFO, "broker_up", "source", c->url.name, "queue",
+	       br_broker_queue(c->broker), (char *) NULL);
 	return true;
 }
 
@@ -153,16 +153,16 @@ broker_ready(Consumer *c, AsFault *fault)
 static bool
 acknowledge(Consumer *c, uint64_t tag, bool good)
 {
-	AsFault fault;
+	BrFault fault;
 	int status = good ? amqp_basic_ack(c->connection, CHANNEL, tag, 0)
 	                  : amqp_basic_reject(c->connection, CHANNEL, tag, 0);
 
 	if (status == AMQP_STATUS_OK)
 	{
-		as_metrics_add(good ? AS_COUNT_SETTLED : AS_COUNT_DEAD_LETTERED, 1);
+		br_metrics_add(good ? BR_COUNT_SETTLED : BR_COUNT_DEAD_LETTERED, 1);
 		return true;
 	}
-	(void) as_broker_fault(c->broker, status, "acknowledging", &fault);
+	(void) br_broker_fault(c->broker, status, "acknowledging", &fault);
 	return broker_failed(c, &fault);
 }
 
@@ -171,24 +171,24 @@ static bool
 bury(Consumer *c, uint64_t tag, const char *id, const char *why)
 {
 	c->refused = true;
-	as_log(AS_WARNING, "dead_lettered", "id", id, "text", why, (char *) NULL);
+	br_log(BR_WARNING, "dead_lettered", "id", id, "text", why, (char *) NULL);
 	return acknowledge(c, tag, false);
 }
 
 /* A message has come: hold it, or get rid of it at once. */
 static bool
-take_message(Consumer *c, const amqp_basic_deliver_t *deliver, AsFault *fault)
+take_message(Consumer *c, const amqp_basic_deliver_t *deliver, BrFault *fault)
 {
 	uint64_t tag = deliver->delivery_tag;
 	amqp_message_t message;
 	amqp_rpc_reply_t reply =
 	    amqp_read_message(c->connection, CHANNEL, &message, 0);
-	AsNotification *n;
+	BrNotification *n;
 	const char *why;
 
 	if (reply.reply_type != AMQP_RESPONSE_NORMAL)
 	{
-		(void) as_broker_fault(c->broker,
+		(void) br_broker_fault(c->broker,
 		                       reply.reply_type ==
 		                               AMQP_RESPONSE_LIBRARY_EXCEPTION
 		                           ? reply.library_error
@@ -196,34 +196,34 @@ take_message(Consumer *c, const amqp_basic_deliver_t *deliver, AsFault *fault)
 		                       "reading a message", fault);
 		return broker_failed(c, fault);
 	}
-	n = as_notification_parse(message.body.bytes, message.body.len, &why);
+	n = br_notification_parse(message.body.bytes, message.body.len, &why);
 	amqp_destroy_message(&message);
-	as_metrics_add(AS_COUNT_CLAIMED, 1);
+	br_metrics_add(BR_COUNT_CLAIMED, 1);
 	c->moved = true;
 	if (n == NULL)
 		return bury(c, tag, NULL, why);
-	if (as_routes_find(&c->program->routes, n) == NULL)
+	if (br_routes_find(&c->program->routes, n) == NULL)
 	{
 		bool good = bury(c, tag, n->id, "unknown channel");
 
-		as_notification_free(n);
+		br_notification_free(n);
 		return good;
 	}
 	n->tag = tag;
 	c->held[c->nheld++] = n;
-	as_metrics_set(AS_GAUGE_HELD, c->nheld);
+	br_metrics_set(BR_GAUGE_HELD, c->nheld);
 	return true;
 }
 
 /* Take what is there; waits for nothing. */
 static bool
-receive(Consumer *c, AsFault *fault)
+receive(Consumer *c, BrFault *fault)
 {
 	amqp_frame_t frame;
 	int got = 1;
 
 	while (c->nheld < c->prefetch &&
-	       (got = as_broker_frame(c->broker, &frame, 0, fault)) > 0)
+	       (got = br_broker_frame(c->broker, &frame, 0, fault)) > 0)
 	{
 		if (frame.frame_type != AMQP_FRAME_METHOD)
 			continue;
@@ -234,15 +234,15 @@ receive(Consumer *c, AsFault *fault)
 		}
 		else if (frame.payload.method.id == AMQP_BASIC_CANCEL_METHOD)
 		{
-			(void) as_fault_set(fault, AS_KIND_UNREACHABLE,
+			(void) br_fault_set(fault, BR_KIND_UNREACHABLE,
 			                    "%s: queue \"%s\" is gone", c->url.name,
-			                    as_broker_queue(c->broker));
+			                    br_broker_queue(c->broker));
 			return broker_failed(c, fault);
 		}
 	}
 	if (got < 0)
 		return broker_failed(c, fault);
-	as_broker_recycle(c->broker);
+	br_broker_recycle(c->broker);
 	return true;
 }
 
@@ -250,28 +250,28 @@ receive(Consumer *c, AsFault *fault)
 static bool
 judge(Consumer *c, size_t i)
 {
-	AsNotification *n = c->held[i];
+	BrNotification *n = c->held[i];
 	uint64_t tag = n->tag;
 	char id[37];
 	char why[sizeof(n->error)];
 	int64_t pause = PAUSE;
 	unsigned k;
 
-	if (n->outcome == AS_UNTRIED)
+	if (n->outcome == BR_UNTRIED)
 		return true;
 	c->moved = true;
 	snprintf(id, sizeof(id), "%s", n->id);
 	snprintf(why, sizeof(why), "%s", n->error);
 	n->tries++;
-	if (n->outcome == AS_DEFERRED &&
+	if (n->outcome == BR_DEFERRED &&
 	    n->tries < (unsigned) c->program->options->tries)
 	{
 		for (k = 1; k < n->tries && pause < PAUSES; k++)
 			pause *= 2;
-		n->due = as_clock_now() + (pause < PAUSES ? pause : PAUSES);
+		n->due = br_clock_now() + (pause < PAUSES ? pause : PAUSES);
 		return true;
 	}
-	if (n->outcome == AS_DELIVERED)
+	if (n->outcome == BR_DELIVERED)
 	{
 		drop(c, i);
 		return acknowledge(c, tag, true);
@@ -291,8 +291,8 @@ drop_duplicates(Consumer *c)
 		{
 			uint64_t tag = c->held[i]->tag;
 
-			as_log(AS_INFO, "duplicate", "id", c->held[i]->id, (char *) NULL);
-			as_metrics_add(AS_COUNT_DUPLICATES, 1);
+			br_log(BR_INFO, "duplicate", "id", c->held[i]->id, (char *) NULL);
+			br_metrics_add(BR_COUNT_DUPLICATES, 1);
 			drop(c, i);
 			c->moved = true;
 			(void) acknowledge(c, tag, true);
@@ -301,18 +301,18 @@ drop_duplicates(Consumer *c)
 }
 
 static bool
-deliver(Consumer *c, AsSink *sink, AsFault *fault)
+deliver(Consumer *c, BrSink *sink, BrFault *fault)
 {
-	AsNotification **batch = as_alloc(sink->chunk * sizeof(*batch));
-	size_t *places = as_alloc(sink->chunk * sizeof(*places));
-	int64_t now = as_clock_now();
+	BrNotification **batch = br_alloc(sink->chunk * sizeof(*batch));
+	size_t *places = br_alloc(sink->chunk * sizeof(*places));
+	int64_t now = br_clock_now();
 	size_t n = 0;
 	size_t i;
 	bool good = true;
 
 	for (i = 0; i < c->nheld && n < sink->chunk; i++)
 		if (c->held[i]->due <= now &&
-		    as_routes_find(&c->program->routes, c->held[i]) == sink &&
+		    br_routes_find(&c->program->routes, c->held[i]) == sink &&
 		    !among(batch, n, c->held[i]->id))
 		{
 			places[n] = i;
@@ -320,10 +320,10 @@ deliver(Consumer *c, AsSink *sink, AsFault *fault)
 		}
 	if (n > 0)
 	{
-		good = as_sink_deliver(sink, batch, n, fault);
+		good = br_sink_deliver(sink, batch, n, fault);
 		/* First remember all that is delivered: telling may break off. */
 		for (i = 0; i < n; i++)
-			if (batch[i]->outcome == AS_DELIVERED)
+			if (batch[i]->outcome == BR_DELIVERED)
 				snprintf(c->recent[c->next_recent++ % RECENT],
 				         sizeof(c->recent[0]), "%s", batch[i]->id);
 		for (i = 0; i < n && c->broker; i++)
@@ -340,7 +340,7 @@ static bool
 queue_is_empty(Consumer *c)
 {
 	amqp_queue_declare_ok_t *there = amqp_queue_declare(
-	    c->connection, CHANNEL, amqp_cstring_bytes(as_broker_queue(c->broker)),
+	    c->connection, CHANNEL, amqp_cstring_bytes(br_broker_queue(c->broker)),
 	    1, 0, 0, 0, amqp_empty_table);
 
 	return there != NULL && there->message_count == 0 &&
@@ -348,35 +348,35 @@ queue_is_empty(Consumer *c)
 }
 
 static bool
-round_of(Consumer *c, bool receiving, AsFault *fault)
+round_of(Consumer *c, bool receiving, BrFault *fault)
 {
-	AsSink *sinks[2];
-	int n = as_routes_list(&c->program->routes, sinks);
+	BrSink *sinks[2];
+	int n = br_routes_list(&c->program->routes, sinks);
 	bool all = true;
 	int i;
 
 	c->moved = false;
-	fault->kind = AS_KIND_NONE;
+	fault->kind = BR_KIND_NONE;
 	if (!broker_ready(c, fault) &&
-	    as_program_ends(c->program, c->proven, fault))
+	    br_program_ends(c->program, c->proven, fault))
 		return false;
 	for (i = 0; i < n; i++)
 	{
-		fault->kind = AS_KIND_NONE;
-		if (as_sink_ready(sinks[i], fault))
+		fault->kind = BR_KIND_NONE;
+		if (br_sink_ready(sinks[i], fault))
 			continue;
-		if (as_program_ends(c->program, c->proven, fault))
+		if (br_program_ends(c->program, c->proven, fault))
 			return false;
 		all = false;
 	}
 	c->proven = c->proven || (c->broker && all);
 	if (c->broker && receiving && !receive(c, fault) &&
-	    as_program_ends(c->program, c->proven, fault))
+	    br_program_ends(c->program, c->proven, fault))
 		return false;
 	drop_duplicates(c);
 	for (i = 0; i < n && c->broker; i++)
 		if (sinks[i]->up && !deliver(c, sinks[i], fault) &&
-		    as_program_ends(c->program, c->proven, fault))
+		    br_program_ends(c->program, c->proven, fault))
 			return false;
 	return true;
 }
@@ -384,61 +384,61 @@ round_of(Consumer *c, bool receiving, AsFault *fault)
 static void
 idle(Consumer *c)
 {
-	int64_t until = as_clock_now() + 1000;
+	int64_t until = br_clock_now() + 1000;
 	size_t i;
 
 	for (i = 0; i < c->nheld; i++)
 		if (c->held[i]->due > 0 && c->held[i]->due < until)
 			until = c->held[i]->due;
 	if (c->broker == NULL)
-		as_signals_wait(-1, c->rest.until < until ? c->rest.until : until);
+		br_signals_wait(-1, c->rest.until < until ? c->rest.until : until);
 	else if (c->nheld < c->prefetch)
-		as_signals_wait(amqp_get_sockfd(c->connection), until);
+		br_signals_wait(amqp_get_sockfd(c->connection), until);
 	else
-		as_signals_wait(-1, until);
+		br_signals_wait(-1, until);
 }
 
 /* The queue's URL, which has to be a broker's. */
 static bool
-take_url(AsUrl *url, const AsOptions *options, AsFault *fault)
+take_url(BrUrl *url, const BrOptions *options, BrFault *fault)
 {
-	if (!as_url_parse(url, options->consume, fault))
+	if (!br_url_parse(url, options->consume, fault))
 		return false;
 	if (strncmp(url->scheme, "amqp", 4) != 0)
-		return as_fault_set(fault, AS_KIND_USAGE,
+		return br_fault_set(fault, BR_KIND_USAGE,
 		                    "consume: %s is not a broker (amqp or amqps)",
 		                    url->name);
 	return true;
 }
 
 static bool
-take_options(Consumer *c, AsFault *fault)
+take_options(Consumer *c, BrFault *fault)
 {
-	const AsOptions *options = c->program->options;
+	const BrOptions *options = c->program->options;
 	size_t most = (size_t) options->connections * 16;
 
 	c->prefetch =
 	    (size_t) options->batch < most ? (size_t) options->batch : most;
-	c->held = as_realloc(c->held, c->prefetch * sizeof(AsNotification *));
-	as_url_free(&c->url);
+	c->held = br_realloc(c->held, c->prefetch * sizeof(BrNotification *));
+	br_url_free(&c->url);
 	return take_url(&c->url, options, fault);
 }
 
 bool
-as_consume_check(const AsOptions *options, AsFault *fault)
+br_consume_check(const BrOptions *options, BrFault *fault)
 {
-	AsUrl url;
-	AsBroker *broker = NULL;
+	BrUrl url;
+	BrBroker *broker = NULL;
 
 	if (take_url(&url, options, fault))
-		broker = as_broker_open(&url, options, true, fault);
-	as_broker_close(broker);
-	as_url_free(&url);
+		broker = br_broker_open(&url, options, true, fault);
+	br_broker_close(broker);
+	br_url_free(&url);
 	return broker != NULL;
 }
 
 bool
-as_consume_run(AsProgram *program, AsFault *fault)
+br_consume_run(BrProgram *program, BrFault *fault)
 {
 	Consumer c;
 	int64_t deadline;
@@ -446,11 +446,11 @@ as_consume_run(AsProgram *program, AsFault *fault)
 
 	memset(&c, 0, sizeof(c));
 	c.program = program;
-	c.recent = as_alloc(RECENT * sizeof(*c.recent));
+	c.recent = br_alloc(RECENT * sizeof(*c.recent));
 	good = take_options(&c, fault);
-	while (good && !as_signals_stop())
+	while (good && !br_signals_stop())
 	{
-		if (as_signals_reload() && as_program_reload(program))
+		if (br_signals_reload() && br_program_reload(program))
 		{
 			disconnect(&c);
 			good = take_options(&c, fault);
@@ -463,21 +463,21 @@ as_consume_run(AsProgram *program, AsFault *fault)
 			idle(&c);
 	}
 	/* Finish what was taken; what is left goes back with the connection. */
-	deadline = as_clock_now() + program->options->drain * 1000;
-	while (good && as_signals_stop() && c.nheld > 0 &&
-	       as_clock_now() < deadline)
+	deadline = br_clock_now() + program->options->drain * 1000;
+	while (good && br_signals_stop() && c.nheld > 0 &&
+	       br_clock_now() < deadline)
 	{
-		AsFault ignored;
+		BrFault ignored;
 
 		if (!round_of(&c, false, &ignored) || !c.moved)
 			break;
 	}
 	disconnect(&c);
-	as_url_free(&c.url);
+	br_url_free(&c.url);
 	free(c.held);
 	free(c.recent);
 	if (good && program->options->once && c.refused)
-		good = as_fault_set(fault, AS_KIND_UNDELIVERED,
+		good = br_fault_set(fault, BR_KIND_UNDELIVERED,
 		                    "some messages went to the dead-letter exchange");
 	return good;
 }

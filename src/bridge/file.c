@@ -17,13 +17,13 @@
 
 /* The open descriptor, in sink->state as a pointer to it. */
 static int
-descriptor(const AsSink *sink)
+descriptor(const BrSink *sink)
 {
 	return *(int *) sink->state;
 }
 
 static void
-file_close(AsSink *sink)
+file_close(BrSink *sink)
 {
 	if (sink->state == NULL)
 		return;
@@ -34,7 +34,7 @@ file_close(AsSink *sink)
 }
 
 static bool
-file_open(AsSink *sink, AsFault *fault)
+file_open(BrSink *sink, BrFault *fault)
 {
 	int fd = STDOUT_FILENO;
 
@@ -42,37 +42,37 @@ file_open(AsSink *sink, AsFault *fault)
 		fd = open(sink->url.path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
 		          0600);
 	if (fd < 0)
-		return as_fault_set(fault, AS_KIND_UNREACHABLE, "cannot open %s: %s",
+		return br_fault_set(fault, BR_KIND_UNREACHABLE, "cannot open %s: %s",
 		                    sink->url.path, strerror(errno));
-	sink->state = as_alloc(sizeof(int));
+	sink->state = br_alloc(sizeof(int));
 	*(int *) sink->state = fd;
 	return true;
 }
 
 /* The line, or NULL after judging a notification that no mail can carry. */
 static char *
-make_line(AsSink *sink, AsNotification *n)
+make_line(BrSink *sink, BrNotification *n)
 {
 	json_t *whole = json_copy(n->body);
-	AsMessage message;
-	AsFault fault;
+	BrMessage message;
+	BrFault fault;
 	char *line = NULL;
 	char *text;
 
-	if (as_templates_render(sink->templates, n, &message, &fault))
+	if (br_templates_render(sink->templates, n, &message, &fault))
 	{
 		json_object_set_new(whole, "message",
 		                    json_pack("{s:s, s:s, s:s*}", "subject",
 		                              message.subject, "text", message.text,
 		                              "sms", message.sms));
-		as_message_free(&message);
+		br_message_free(&message);
 		text = json_dumps(whole, JSON_COMPACT);
 		if (text != NULL)
-			line = as_format("%s\n", text);
-		as_free_secret(text);
+			line = br_format("%s\n", text);
+		br_free_secret(text);
 	}
 	else
-		as_notification_judge(n, AS_REFUSED, "%s", fault.text);
+		br_notification_judge(n, BR_REFUSED, "%s", fault.text);
 	json_decref(whole);
 	return line;
 }
@@ -97,7 +97,7 @@ write_whole(int fd, const char *line)
 }
 
 static bool
-file_deliver(AsSink *sink, AsNotification **batch, size_t n, AsFault *fault)
+file_deliver(BrSink *sink, BrNotification **batch, size_t n, BrFault *fault)
 {
 	int fd = descriptor(sink);
 	size_t i;
@@ -111,22 +111,22 @@ file_deliver(AsSink *sink, AsNotification **batch, size_t n, AsFault *fault)
 			continue;
 		good = write_whole(fd, line);
 		if (good)
-			batch[i]->outcome = AS_DELIVERED;
-		as_free_secret(line);
+			batch[i]->outcome = BR_DELIVERED;
+		br_free_secret(line);
 	}
 	/* A pipe or a terminal cannot be flushed and says EINVAL. */
 	if (good && sink->url.path && fdatasync(fd) != 0 && errno != EINVAL)
 	{
 		good = false;
 		for (i = 0; i < n; i++)
-			if (batch[i]->outcome == AS_DELIVERED)
-				batch[i]->outcome = AS_UNTRIED;
+			if (batch[i]->outcome == BR_DELIVERED)
+				batch[i]->outcome = BR_UNTRIED;
 	}
 	if (!good)
-		as_fault_set(fault, AS_KIND_UNREACHABLE, "cannot write to %s: %s",
+		br_fault_set(fault, BR_KIND_UNREACHABLE, "cannot write to %s: %s",
 		             sink->url.name, strerror(errno));
 	return good;
 }
 
-const AsSinkMethods as_file_methods = {file_open, file_deliver, NULL,
+const BrSinkMethods br_file_methods = {file_open, file_deliver, NULL,
                                        file_close};

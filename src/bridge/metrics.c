@@ -28,7 +28,7 @@
 /* Milliseconds between two versions of the file. */
 #define FILE_PERIOD 500
 
-static uint64_t values[AS_NCOUNTERS];
+static uint64_t values[BR_NCOUNTERS];
 static char *file_path;
 static pthread_mutex_t file_lock = PTHREAD_MUTEX_INITIALIZER;
 static int listener = -1;
@@ -38,47 +38,47 @@ static const struct
 	const char *name;
 	const char *type;
 	const char *help;
-} meanings[AS_NCOUNTERS] = {
-    [AS_COUNT_CLAIMED] = {"claimed_total", "counter",
+} meanings[BR_NCOUNTERS] = {
+    [BR_COUNT_CLAIMED] = {"claimed_total", "counter",
                           "Notifications taken from the outbox or the queue."},
-    [AS_COUNT_DELIVERED] = {"delivered_total", "counter",
+    [BR_COUNT_DELIVERED] = {"delivered_total", "counter",
                             "Notifications that the destination accepted."},
-    [AS_COUNT_SETTLED] =
+    [BR_COUNT_SETTLED] =
         {"settled_total", "counter",
          "Notifications settled or acknowledged at the source."},
-    [AS_COUNT_DEFERRED] = {"deferred_total", "counter",
+    [BR_COUNT_DEFERRED] = {"deferred_total", "counter",
                            "Refusals that are worth another try."},
-    [AS_COUNT_REFUSED] = {"refused_total", "counter",
+    [BR_COUNT_REFUSED] = {"refused_total", "counter",
                           "Permanent refusals by the destination."},
-    [AS_COUNT_DEAD_LETTERED] = {"dead_lettered_total", "counter",
+    [BR_COUNT_DEAD_LETTERED] = {"dead_lettered_total", "counter",
                                 "Messages sent to the dead-letter exchange."},
-    [AS_COUNT_DUPLICATES] = {"duplicates_total", "counter",
+    [BR_COUNT_DUPLICATES] = {"duplicates_total", "counter",
                              "Messages acknowledged without a second mail."},
-    [AS_COUNT_SINK_FAILURES] = {"sink_failures_total", "counter",
+    [BR_COUNT_SINK_FAILURES] = {"sink_failures_total", "counter",
                                 "Times a destination could not be used."},
-    [AS_COUNT_SOURCE_FAILURES] = {"source_failures_total", "counter",
+    [BR_COUNT_SOURCE_FAILURES] = {"source_failures_total", "counter",
                                   "Times the source could not be used."},
-    [AS_COUNT_WAKEUPS] = {"wakeups_total", "counter", "Wake-ups by NOTIFY."},
-    [AS_GAUGE_HELD] = {"held", "gauge",
+    [BR_COUNT_WAKEUPS] = {"wakeups_total", "counter", "Wake-ups by NOTIFY."},
+    [BR_GAUGE_HELD] = {"held", "gauge",
                        "Notifications taken and not yet delivered."},
-    [AS_GAUGE_SOURCE_UP] = {"source_up", "gauge",
+    [BR_GAUGE_SOURCE_UP] = {"source_up", "gauge",
                             "1 while the database or queue is connected."},
-    [AS_GAUGE_EMAIL_UP] = {"email_up", "gauge",
+    [BR_GAUGE_EMAIL_UP] = {"email_up", "gauge",
                            "1 while the destination for email works."},
-    [AS_GAUGE_SMS_UP] = {"sms_up", "gauge",
+    [BR_GAUGE_SMS_UP] = {"sms_up", "gauge",
                          "1 while the destination for SMS works."},
-    [AS_GAUGE_LAST_DELIVERY] = {"last_delivery_timestamp_seconds", "gauge",
+    [BR_GAUGE_LAST_DELIVERY] = {"last_delivery_timestamp_seconds", "gauge",
                                 "When the last notification was delivered."},
 };
 
 void
-as_metrics_add(AsCounter counter, uint64_t n)
+br_metrics_add(BrCounter counter, uint64_t n)
 {
 	__atomic_add_fetch(&values[counter], n, __ATOMIC_RELAXED);
 }
 
 void
-as_metrics_set(AsCounter gauge, uint64_t value)
+br_metrics_set(BrCounter gauge, uint64_t value)
 {
 	__atomic_store_n(&values[gauge], value, __ATOMIC_RELAXED);
 }
@@ -87,10 +87,10 @@ static char *
 render(size_t *length)
 {
 	char *text;
-	FILE *out = as_stream_open(&text, length);
+	FILE *out = br_stream_open(&text, length);
 	int i;
 
-	for (i = 0; i < AS_NCOUNTERS; i++)
+	for (i = 0; i < BR_NCOUNTERS; i++)
 		fprintf(
 		    out,
 		    "# HELP " PREFIX "%s %s\n# TYPE " PREFIX "%s %s\n" PREFIX
@@ -98,7 +98,7 @@ render(size_t *length)
 		    meanings[i].name, meanings[i].help, meanings[i].name,
 		    meanings[i].type, meanings[i].name,
 		    (unsigned long long) __atomic_load_n(&values[i], __ATOMIC_RELAXED));
-	as_stream_close(out);
+	br_stream_close(out);
 	return text;
 }
 
@@ -149,7 +149,7 @@ answer(int fd)
 		return;
 	}
 	body = render(&length);
-	head = as_format("HTTP/1.1 200 OK\r\n"
+	head = br_format("HTTP/1.1 200 OK\r\n"
 	                 "Content-Type: text/plain; version=0.0.4\r\n"
 	                 "Content-Length: %zu\r\nConnection: close\r\n\r\n",
 	                 length);
@@ -184,14 +184,14 @@ keep_file(void *unused)
 	(void) unused;
 	for (;;)
 	{
-		as_metrics_flush();
+		br_metrics_flush();
 		poll(NULL, 0, FILE_PERIOD);
 	}
 	return NULL;
 }
 
 static bool
-start_thread(void *(*work)(void *), AsFault *fault)
+start_thread(void *(*work)(void *), BrFault *fault)
 {
 	pthread_t thread;
 	sigset_t all;
@@ -204,26 +204,26 @@ start_thread(void *(*work)(void *), AsFault *fault)
 	rc = pthread_create(&thread, NULL, work, NULL);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (rc != 0)
-		return as_fault_set(fault, AS_KIND_INTERNAL,
+		return br_fault_set(fault, BR_KIND_INTERNAL,
 		                    "metrics: cannot start a thread");
 	pthread_detach(thread);
 	return true;
 }
 
 static bool
-start_http(const char *target, AsFault *fault)
+start_http(const char *target, BrFault *fault)
 {
-	AsUrl url;
-	char *text = as_format("http://%s", target);
+	BrUrl url;
+	char *text = br_format("http://%s", target);
 	struct addrinfo hints;
 	struct addrinfo *found = NULL;
 	char port[16];
 	int one = 1;
 
 	/* Parsing as http refuses every host but loopback. */
-	if (!as_url_parse(&url, text, fault))
+	if (!br_url_parse(&url, text, fault))
 	{
-		as_fault_set(fault, AS_KIND_USAGE,
+		br_fault_set(fault, BR_KIND_USAGE,
 		             "metrics: \"%.80s\" is neither HOST:PORT on loopback nor "
 		             "file:PATH",
 		             target);
@@ -241,7 +241,7 @@ start_http(const char *target, AsFault *fault)
 	    bind(listener, found->ai_addr, found->ai_addrlen) != 0 ||
 	    listen(listener, 16) != 0)
 	{
-		as_fault_set(fault, AS_KIND_INTERNAL,
+		br_fault_set(fault, BR_KIND_INTERNAL,
 		             "metrics: cannot listen on %s: %s", target,
 		             strerror(errno));
 		goto fail;
@@ -249,36 +249,36 @@ start_http(const char *target, AsFault *fault)
 	if (!start_thread(serve, fault))
 		goto fail;
 	freeaddrinfo(found);
-	as_url_free(&url);
+	br_url_free(&url);
 	free(text);
 	return true;
 fail:
 	if (found)
 		freeaddrinfo(found);
-	as_url_free(&url);
+	br_url_free(&url);
 	free(text);
 	return false;
 }
 
 bool
-as_metrics_start(const char *target, AsFault *fault)
+br_metrics_start(const char *target, BrFault *fault)
 {
 	if (strncmp(target, "file:", 5) != 0)
 		return start_http(target, fault);
 	if (target[5] == '\0')
-		return as_fault_set(fault, AS_KIND_USAGE,
+		return br_fault_set(fault, BR_KIND_USAGE,
 		                    "metrics: file: names no path");
-	file_path = as_copy(target + 5);
-	as_metrics_flush();
+	file_path = br_copy(target + 5);
+	br_metrics_flush();
 	if (access(file_path, R_OK) != 0)
-		return as_fault_set(fault, AS_KIND_INTERNAL,
+		return br_fault_set(fault, BR_KIND_INTERNAL,
 		                    "metrics: cannot write %s: %s", file_path,
 		                    strerror(errno));
 	return start_thread(keep_file, fault);
 }
 
 void
-as_metrics_flush(void)
+br_metrics_flush(void)
 {
 	size_t length;
 	char *text;
@@ -288,7 +288,7 @@ as_metrics_flush(void)
 	if (file_path == NULL)
 		return;
 	pthread_mutex_lock(&file_lock);
-	draft = as_format("%s.new", file_path);
+	draft = br_format("%s.new", file_path);
 	text = render(&length);
 	out = fopen(draft, "w");
 	if (out != NULL)

@@ -45,10 +45,10 @@ is_word(const char *text)
 	return n > 0 && n <= 64 && text[n] == '\0';
 }
 
-AsNotification *
-as_notification_take(json_t *body, const char **why)
+BrNotification *
+br_notification_take(json_t *body, const char **why)
 {
-	AsNotification *n = as_alloc(sizeof(*n));
+	BrNotification *n = br_alloc(sizeof(*n));
 
 	n->body = body;
 	n->id = json_string_value(json_object_get(body, "id"));
@@ -72,12 +72,12 @@ as_notification_take(json_t *body, const char **why)
 		*why = "payload is not an object";
 	else
 		return n;
-	as_notification_free(n);
+	br_notification_free(n);
 	return NULL;
 }
 
-AsNotification *
-as_notification_parse(const char *bytes, size_t length, const char **why)
+BrNotification *
+br_notification_parse(const char *bytes, size_t length, const char **why)
 {
 	json_error_t error;
 	json_t *body;
@@ -93,20 +93,20 @@ as_notification_parse(const char *bytes, size_t length, const char **why)
 		*why = "malformed JSON";
 		return NULL;
 	}
-	return as_notification_take(body, why);
+	return br_notification_take(body, why);
 }
 
 char *
-as_notification_print(const AsNotification *n)
+br_notification_print(const BrNotification *n)
 {
 	char *text = json_dumps(n->body, JSON_COMPACT);
 
 	/* It was parsed or built from valid parts: only memory can be missing. */
-	return text ? text : as_copy("{}");
+	return text ? text : br_copy("{}");
 }
 
 void
-as_notification_free(AsNotification *n)
+br_notification_free(BrNotification *n)
 {
 	static const char *const secrets[] = {"code", "link_token"};
 	json_t *payload;
@@ -128,7 +128,7 @@ as_notification_free(AsNotification *n)
 }
 
 void
-as_notification_judge(AsNotification *n, AsOutcome outcome, const char *format,
+br_notification_judge(BrNotification *n, BrOutcome outcome, const char *format,
                       ...)
 {
 	va_list args;
@@ -144,12 +144,12 @@ as_notification_judge(AsNotification *n, AsOutcome outcome, const char *format,
 }
 
 void
-as_notification_mask(const AsNotification *n, char *out, size_t size)
+br_notification_mask(const BrNotification *n, char *out, size_t size)
 {
 	const char *at = strrchr(n->recipient, '@');
 	size_t length = strlen(n->recipient);
 
-	if (!as_notification_addressable(n))
+	if (!br_notification_addressable(n))
 		snprintf(out, size, "(invalid)");
 	else if (at != NULL)
 		snprintf(out, size, "%c***%s",
@@ -193,7 +193,7 @@ is_phone_number(const char *text)
 }
 
 bool
-as_notification_addressable(const AsNotification *n)
+br_notification_addressable(const BrNotification *n)
 {
 	if (strcmp(n->channel, "sms") == 0)
 		return is_phone_number(n->recipient);

@@ -36,7 +36,7 @@ typedef struct Setting
 	const char *help;
 } Setting;
 
-#define AT(field) offsetof(AsOptions, field)
+#define AT(field) offsetof(BrOptions, field)
 #define TEXT(name, field, preset, argument, help)                         \
 	{                                                                     \
 		name, SETTING_TEXT, AT(field), 0, 0, preset, NULL, argument, help \
@@ -110,7 +110,7 @@ enum
 
 static bool
 assign_number(const Setting *s, int *field, const char *value,
-              const char *where, AsFault *fault)
+              const char *where, BrFault *fault)
 {
 	char *end;
 	long number;
@@ -119,7 +119,7 @@ assign_number(const Setting *s, int *field, const char *value,
 	number = strtol(value, &end, 10);
 	if (errno != 0 || end == value || *end || number < s->least ||
 	    number > s->most)
-		return as_fault_set(fault, AS_KIND_USAGE,
+		return br_fault_set(fault, BR_KIND_USAGE,
 		                    "%s%s: \"%.40s\" is not a number from %d to %d",
 		                    where, s->name, value, s->least, s->most);
 	*field = (int) number;
@@ -128,7 +128,7 @@ assign_number(const Setting *s, int *field, const char *value,
 
 static bool
 assign_word(const Setting *s, int *field, const char *value, const char *where,
-            AsFault *fault)
+            BrFault *fault)
 {
 	const char *p = s->words;
 	int number = 0;
@@ -146,22 +146,22 @@ assign_word(const Setting *s, int *field, const char *value, const char *where,
 		p += n;
 		p += *p == ' ';
 	}
-	return as_fault_set(fault, AS_KIND_USAGE, "%s%s: \"%.40s\" is none of: %s",
+	return br_fault_set(fault, BR_KIND_USAGE, "%s%s: \"%.40s\" is none of: %s",
 	                    where, s->name, value, s->words);
 }
 
 /* Set one setting; where is "--" or "FILE:LINE: ", for the error text. */
 static bool
-assign(AsOptions *options, const Setting *s, const char *value,
-       const char *where, AsFault *fault)
+assign(BrOptions *options, const Setting *s, const char *value,
+       const char *where, BrFault *fault)
 {
 	char *field = (char *) options + s->place;
 
 	switch (s->type)
 	{
 		case SETTING_TEXT:
-			as_free_secret(*(char **) field);
-			*(char **) field = *value ? as_copy(value) : NULL;
+			br_free_secret(*(char **) field);
+			*(char **) field = *value ? br_copy(value) : NULL;
 			return true;
 		case SETTING_NUMBER:
 			return assign_number(s, (int *) field, value, where, fault);
@@ -171,7 +171,7 @@ assign(AsOptions *options, const Setting *s, const char *value,
 			break;
 	}
 	if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
-		return as_fault_set(fault, AS_KIND_USAGE,
+		return br_fault_set(fault, BR_KIND_USAGE,
 		                    "%s%s: \"%.40s\" is neither yes nor no", where,
 		                    s->name, value);
 	*(bool *) field = value[0] == 'y';
@@ -192,7 +192,7 @@ trim(char *text)
 
 /* Lines of name = value; blank lines and lines that start with # are not. */
 static bool
-read_file(AsOptions *options, const char *path, AsFault *fault)
+read_file(BrOptions *options, const char *path, BrFault *fault)
 {
 	FILE *in = fopen(path, "r");
 	char *line = NULL;
@@ -201,7 +201,7 @@ read_file(AsOptions *options, const char *path, AsFault *fault)
 	bool good = true;
 
 	if (in == NULL)
-		return as_fault_set(fault, AS_KIND_USAGE, "config: cannot read %s: %s",
+		return br_fault_set(fault, BR_KIND_USAGE, "config: cannot read %s: %s",
 		                    path, strerror(errno));
 	while (good && getline(&line, &size, in) >= 0)
 	{
@@ -213,9 +213,9 @@ read_file(AsOptions *options, const char *path, AsFault *fault)
 		number++;
 		if (*name == '\0' || *name == '#')
 			continue;
-		where = as_format("%s:%d: ", path, number);
+		where = br_format("%s:%d: ", path, number);
 		if (equals == NULL)
-			good = as_fault_set(fault, AS_KIND_USAGE,
+			good = br_fault_set(fault, BR_KIND_USAGE,
 			                    "%sexpected a line name = value", where);
 		else
 		{
@@ -225,7 +225,7 @@ read_file(AsOptions *options, const char *path, AsFault *fault)
 				if (strcmp(settings[i].name, name) == 0)
 					break;
 			if (i == NSETTINGS)
-				good = as_fault_set(fault, AS_KIND_USAGE,
+				good = br_fault_set(fault, BR_KIND_USAGE,
 				                    "%sunknown setting \"%.40s\"", where, name);
 			else
 				good = assign(options, &settings[i], trim(equals + 1), where,
@@ -255,7 +255,7 @@ print_help(void)
 	for (i = 0; i < NSETTINGS; i++)
 	{
 		const Setting *s = &settings[i];
-		char *left = as_format("--%s%s%s", s->name, s->argument ? " " : "",
+		char *left = br_format("--%s%s%s", s->name, s->argument ? " " : "",
 		                       s->argument ? s->argument : "");
 
 		printf("  %-28s %s%s%s%s\n", left, s->help, s->preset ? " (" : "",
@@ -269,36 +269,36 @@ print_help(void)
 
 /* What has to be there, and what excludes what. */
 static bool
-validate(const AsOptions *options, AsFault *fault)
+validate(const BrOptions *options, BrFault *fault)
 {
 	if ((options->database == NULL) == (options->consume == NULL))
-		return as_fault_set(fault, AS_KIND_USAGE,
+		return br_fault_set(fault, BR_KIND_USAGE,
 		                    "give either --database or --consume");
 	if (options->to == NULL && options->email == NULL && options->sms == NULL)
-		return as_fault_set(fault, AS_KIND_USAGE,
+		return br_fault_set(fault, BR_KIND_USAGE,
 		                    "no destination: give --to, or --email and --sms");
 	if (options->to == NULL && options->email == NULL)
-		return as_fault_set(fault, AS_KIND_USAGE,
+		return br_fault_set(fault, BR_KIND_USAGE,
 		                    "no destination for email: give --email or --to");
 	if (options->to == NULL && options->sms == NULL)
-		return as_fault_set(fault, AS_KIND_USAGE,
+		return br_fault_set(fault, BR_KIND_USAGE,
 		                    "no destination for sms: give --sms or --to");
 	if (options->timeout * 2 > options->lease)
-		return as_fault_set(fault, AS_KIND_USAGE,
+		return br_fault_set(fault, BR_KIND_USAGE,
 		                    "lease: must be at least twice the timeout (%d s)",
 		                    options->timeout);
 	if (options->link_path == NULL || options->link_path[0] != '/')
-		return as_fault_set(fault, AS_KIND_USAGE,
+		return br_fault_set(fault, BR_KIND_USAGE,
 		                    "link-path: must start with a slash");
 	if (options->locale == NULL)
-		return as_fault_set(fault, AS_KIND_USAGE, "locale: must not be empty");
+		return br_fault_set(fault, BR_KIND_USAGE, "locale: must not be empty");
 	return true;
 }
 
 /* The command line, twice: pass 0 finds --config, pass 1 sets the rest. */
 static bool
-read_line(AsOptions *options, int argc, char **argv, int pass, bool *done,
-          AsFault *fault)
+read_line(BrOptions *options, int argc, char **argv, int pass, bool *done,
+          BrFault *fault)
 {
 	struct option longs[NSETTINGS + 4];
 	int which;
@@ -324,10 +324,10 @@ read_line(AsOptions *options, int argc, char **argv, int pass, bool *done,
 	while ((which = getopt_long(argc, argv, ":", longs, NULL)) != -1)
 	{
 		if (which == ':')
-			return as_fault_set(fault, AS_KIND_USAGE, "%s: needs a value",
+			return br_fault_set(fault, BR_KIND_USAGE, "%s: needs a value",
 			                    argv[optind - 1]);
 		if (which == '?')
-			return as_fault_set(fault, AS_KIND_USAGE,
+			return br_fault_set(fault, BR_KIND_USAGE,
 			                    "unknown or ambiguous option \"%.40s\" "
 			                    "(--help lists them)",
 			                    argv[optind - 1]);
@@ -338,9 +338,9 @@ read_line(AsOptions *options, int argc, char **argv, int pass, bool *done,
 			if (which == OPTION_HELP)
 				print_help();
 			else if (which == OPTION_VERSION)
-				printf("auth-session-bridge %s\n", AS_VERSION);
+				printf("auth-session-bridge %s\n", BR_VERSION);
 			else
-				return as_templates_dump(optarg, fault);
+				return br_templates_dump(optarg, fault);
 			return true;
 		}
 		if ((which == 0) == (pass == 0) &&
@@ -349,19 +349,19 @@ read_line(AsOptions *options, int argc, char **argv, int pass, bool *done,
 			return false;
 	}
 	if (optind < argc)
-		return as_fault_set(fault, AS_KIND_USAGE, "stray argument \"%.40s\"",
+		return br_fault_set(fault, BR_KIND_USAGE, "stray argument \"%.40s\"",
 		                    argv[optind]);
 	return true;
 }
 
-AsOptions *
-as_options_load(int argc, char **argv, AsFault *fault)
+BrOptions *
+br_options_load(int argc, char **argv, BrFault *fault)
 {
-	AsOptions *options = as_alloc(sizeof(*options));
+	BrOptions *options = br_alloc(sizeof(*options));
 	bool done = false;
 	int i;
 
-	fault->kind = AS_KIND_NONE;
+	fault->kind = BR_KIND_NONE;
 	for (i = 0; i < NSETTINGS; i++)
 		if (settings[i].preset != NULL)
 			(void) assign(options, &settings[i], settings[i].preset, "", fault);
@@ -371,12 +371,12 @@ as_options_load(int argc, char **argv, AsFault *fault)
 	    read_line(options, argc, argv, 1, &done, fault) &&
 	    validate(options, fault))
 		return options;
-	as_options_free(options);
+	br_options_free(options);
 	return NULL;
 }
 
 void
-as_options_free(AsOptions *options)
+br_options_free(BrOptions *options)
 {
 	int i;
 
@@ -384,6 +384,6 @@ as_options_free(AsOptions *options)
 		return;
 	for (i = 0; i < NSETTINGS; i++)
 		if (settings[i].type == SETTING_TEXT)
-			as_free_secret(*(char **) ((char *) options + settings[i].place));
+			br_free_secret(*(char **) ((char *) options + settings[i].place));
 	free(options);
 }

@@ -27,13 +27,13 @@
 
 typedef struct Relay
 {
-	AsProgram *program;
-	AsOutbox *outbox;
-	AsBackoff rest; /* of the database */
-	AsNotification **held;
+	BrProgram *program;
+	BrOutbox *outbox;
+	BrBackoff rest; /* of the database */
+	BrNotification **held;
 	size_t nheld;
 	size_t room;
-	AsVerdict *verdicts;
+	BrVerdict *verdicts;
 	size_t nverdicts;
 	size_t verdict_room;
 	int64_t look;    /* when to claim next */
@@ -47,13 +47,13 @@ typedef struct Relay
 static void
 add_verdict(Relay *r, const char *id, char *error)
 {
-	AsVerdict *verdict;
+	BrVerdict *verdict;
 
 	if (r->nverdicts == r->verdict_room)
 	{
 		r->verdict_room = r->verdict_room ? r->verdict_room * 2 : 256;
 		r->verdicts =
-		    as_realloc(r->verdicts, r->verdict_room * sizeof(AsVerdict));
+		    br_realloc(r->verdicts, r->verdict_room * sizeof(BrVerdict));
 	}
 	verdict = &r->verdicts[r->nverdicts++];
 	snprintf(verdict->id, sizeof(verdict->id), "%s", id);
@@ -66,7 +66,7 @@ finish(Relay *r, size_t i, bool tell, char *error)
 {
 	if (tell)
 		add_verdict(r, r->held[i]->id, error);
-	as_notification_free(r->held[i]);
+	br_notification_free(r->held[i]);
 	r->held[i] = NULL;
 }
 
@@ -80,55 +80,55 @@ compact(Relay *r)
 		if (r->held[i] != NULL)
 			r->held[kept++] = r->held[i];
 	r->nheld = kept;
-	as_metrics_set(AS_GAUGE_HELD, kept);
+	br_metrics_set(BR_GAUGE_HELD, kept);
 }
 
 static bool
-database_failed(Relay *r, const AsFault *fault)
+database_failed(Relay *r, const BrFault *fault)
 {
 	char wait[32];
 
-	snprintf(wait, sizeof(wait), "%lld", (long long) as_backoff_fail(&r->rest));
-	as_metrics_add(AS_COUNT_SOURCE_FAILURES, 1);
-	as_log(AS_WARNING, "database_failed", "kind", as_fault_word(fault->kind),
+	snprintf(wait, sizeof(wait), "%lld", (long long) br_backoff_fail(&r->rest));
+	br_metrics_add(BR_COUNT_SOURCE_FAILURES, 1);
+	br_log(BR_WARNING, "database_failed", "kind", br_fault_word(fault->kind),
 	       "text", fault->text, "retry_ms", wait, (char *) NULL);
 	return false;
 }
 
 /* Connected, and everything told that there is to tell. */
 static bool
-database_ready(Relay *r, AsFault *fault)
+database_ready(Relay *r, BrFault *fault)
 {
 	bool fresh = r->rest.failures > 0 || r->refresh == 0;
 
-	if (as_clock_now() < r->rest.until)
+	if (br_clock_now() < r->rest.until)
 		return false;
-	if (!as_outbox_open(r->outbox, fault))
+	if (!br_outbox_open(r->outbox, fault))
 		return database_failed(r, fault);
 	if (fresh)
 	{
 		/* What was notified meanwhile was not heard. */
 		r->look = 0;
-		as_log(AS_INFO, "database_up", (char *) NULL);
+		br_log(BR_INFO, "database_up", (char *) NULL);
 	}
 	if (r->nverdicts > 0)
 	{
 		size_t i;
 
-		if (!as_outbox_tell(r->outbox, r->verdicts, r->nverdicts, fault))
+		if (!br_outbox_tell(r->outbox, r->verdicts, r->nverdicts, fault))
 			return database_failed(r, fault);
 		for (i = 0; i < r->nverdicts; i++)
 			free(r->verdicts[i].error);
 		r->nverdicts = 0;
 		r->moved = true;
 	}
-	if (as_clock_now() >= r->refresh)
+	if (br_clock_now() >= r->refresh)
 	{
-		if (!as_outbox_refresh(r->outbox, fault))
+		if (!br_outbox_refresh(r->outbox, fault))
 			return database_failed(r, fault);
-		r->refresh = as_clock_now() + r->program->options->poll * 1000;
+		r->refresh = br_clock_now() + r->program->options->poll * 1000;
 	}
-	as_backoff_succeed(&r->rest);
+	br_backoff_succeed(&r->rest);
 	return true;
 }
 
@@ -136,7 +136,7 @@ database_ready(Relay *r, AsFault *fault)
 static void
 forget_expired(Relay *r)
 {
-	int64_t now = as_clock_now();
+	int64_t now = br_clock_now();
 	size_t expired = 0;
 	size_t i;
 	char count[32];
@@ -151,7 +151,7 @@ forget_expired(Relay *r)
 		return;
 	compact(r);
 	snprintf(count, sizeof(count), "%zu", expired);
-	as_log(AS_WARNING, "lease_expired", "count", count, (char *) NULL);
+	br_log(BR_WARNING, "lease_expired", "count", count, (char *) NULL);
 }
 
 /*
@@ -165,20 +165,20 @@ make_room(Relay *r)
 
 	for (i = 0; i < r->nheld; i++)
 	{
-		AsSink *sink = as_routes_find(&r->program->routes, r->held[i]);
+		BrSink *sink = br_routes_find(&r->program->routes, r->held[i]);
 
 		if (sink && !sink->up)
 			finish(r, i, true,
-			       as_format("temporary: %s does not work", sink->url.name));
+			       br_format("temporary: %s does not work", sink->url.name));
 	}
 	compact(r);
 }
 
 /* Claim as much as the sinks that are up can take in a round or so. */
 static bool
-claim(Relay *r, size_t capacity, AsFault *fault)
+claim(Relay *r, size_t capacity, BrFault *fault)
 {
-	const AsOptions *options = r->program->options;
+	const BrOptions *options = r->program->options;
 	size_t most = (size_t) options->batch * HELD_CLAIMS;
 	size_t wanted = capacity;
 	size_t came;
@@ -193,9 +193,9 @@ claim(Relay *r, size_t capacity, AsFault *fault)
 	if (r->nheld + wanted > r->room)
 	{
 		r->room = r->nheld + wanted;
-		r->held = as_realloc(r->held, r->room * sizeof(AsNotification *));
+		r->held = br_realloc(r->held, r->room * sizeof(BrNotification *));
 	}
-	if (!as_outbox_claim(r->outbox, (int) wanted, r->held + r->nheld, &came,
+	if (!br_outbox_claim(r->outbox, (int) wanted, r->held + r->nheld, &came,
 	                     fault))
 		return database_failed(r, fault);
 	r->nheld += came;
@@ -203,56 +203,56 @@ claim(Relay *r, size_t capacity, AsFault *fault)
 	if (came > 0)
 		r->moved = true;
 	if (came < wanted && !(options->once && came > 0))
-		r->look = as_clock_now() + options->poll * 1000;
-	as_metrics_set(AS_GAUGE_HELD, r->nheld);
+		r->look = br_clock_now() + options->poll * 1000;
+	br_metrics_set(BR_GAUGE_HELD, r->nheld);
 	return true;
 }
 
 static void
 judge(Relay *r, size_t i)
 {
-	AsNotification *n = r->held[i];
+	BrNotification *n = r->held[i];
 
 	switch (n->outcome)
 	{
-		case AS_DELIVERED:
+		case BR_DELIVERED:
 			finish(r, i, true, NULL);
 			break;
-		case AS_DEFERRED:
+		case BR_DEFERRED:
 			r->refused = true;
-			finish(r, i, true, as_format("temporary: %s", n->error));
+			finish(r, i, true, br_format("temporary: %s", n->error));
 			break;
-		case AS_REFUSED:
+		case BR_REFUSED:
 			r->refused = true;
-			finish(r, i, true, as_format("permanent: %s", n->error));
+			finish(r, i, true, br_format("permanent: %s", n->error));
 			break;
-		case AS_UNTRIED:
+		case BR_UNTRIED:
 			break;
 	}
 }
 
 /* One chunk for one sink. */
 static bool
-deliver(Relay *r, AsSink *sink, AsFault *fault)
+deliver(Relay *r, BrSink *sink, BrFault *fault)
 {
-	AsNotification **batch = as_alloc(sink->chunk * sizeof(*batch));
-	size_t *places = as_alloc(sink->chunk * sizeof(*places));
+	BrNotification **batch = br_alloc(sink->chunk * sizeof(*batch));
+	size_t *places = br_alloc(sink->chunk * sizeof(*places));
 	size_t n = 0;
 	size_t i;
 	bool good = true;
 
 	for (i = 0; i < r->nheld && n < sink->chunk; i++)
-		if (as_routes_find(&r->program->routes, r->held[i]) == sink)
+		if (br_routes_find(&r->program->routes, r->held[i]) == sink)
 		{
 			places[n] = i;
 			batch[n++] = r->held[i];
 		}
 	if (n > 0)
 	{
-		good = as_sink_deliver(sink, batch, n, fault);
+		good = br_sink_deliver(sink, batch, n, fault);
 		for (i = 0; i < n; i++)
 		{
-			r->moved = r->moved || batch[i]->outcome != AS_UNTRIED;
+			r->moved = r->moved || batch[i]->outcome != BR_UNTRIED;
 			judge(r, places[i]);
 		}
 		compact(r);
@@ -269,9 +269,9 @@ refuse_strangers(Relay *r)
 	size_t i;
 
 	for (i = 0; i < r->nheld; i++)
-		if (as_routes_find(&r->program->routes, r->held[i]) == NULL)
+		if (br_routes_find(&r->program->routes, r->held[i]) == NULL)
 		{
-			as_notification_judge(r->held[i], AS_REFUSED, "unknown channel %s",
+			br_notification_judge(r->held[i], BR_REFUSED, "unknown channel %s",
 			                      r->held[i]->channel);
 			judge(r, i);
 		}
@@ -280,40 +280,40 @@ refuse_strangers(Relay *r)
 
 /* One round; false where it ends the program, with the fault. */
 static bool
-round_of(Relay *r, bool claiming, AsFault *fault)
+round_of(Relay *r, bool claiming, BrFault *fault)
 {
-	AsSink *sinks[2];
-	int n = as_routes_list(&r->program->routes, sinks);
+	BrSink *sinks[2];
+	int n = br_routes_list(&r->program->routes, sinks);
 	size_t capacity = 0;
 	bool database;
 	bool all = true;
 	int i;
 
 	r->moved = false;
-	fault->kind = AS_KIND_NONE;
+	fault->kind = BR_KIND_NONE;
 	database = database_ready(r, fault);
-	if (!database && as_program_ends(r->program, r->proven, fault))
+	if (!database && br_program_ends(r->program, r->proven, fault))
 		return false;
 	forget_expired(r);
 	for (i = 0; i < n; i++)
 	{
-		fault->kind = AS_KIND_NONE;
-		if (as_sink_ready(sinks[i], fault))
+		fault->kind = BR_KIND_NONE;
+		if (br_sink_ready(sinks[i], fault))
 			capacity += sinks[i]->chunk;
-		else if (as_program_ends(r->program, r->proven, fault))
+		else if (br_program_ends(r->program, r->proven, fault))
 			return false;
 		else
 			all = false;
 	}
 	r->proven = r->proven || (database && all);
-	if (database && capacity > 0 && claiming && as_clock_now() >= r->look &&
+	if (database && capacity > 0 && claiming && br_clock_now() >= r->look &&
 	    !claim(r, capacity, fault) &&
-	    as_program_ends(r->program, r->proven, fault))
+	    br_program_ends(r->program, r->proven, fault))
 		return false;
 	refuse_strangers(r);
 	for (i = 0; i < n; i++)
 		if (sinks[i]->up && !deliver(r, sinks[i], fault) &&
-		    as_program_ends(r->program, r->proven, fault))
+		    br_program_ends(r->program, r->proven, fault))
 			return false;
 	return true;
 }
@@ -322,13 +322,13 @@ round_of(Relay *r, bool claiming, AsFault *fault)
 static void
 idle(Relay *r, bool claiming)
 {
-	AsSink *sinks[2];
-	int n = as_routes_list(&r->program->routes, sinks);
+	BrSink *sinks[2];
+	int n = br_routes_list(&r->program->routes, sinks);
 	bool database = r->rest.failures == 0;
 	bool up = false;
 	/* Sinks are tended once a second. */
-	int64_t until = as_clock_now() + 1000;
-	AsFault fault;
+	int64_t until = br_clock_now() + 1000;
+	BrFault fault;
 	bool woken;
 	int i;
 
@@ -344,32 +344,32 @@ idle(Relay *r, bool claiming)
 	if (database && up && claiming && r->look < until)
 		until = r->look;
 	if (!database)
-		as_signals_wait(-1, until);
-	else if (!as_outbox_wait(r->outbox, until, &woken, &fault))
+		br_signals_wait(-1, until);
+	else if (!br_outbox_wait(r->outbox, until, &woken, &fault))
 		(void) database_failed(r, &fault);
 	else if (woken)
 		r->look = 0;
 	for (i = 0; i < n; i++)
-		as_sink_tend(sinks[i]);
+		br_sink_tend(sinks[i]);
 }
 
 /* Give back what could not be delivered, and tell what is to be told. */
 static void
 wind_up(Relay *r)
 {
-	int64_t deadline = as_clock_now() + 5000;
-	AsFault fault;
+	int64_t deadline = br_clock_now() + 5000;
+	BrFault fault;
 	size_t i;
 
 	for (i = 0; i < r->nheld; i++)
-		finish(r, i, true, as_copy("temporary: the bridge was stopped"));
+		finish(r, i, true, br_copy("temporary: the bridge was stopped"));
 	compact(r);
-	while (r->nverdicts > 0 && as_clock_now() < deadline)
+	while (r->nverdicts > 0 && br_clock_now() < deadline)
 		if (!database_ready(r, &fault))
-			as_signals_wait(-1, r->rest.until < deadline ? r->rest.until
+			br_signals_wait(-1, r->rest.until < deadline ? r->rest.until
 			                                             : deadline);
 	if (r->nverdicts > 0)
-		as_log(AS_ERROR, "unsettled", "text",
+		br_log(BR_ERROR, "unsettled", "text",
 		       "the database is gone: what was delivered comes again",
 		       (char *) NULL);
 }
@@ -383,16 +383,16 @@ relay_free(Relay *r)
 		free(r->verdicts[i].error);
 	free(r->verdicts);
 	free(r->held);
-	as_outbox_free(r->outbox);
+	br_outbox_free(r->outbox);
 }
 
 /* Asked to stop: finish what is claimed, as far as the sinks let us. */
 static void
-drain(Relay *r, AsFault *fault)
+drain(Relay *r, BrFault *fault)
 {
-	int64_t deadline = as_clock_now() + r->program->options->drain * 1000;
+	int64_t deadline = br_clock_now() + r->program->options->drain * 1000;
 
-	while ((r->nheld > 0 || r->nverdicts > 0) && as_clock_now() < deadline)
+	while ((r->nheld > 0 || r->nverdicts > 0) && br_clock_now() < deadline)
 		if (!round_of(r, false, fault))
 			break;
 		else if (!r->moved)
@@ -400,19 +400,19 @@ drain(Relay *r, AsFault *fault)
 }
 
 bool
-as_relay_run(AsProgram *program, AsFault *fault)
+br_relay_run(BrProgram *program, BrFault *fault)
 {
 	Relay r;
 	bool good = true;
 
 	memset(&r, 0, sizeof(r));
 	r.program = program;
-	r.outbox = as_outbox_make(program->options);
-	while (good && !as_signals_stop())
+	r.outbox = br_outbox_make(program->options);
+	while (good && !br_signals_stop())
 	{
-		if (as_signals_reload() && as_program_reload(program))
+		if (br_signals_reload() && br_program_reload(program))
 		{
-			as_outbox_adopt(r.outbox, program->options);
+			br_outbox_adopt(r.outbox, program->options);
 			r.look = 0;
 			r.refresh = 0;
 		}
@@ -423,16 +423,16 @@ as_relay_run(AsProgram *program, AsFault *fault)
 		if (good && !r.moved)
 			idle(&r, true);
 	}
-	if (good && as_signals_stop())
+	if (good && br_signals_stop())
 	{
-		AsFault ignored;
+		BrFault ignored;
 
 		drain(&r, &ignored);
 	}
 	wind_up(&r);
 	relay_free(&r);
 	if (good && program->options->once && r.refused)
-		good = as_fault_set(fault, AS_KIND_UNDELIVERED,
+		good = br_fault_set(fault, BR_KIND_UNDELIVERED,
 		                    "some notifications were refused; see "
 		                    "auth_admin.stats");
 	return good;

@@ -74,7 +74,7 @@ line_of(const char *text, const char *p)
 }
 
 bool
-as_render_check(const char *text, int *line, const char **why)
+br_render_check(const char *text, int *line, const char **why)
 {
 	Tag open[DEPTH_MAX];
 	const char *p = text;
@@ -139,9 +139,9 @@ control_length(const unsigned char *p)
 }
 
 static void
-put_escaped(FILE *out, unsigned char c, AsEscape escape)
+put_escaped(FILE *out, unsigned char c, BrEscape escape)
 {
-	if (escape == AS_ESCAPE_HTML)
+	if (escape == BR_ESCAPE_HTML)
 	{
 		switch (c)
 		{
@@ -164,7 +164,7 @@ put_escaped(FILE *out, unsigned char c, AsEscape escape)
 				break;
 		}
 	}
-	else if (escape == AS_ESCAPE_URL && c != '-' && c != '_' && c != '.' &&
+	else if (escape == BR_ESCAPE_URL && c != '-' && c != '_' && c != '.' &&
 	         c != '~' && !(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'z') &&
 	         !(c >= 'A' && c <= 'Z'))
 	{
@@ -175,16 +175,16 @@ put_escaped(FILE *out, unsigned char c, AsEscape escape)
 }
 
 static bool
-put_value(FILE *out, const char *value, AsEscape escape)
+put_value(FILE *out, const char *value, BrEscape escape)
 {
 	const unsigned char *p = (const unsigned char *) value;
 	const unsigned char *end = p + cut_length(value, VALUE_MAX);
 
 	while (p < end)
 	{
-		int control = escape == AS_ESCAPE_URL ? 0 : control_length(p);
+		int control = escape == BR_ESCAPE_URL ? 0 : control_length(p);
 
-		if (control && escape == AS_ESCAPE_HEADER)
+		if (control && escape == BR_ESCAPE_HEADER)
 			return false;
 		if (control)
 			fputc(' ', out);
@@ -225,12 +225,12 @@ skip_section(const char *text, const Tag *opening)
 }
 
 char *
-as_render(const char *text, AsEscape escape, AsLookup lookup, void *context,
+br_render(const char *text, BrEscape escape, BrLookup lookup, void *context,
           char **why)
 {
 	char *result;
 	size_t length;
-	FILE *out = as_stream_open(&result, &length);
+	FILE *out = br_stream_open(&result, &length);
 	const char *p = text;
 	const char *bad;
 	bool good = true;
@@ -250,10 +250,10 @@ as_render(const char *text, AsEscape escape, AsLookup lookup, void *context,
 			good = put_value(out, value, escape);
 	}
 	fputs(p, out);
-	as_stream_close(out);
+	br_stream_close(out);
 	if (good)
 		return result;
-	*why = as_copy(tag.name);
-	as_free_secret(result);
+	*why = br_copy(tag.name);
+	br_free_secret(result);
 	return NULL;
 }

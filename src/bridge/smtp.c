@@ -30,7 +30,7 @@
 /* The sender, taken apart once. */
 typedef struct Smtp
 {
-	AsTransfers *transfers;
+	BrTransfers *transfers;
 	char *from_header;
 	char *from_address;
 	const char *from_domain;
@@ -71,8 +71,8 @@ encode_header(const char *text)
 	for (; *p; p++)
 		plain = plain && *p >= 0x20 && *p < 0x7f;
 	if (plain)
-		return as_copy(text);
-	out = as_stream_open(&result, &length);
+		return br_copy(text);
+	out = br_stream_open(&result, &length);
 	while (*text)
 	{
 		unsigned char base64[WORD_BYTES * 2];
@@ -85,64 +85,64 @@ encode_header(const char *text)
 		fprintf(out, "=?UTF-8?B?%s?=%s", base64, text[n] ? "\r\n " : "");
 		text += n;
 	}
-	as_stream_close(out);
+	br_stream_close(out);
 	return result;
 }
 
 /* "Name <address>" or an address; fills the sender's members in. */
 static bool
-take_sender(Smtp *smtp, const char *from, AsFault *fault)
+take_sender(Smtp *smtp, const char *from, BrFault *fault)
 {
 	const char *open = strrchr(from, '<');
 	const char *close = strrchr(from, '>');
-	AsNotification probe;
+	BrNotification probe;
 	char *name;
 	char *encoded;
 	size_t n;
 
 	if (open && close && close > open && close[1] == '\0')
 		smtp->from_address =
-		    as_format("%.*s", (int) (close - open - 1), open + 1);
+		    br_format("%.*s", (int) (close - open - 1), open + 1);
 	else
 	{
-		smtp->from_address = as_copy(from);
+		smtp->from_address = br_copy(from);
 		open = from;
 	}
 	memset(&probe, 0, sizeof(probe));
 	probe.channel = "email";
 	probe.recipient = smtp->from_address;
-	if (!as_notification_addressable(&probe) ||
+	if (!br_notification_addressable(&probe) ||
 	    strpbrk(from, "\r\n\"\\") != NULL)
-		return as_fault_set(fault, AS_KIND_USAGE,
+		return br_fault_set(fault, BR_KIND_USAGE,
 		                    "from: \"%.100s\" is not a mail address, nor "
 		                    "Name <address>",
 		                    from);
 	smtp->from_domain = strchr(smtp->from_address, '@') + 1;
-	name = as_format("%.*s", (int) (open - from), from);
+	name = br_format("%.*s", (int) (open - from), from);
 	for (n = strlen(name); n > 0 && isspace((unsigned char) name[n - 1]); n--)
 		name[n - 1] = '\0';
 	encoded = encode_header(name);
 	if (*name == '\0')
-		smtp->from_header = as_format("From: %s", smtp->from_address);
+		smtp->from_header = br_format("From: %s", smtp->from_address);
 	else if (strcmp(name, encoded) == 0)
 		smtp->from_header =
-		    as_format("From: \"%s\" <%s>", name, smtp->from_address);
+		    br_format("From: \"%s\" <%s>", name, smtp->from_address);
 	else
 		smtp->from_header =
-		    as_format("From: %s <%s>", encoded, smtp->from_address);
+		    br_format("From: %s <%s>", encoded, smtp->from_address);
 	free(encoded);
 	free(name);
 	return true;
 }
 
 static void
-smtp_close(AsSink *sink)
+smtp_close(BrSink *sink)
 {
 	Smtp *smtp = sink->state;
 
 	if (smtp == NULL)
 		return;
-	as_transfers_free(smtp->transfers);
+	br_transfers_free(smtp->transfers);
 	free(smtp->from_header);
 	free(smtp->from_address);
 	free(smtp->server);
@@ -151,11 +151,11 @@ smtp_close(AsSink *sink)
 }
 
 static bool
-take_security(Smtp *smtp, const AsSink *sink, AsFault *fault)
+take_security(Smtp *smtp, const BrSink *sink, BrFault *fault)
 {
-	bool local = as_url_loopback(&sink->url);
+	bool local = br_url_loopback(&sink->url);
 	const char *word =
-	    as_url_option(&sink->url, "starttls", local ? "no" : "required");
+	    br_url_option(&sink->url, "starttls", local ? "no" : "required");
 
 	if (strcmp(sink->url.scheme, "smtps") == 0 || strcmp(word, "required") == 0)
 		smtp->use_ssl = CURLUSESSL_ALL;
@@ -164,11 +164,11 @@ take_security(Smtp *smtp, const AsSink *sink, AsFault *fault)
 	else if (strcmp(word, "no") == 0)
 		smtp->use_ssl = CURLUSESSL_NONE;
 	else
-		return as_fault_set(fault, AS_KIND_USAGE,
+		return br_fault_set(fault, BR_KIND_USAGE,
 		                    "%s: starttls is required, try or no",
 		                    sink->url.name);
 	if (sink->url.user && smtp->use_ssl != CURLUSESSL_ALL && !local)
-		return as_fault_set(fault, AS_KIND_USAGE,
+		return br_fault_set(fault, BR_KIND_USAGE,
 		                    "%s: a login over the network needs "
 		                    "starttls=required, or smtps",
 		                    sink->url.name);
@@ -176,19 +176,19 @@ take_security(Smtp *smtp, const AsSink *sink, AsFault *fault)
 }
 
 bool
-as_smtp_prepare(AsSink *sink, AsFault *fault)
+br_smtp_prepare(BrSink *sink, BrFault *fault)
 {
-	Smtp *smtp = as_alloc(sizeof(*smtp));
+	Smtp *smtp = br_alloc(sizeof(*smtp));
 
 	sink->state = smtp;
 	if (sink->options->from == NULL)
-		as_fault_set(fault, AS_KIND_USAGE,
+		br_fault_set(fault, BR_KIND_USAGE,
 		             "from: a mail needs a sender, give --from");
 	else if (take_sender(smtp, sink->options->from, fault) &&
 	         take_security(smtp, sink, fault))
 	{
 		/* The path is what libcurl says after EHLO. */
-		smtp->server = as_format(strchr(sink->url.host, ':') ? "%s://[%s]:%d/%s"
+		smtp->server = br_format(strchr(sink->url.host, ':') ? "%s://[%s]:%d/%s"
 		                                                     : "%s://%s:%d/%s",
 		                         sink->url.scheme, sink->url.host,
 		                         sink->url.port, smtp->from_domain);
@@ -248,7 +248,7 @@ with_crlf(const char *text)
 {
 	char *result;
 	size_t length;
-	FILE *out = as_stream_open(&result, &length);
+	FILE *out = br_stream_open(&result, &length);
 
 	for (; *text; text++)
 	{
@@ -257,7 +257,7 @@ with_crlf(const char *text)
 		if (*text != '\r')
 			fputc(*text, out);
 	}
-	as_stream_close(out);
+	br_stream_close(out);
 	return result;
 }
 
@@ -271,7 +271,7 @@ add_part(curl_mime *mime, const char *text, const char *type)
 	            curl_mime_type(part, type) == CURLE_OK &&
 	            curl_mime_encoder(part, "quoted-printable") == CURLE_OK;
 
-	as_free_secret(body);
+	br_free_secret(body);
 	return good;
 }
 
@@ -288,8 +288,8 @@ add_header(Mail *mail, char *line)
 }
 
 static bool
-compose(Mail *mail, const Smtp *smtp, const AsNotification *n,
-        const AsMessage *message, CURL *easy)
+compose(Mail *mail, const Smtp *smtp, const BrNotification *n,
+        const BrMessage *message, CURL *easy)
 {
 	char *subject = encode_header(message->subject);
 	char date[64];
@@ -299,14 +299,14 @@ compose(Mail *mail, const Smtp *smtp, const AsNotification *n,
 
 	localtime_r(&now, &parts);
 	strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S %z", &parts);
-	good = add_header(mail, as_format("Date: %s", date)) &&
-	       add_header(mail, as_copy(smtp->from_header)) &&
-	       add_header(mail, as_format("To: %s", n->recipient)) &&
-	       add_header(mail, as_format("Subject: %s", subject)) &&
-	       add_header(mail, as_format("Message-ID: <%s@%s>", n->id,
+	good = add_header(mail, br_format("Date: %s", date)) &&
+	       add_header(mail, br_copy(smtp->from_header)) &&
+	       add_header(mail, br_format("To: %s", n->recipient)) &&
+	       add_header(mail, br_format("Subject: %s", subject)) &&
+	       add_header(mail, br_format("Message-ID: <%s@%s>", n->id,
 	                                  smtp->from_domain)) &&
-	       add_header(mail, as_copy("Auto-Submitted: auto-generated")) &&
-	       add_header(mail, as_copy("X-Auto-Response-Suppress: All"));
+	       add_header(mail, br_copy("Auto-Submitted: auto-generated")) &&
+	       add_header(mail, br_copy("X-Auto-Response-Suppress: All"));
 	free(subject);
 	mail->mime = curl_mime_init(easy);
 	good = good && mail->mime &&
@@ -314,7 +314,7 @@ compose(Mail *mail, const Smtp *smtp, const AsNotification *n,
 	if (message->html)
 		good =
 		    good &&
-		    add_header(mail, as_copy("Content-Type: multipart/alternative")) &&
+		    add_header(mail, br_copy("Content-Type: multipart/alternative")) &&
 		    add_part(mail->mime, message->html, "text/html; charset=utf-8");
 	mail->recipients = curl_slist_append(NULL, n->recipient);
 	return good && mail->recipients;
@@ -330,9 +330,9 @@ mail_free(Mail *mail)
 }
 
 static Mail *
-mail_begin(const Smtp *smtp, AsTransfer *transfer)
+mail_begin(const Smtp *smtp, BrTransfer *transfer)
 {
-	Mail *mail = as_alloc(sizeof(*mail));
+	Mail *mail = br_alloc(sizeof(*mail));
 
 	curl_easy_setopt(transfer->easy, CURLOPT_URL, smtp->server);
 	curl_easy_setopt(transfer->easy, CURLOPT_USE_SSL, smtp->use_ssl);
@@ -344,7 +344,7 @@ mail_begin(const Smtp *smtp, AsTransfer *transfer)
 
 /* Connects, logs in, and does nothing. */
 static bool
-check_begin(AsSink *sink, AsTransfer *transfer)
+check_begin(BrSink *sink, BrTransfer *transfer)
 {
 	transfer->detail = mail_begin(sink->state, transfer);
 	curl_easy_setopt(transfer->easy, CURLOPT_CUSTOMREQUEST, "NOOP");
@@ -353,41 +353,41 @@ check_begin(AsSink *sink, AsTransfer *transfer)
 }
 
 static bool
-check_end(AsSink *sink, AsTransfer *transfer, AsFault *fault)
+check_end(BrSink *sink, BrTransfer *transfer, BrFault *fault)
 {
 	mail_free(transfer->detail);
 	return transfer->result == CURLE_OK ||
-	       as_transfer_fault(sink, transfer, fault);
+	       br_transfer_fault(sink, transfer, fault);
 }
 
 static bool
-deliver_begin(AsSink *sink, AsTransfer *transfer)
+deliver_begin(BrSink *sink, BrTransfer *transfer)
 {
 	Smtp *smtp = sink->state;
-	AsNotification *n = transfer->n;
-	AsMessage message;
-	AsFault fault;
+	BrNotification *n = transfer->n;
+	BrMessage message;
+	BrFault fault;
 	Mail *mail;
 	bool good;
 
-	if (strcmp(n->channel, "email") != 0 || !as_notification_addressable(n))
+	if (strcmp(n->channel, "email") != 0 || !br_notification_addressable(n))
 	{
-		as_notification_judge(n, AS_REFUSED,
+		br_notification_judge(n, BR_REFUSED,
 		                      "the recipient is not a mail address");
 		return false;
 	}
-	if (!as_templates_render(sink->templates, n, &message, &fault))
+	if (!br_templates_render(sink->templates, n, &message, &fault))
 	{
-		as_notification_judge(n, AS_REFUSED, "%s", fault.text);
+		br_notification_judge(n, BR_REFUSED, "%s", fault.text);
 		return false;
 	}
 	mail = mail_begin(smtp, transfer);
 	transfer->detail = mail;
 	good = compose(mail, smtp, n, &message, transfer->easy);
-	as_message_free(&message);
+	br_message_free(&message);
 	if (!good)
 	{
-		as_notification_judge(n, AS_DEFERRED, "out of memory");
+		br_notification_judge(n, BR_DEFERRED, "out of memory");
 		mail_free(mail);
 		return false;
 	}
@@ -399,18 +399,18 @@ deliver_begin(AsSink *sink, AsTransfer *transfer)
 }
 
 static bool
-deliver_end(AsSink *sink, AsTransfer *transfer, AsFault *fault)
+deliver_end(BrSink *sink, BrTransfer *transfer, BrFault *fault)
 {
 	Mail *mail = transfer->detail;
-	AsNotification *n = transfer->n;
+	BrNotification *n = transfer->n;
 	const char *at = mail->stage == STAGE_DATA ? "DATA" : "RCPT TO";
 	bool good = true;
 
 	if (transfer->result == CURLE_OK)
-		n->outcome = AS_DELIVERED;
+		n->outcome = BR_DELIVERED;
 	else if (mail->stage >= STAGE_RCPT && mail->code >= 400 &&
 	         mail->code < 600 && mail->code != 421)
-		as_notification_judge(n, mail->code >= 500 ? AS_REFUSED : AS_DEFERRED,
+		br_notification_judge(n, mail->code >= 500 ? BR_REFUSED : BR_DEFERRED,
 		                      "%s answers %d%s%s to %s", sink->url.name,
 		                      mail->code, mail->enhanced[0] ? " " : "",
 		                      mail->enhanced, at);
@@ -418,20 +418,20 @@ deliver_end(AsSink *sink, AsTransfer *transfer, AsFault *fault)
 	{
 		good = false;
 		if (mail->stage == STAGE_MAIL && mail->code >= 400)
-			as_fault_set(fault,
+			br_fault_set(fault,
 			             mail->code == 530 || mail->code == 535
-			                 ? AS_KIND_LOGIN
-			                 : AS_KIND_UNREACHABLE,
+			                 ? BR_KIND_LOGIN
+			                 : BR_KIND_UNREACHABLE,
 			             "%s answers %d %s to our sender address",
 			             sink->url.name, mail->code, mail->enhanced);
 		else
-			(void) as_transfer_fault(sink, transfer, fault);
+			(void) br_transfer_fault(sink, transfer, fault);
 		/*
 		 * Once per outage the mail itself is suspected, so that one that
 		 * breaks connections cannot stand in the way of the others.
 		 */
 		if (mail->stage >= STAGE_RCPT && sink->rest.failures == 0)
-			as_notification_judge(n, AS_DEFERRED,
+			br_notification_judge(n, BR_DEFERRED,
 			                      "%s broke off during the delivery",
 			                      sink->url.name);
 	}
@@ -440,28 +440,28 @@ deliver_end(AsSink *sink, AsTransfer *transfer, AsFault *fault)
 }
 
 static bool
-smtp_open(AsSink *sink, AsFault *fault)
+smtp_open(BrSink *sink, BrFault *fault)
 {
 	Smtp *smtp = sink->state;
 
-	if (smtp == NULL && !as_smtp_prepare(sink, fault))
+	if (smtp == NULL && !br_smtp_prepare(sink, fault))
 		return false;
 	smtp = sink->state;
-	smtp->transfers = as_transfers_make(sink);
+	smtp->transfers = br_transfers_make(sink);
 	if (smtp->transfers == NULL)
-		return as_fault_set(fault, AS_KIND_INTERNAL, "libcurl: out of memory");
-	return as_transfers_run(smtp->transfers, NULL, 0, check_begin, check_end,
+		return br_fault_set(fault, BR_KIND_INTERNAL, "libcurl: out of memory");
+	return br_transfers_run(smtp->transfers, NULL, 0, check_begin, check_end,
 	                        sink, fault);
 }
 
 static bool
-smtp_deliver(AsSink *sink, AsNotification **batch, size_t n, AsFault *fault)
+smtp_deliver(BrSink *sink, BrNotification **batch, size_t n, BrFault *fault)
 {
 	Smtp *smtp = sink->state;
 
-	return as_transfers_run(smtp->transfers, batch, n, deliver_begin,
+	return br_transfers_run(smtp->transfers, batch, n, deliver_begin,
 	                        deliver_end, sink, fault);
 }
 
-const AsSinkMethods as_smtp_methods = {smtp_open, smtp_deliver, NULL,
+const BrSinkMethods br_smtp_methods = {smtp_open, smtp_deliver, NULL,
                                        smtp_close};

@@ -23,12 +23,12 @@
 /* More than connections: libcurl tries several addresses of a host. */
 #define SOCKETS_MAX 256
 
-struct AsTransfers
+struct BrTransfers
 {
 	CURLM *multi;
 	int n;
 	CURL *easies[64];
-	AsTransfer slots[64];
+	BrTransfer slots[64];
 	bool busy[64];
 	bool failed;
 	curl_socket_t sockets[SOCKETS_MAX]; /* open ones */
@@ -38,7 +38,7 @@ struct AsTransfers
 static curl_socket_t
 on_open(void *context, curlsocktype purpose, struct curl_sockaddr *address)
 {
-	AsTransfers *t = context;
+	BrTransfers *t = context;
 	curl_socket_t fd = socket(address->family, address->socktype | SOCK_CLOEXEC,
 	                          address->protocol);
 
@@ -57,7 +57,7 @@ on_open(void *context, curlsocktype purpose, struct curl_sockaddr *address)
 static int
 on_close(void *context, curl_socket_t fd)
 {
-	AsTransfers *t = context;
+	BrTransfers *t = context;
 	int i;
 
 	for (i = 0; i < t->nsockets; i++)
@@ -69,10 +69,10 @@ on_close(void *context, curl_socket_t fd)
 	return close(fd);
 }
 
-AsTransfers *
-as_transfers_make(const AsSink *sink)
+BrTransfers *
+br_transfers_make(const BrSink *sink)
 {
-	AsTransfers *t = as_alloc(sizeof(*t));
+	BrTransfers *t = br_alloc(sizeof(*t));
 
 	t->n = sink->options->connections;
 	t->multi = curl_multi_init();
@@ -86,7 +86,7 @@ as_transfers_make(const AsSink *sink)
 }
 
 void
-as_transfers_free(AsTransfers *t)
+br_transfers_free(BrTransfers *t)
 {
 	int i;
 
@@ -103,9 +103,9 @@ as_transfers_free(AsTransfers *t)
 
 /* What every transfer to this sink has in common. */
 static void
-prepare(AsTransfers *t, const AsSink *sink, CURL *easy, AsTransfer *transfer)
+prepare(BrTransfers *t, const BrSink *sink, CURL *easy, BrTransfer *transfer)
 {
-	const AsOptions *options = sink->options;
+	const BrOptions *options = sink->options;
 
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
@@ -141,18 +141,18 @@ prepare(AsTransfers *t, const AsSink *sink, CURL *easy, AsTransfer *transfer)
 
 /* A delivery that could outlast its lease is left to whoever claims next. */
 static bool
-in_time(const AsSink *sink, const AsNotification *n)
+in_time(const BrSink *sink, const BrNotification *n)
 {
 	return n == NULL || n->lease_end == 0 ||
-	       as_clock_now() + sink->options->timeout * 1000 < n->lease_end;
+	       br_clock_now() + sink->options->timeout * 1000 < n->lease_end;
 }
 
 /* Begin the next transfer in a free slot; false where there was no need. */
 static bool
-start(AsTransfers *t, AsSink *sink, AsNotification *n,
-      bool (*begin)(AsSink *, AsTransfer *))
+start(BrTransfers *t, BrSink *sink, BrNotification *n,
+      bool (*begin)(BrSink *, BrTransfer *))
 {
-	AsTransfer *transfer;
+	BrTransfer *transfer;
 	int i = 0;
 
 	while (t->busy[i])
@@ -176,9 +176,9 @@ start(AsTransfers *t, AsSink *sink, AsNotification *n,
 
 /* Take the ended ones out; returns how many, *failed where the sink did. */
 static int
-reap(AsTransfers *t, AsSink *sink,
-     bool (*end)(AsSink *, AsTransfer *, AsFault *), bool *failed,
-     AsFault *fault)
+reap(BrTransfers *t, BrSink *sink,
+     bool (*end)(BrSink *, BrTransfer *, BrFault *), bool *failed,
+     BrFault *fault)
 {
 	CURLMsg *message;
 	int ended = 0;
@@ -187,13 +187,13 @@ reap(AsTransfers *t, AsSink *sink,
 	while ((message = curl_multi_info_read(t->multi, &left)) != NULL)
 	{
 		char *private = NULL;
-		AsTransfer *transfer;
-		AsFault mine;
+		BrTransfer *transfer;
+		BrFault mine;
 
 		if (message->msg != CURLMSG_DONE)
 			continue;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &private);
-		transfer = (AsTransfer *) private;
+		transfer = (BrTransfer *) private;
 		transfer->result = (int) message->data.result;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_RESPONSE_CODE,
 		                  &transfer->status);
@@ -210,10 +210,10 @@ reap(AsTransfers *t, AsSink *sink,
 }
 
 bool
-as_transfers_run(AsTransfers *t, AsNotification **batch, size_t count,
-                 bool (*begin)(AsSink *, AsTransfer *),
-                 bool (*end)(AsSink *, AsTransfer *, AsFault *), AsSink *sink,
-                 AsFault *fault)
+br_transfers_run(BrTransfers *t, BrNotification **batch, size_t count,
+                 bool (*begin)(BrSink *, BrTransfer *),
+                 bool (*end)(BrSink *, BrTransfer *, BrFault *), BrSink *sink,
+                 BrFault *fault)
 {
 	size_t most = count > 0 ? count : 1;
 	size_t next = 0;
@@ -241,15 +241,15 @@ as_transfers_run(AsTransfers *t, AsNotification **batch, size_t count,
 }
 
 bool
-as_transfer_fault(const AsSink *sink, const AsTransfer *transfer,
-                  AsFault *fault)
+br_transfer_fault(const BrSink *sink, const BrTransfer *transfer,
+                  BrFault *fault)
 {
-	AsKind kind = AS_KIND_UNREACHABLE;
+	BrKind kind = BR_KIND_UNREACHABLE;
 
 	switch ((CURLcode) transfer->result)
 	{
 		case CURLE_LOGIN_DENIED:
-			kind = AS_KIND_LOGIN;
+			kind = BR_KIND_LOGIN;
 			break;
 		case CURLE_PEER_FAILED_VERIFICATION:
 		case CURLE_SSL_CONNECT_ERROR:
@@ -259,15 +259,15 @@ as_transfer_fault(const AsSink *sink, const AsTransfer *transfer,
 		case CURLE_SSL_ISSUER_ERROR:
 		case CURLE_SSL_ENGINE_INITFAILED:
 		case CURLE_USE_SSL_FAILED:
-			kind = AS_KIND_TLS;
+			kind = BR_KIND_TLS;
 			break;
 		case CURLE_OUT_OF_MEMORY:
-			kind = AS_KIND_INTERNAL;
+			kind = BR_KIND_INTERNAL;
 			break;
 		default:
 			break;
 	}
-	return as_fault_set(fault, kind, "%s: %s", sink->url.name,
+	return br_fault_set(fault, kind, "%s: %s", sink->url.name,
 	                    transfer->error[0]
 	                        ? transfer->error
 	                        : curl_easy_strerror((CURLcode) transfer->result));

@@ -38,7 +38,7 @@ typedef struct Key
 
 typedef struct Webhook
 {
-	AsTransfers *transfers;
+	BrTransfers *transfers;
 	char *url; /* without login */
 	Key keys[KEYS_MAX];
 	int nkeys;
@@ -52,13 +52,13 @@ typedef struct Request
 } Request;
 
 static void
-webhook_close(AsSink *sink)
+webhook_close(BrSink *sink)
 {
 	Webhook *hook = sink->state;
 
 	if (hook == NULL)
 		return;
-	as_transfers_free(hook->transfers);
+	br_transfers_free(hook->transfers);
 	free(hook->url);
 	OPENSSL_cleanse(hook->keys, sizeof(hook->keys));
 	free(hook);
@@ -91,7 +91,7 @@ decode_key(Key *key, const char *text)
 }
 
 static bool
-read_keys(Webhook *hook, const char *path, AsFault *fault)
+read_keys(Webhook *hook, const char *path, BrFault *fault)
 {
 	FILE *in = fopen(path, "r");
 	char line[LINE_LENGTH];
@@ -99,7 +99,7 @@ read_keys(Webhook *hook, const char *path, AsFault *fault)
 	int number = 0;
 
 	if (in == NULL)
-		return as_fault_set(fault, AS_KIND_USAGE,
+		return br_fault_set(fault, BR_KIND_USAGE,
 		                    "webhook-secret-file: cannot read %s: %s", path,
 		                    strerror(errno));
 	while (good && fgets(line, sizeof(line), in))
@@ -115,7 +115,7 @@ read_keys(Webhook *hook, const char *path, AsFault *fault)
 	OPENSSL_cleanse(line, sizeof(line));
 	fclose(in);
 	if (!good || hook->nkeys == 0)
-		return as_fault_set(fault, AS_KIND_USAGE,
+		return br_fault_set(fault, BR_KIND_USAGE,
 		                    "webhook-secret-file: %s:%d: expected up to %d "
 		                    "keys whsec_BASE64 of %d to %d bytes",
 		                    path, number, KEYS_MAX, KEY_LEAST, KEY_MOST);
@@ -123,16 +123,16 @@ read_keys(Webhook *hook, const char *path, AsFault *fault)
 }
 
 bool
-as_webhook_prepare(AsSink *sink, AsFault *fault)
+br_webhook_prepare(BrSink *sink, BrFault *fault)
 {
-	Webhook *hook = as_alloc(sizeof(*hook));
+	Webhook *hook = br_alloc(sizeof(*hook));
 	CURLU *parts;
 	char *url = NULL;
 
 	sink->state = hook;
 	if (sink->options->webhook_secret_file == NULL)
 	{
-		as_fault_set(fault, AS_KIND_USAGE,
+		br_fault_set(fault, BR_KIND_USAGE,
 		             "%s: a webhook is signed, give --webhook-secret-file",
 		             sink->url.name);
 		webhook_close(sink);
@@ -152,13 +152,13 @@ as_webhook_prepare(AsSink *sink, AsFault *fault)
 		curl_url_set(parts, CURLUPART_FRAGMENT, NULL, 0);
 		curl_url_get(parts, CURLUPART_URL, &url, 0);
 	}
-	hook->url = as_copy(url);
+	hook->url = br_copy(url);
 	curl_free(url);
 	curl_url_cleanup(parts);
 	if (hook->url != NULL)
 		return true;
 	webhook_close(sink);
-	as_fault_set(fault, AS_KIND_USAGE, "not a URL that can be read");
+	br_fault_set(fault, BR_KIND_USAGE, "not a URL that can be read");
 	return false;
 }
 
@@ -167,10 +167,10 @@ static char *
 sign(const Webhook *hook, const char *id, const char *timestamp,
      const char *body)
 {
-	char *signed_text = as_format("%s.%s.%s", id, timestamp, body);
+	char *signed_text = br_format("%s.%s.%s", id, timestamp, body);
 	char *result;
 	size_t length;
-	FILE *out = as_stream_open(&result, &length);
+	FILE *out = br_stream_open(&result, &length);
 	int i;
 
 	for (i = 0; i < hook->nkeys; i++)
@@ -184,36 +184,36 @@ sign(const Webhook *hook, const char *id, const char *timestamp,
 		EVP_EncodeBlock(base64, mac, (int) n);
 		fprintf(out, "%sv1,%s", i ? " " : "", base64);
 	}
-	as_stream_close(out);
-	as_free_secret(signed_text);
+	br_stream_close(out);
+	br_free_secret(signed_text);
 	return result;
 }
 
 /* The body, or NULL after judging a notification that has no template. */
 static char *
-make_body(const AsSink *sink, AsNotification *n)
+make_body(const BrSink *sink, BrNotification *n)
 {
 	json_t *data = json_copy(n->body);
 	json_t *whole;
-	AsMessage message;
-	AsFault fault;
+	BrMessage message;
+	BrFault fault;
 	char *text = NULL;
 
-	if (as_templates_render(sink->templates, n, &message, &fault))
+	if (br_templates_render(sink->templates, n, &message, &fault))
 	{
 		json_object_set_new(data, "message",
 		                    json_pack("{s:s, s:s, s:s*, s:s*}", "subject",
 		                              message.subject, "text", message.text,
 		                              "html", message.html, "sms",
 		                              message.sms));
-		as_message_free(&message);
+		br_message_free(&message);
 		whole = json_pack("{s:s, s:s, s:O}", "type", n->kind, "timestamp",
 		                  n->created_at, "data", data);
 		text = json_dumps(whole, JSON_COMPACT);
 		json_decref(whole);
 	}
 	else
-		as_notification_judge(n, AS_REFUSED, "%s", fault.text);
+		br_notification_judge(n, BR_REFUSED, "%s", fault.text);
 	json_decref(data);
 	return text;
 }
@@ -221,7 +221,7 @@ make_body(const AsSink *sink, AsNotification *n)
 static void
 request_free(Request *request)
 {
-	as_free_secret(request->body);
+	br_free_secret(request->body);
 	curl_slist_free_all(request->headers);
 	free(request);
 }
@@ -247,23 +247,23 @@ discard(char *data, size_t size, size_t n, void *context)
 }
 
 static bool
-deliver_begin(AsSink *sink, AsTransfer *transfer)
+deliver_begin(BrSink *sink, BrTransfer *transfer)
 {
 	const Webhook *hook = sink->state;
-	AsNotification *n = transfer->n;
+	BrNotification *n = transfer->n;
 	Request *request;
 	char timestamp[32];
 	char *signature;
 	bool good;
 
-	if (!as_notification_addressable(n))
+	if (!br_notification_addressable(n))
 	{
-		as_notification_judge(n, AS_REFUSED,
+		br_notification_judge(n, BR_REFUSED,
 		                      "the recipient is no address of channel %s",
 		                      n->channel);
 		return false;
 	}
-	request = as_alloc(sizeof(*request));
+	request = br_alloc(sizeof(*request));
 	request->body = make_body(sink, n);
 	if (request->body == NULL)
 	{
@@ -272,15 +272,15 @@ deliver_begin(AsSink *sink, AsTransfer *transfer)
 	}
 	snprintf(timestamp, sizeof(timestamp), "%lld", (long long) time(NULL));
 	signature = sign(hook, n->id, timestamp, request->body);
-	good = add_header(request, as_copy("Content-Type: application/json")) &&
-	       add_header(request, as_copy("Expect:")) &&
-	       add_header(request, as_format("webhook-id: %s", n->id)) &&
-	       add_header(request, as_format("webhook-timestamp: %s", timestamp)) &&
-	       add_header(request, as_format("webhook-signature: %s", signature));
+	good = add_header(request, br_copy("Content-Type: application/json")) &&
+	       add_header(request, br_copy("Expect:")) &&
+	       add_header(request, br_format("webhook-id: %s", n->id)) &&
+	       add_header(request, br_format("webhook-timestamp: %s", timestamp)) &&
+	       add_header(request, br_format("webhook-signature: %s", signature));
 	free(signature);
 	if (!good)
 	{
-		as_notification_judge(n, AS_DEFERRED, "out of memory");
+		br_notification_judge(n, BR_DEFERRED, "out of memory");
 		request_free(request);
 		return false;
 	}
@@ -290,46 +290,46 @@ deliver_begin(AsSink *sink, AsTransfer *transfer)
 	curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, request->headers);
 	curl_easy_setopt(transfer->easy, CURLOPT_WRITEFUNCTION, discard);
 	curl_easy_setopt(transfer->easy, CURLOPT_USERAGENT,
-	                 "auth-session-bridge/" AS_VERSION);
+	                 "auth-session-bridge/" BR_VERSION);
 	return true;
 }
 
 static bool
-deliver_end(AsSink *sink, AsTransfer *transfer, AsFault *fault)
+deliver_end(BrSink *sink, BrTransfer *transfer, BrFault *fault)
 {
-	AsNotification *n = transfer->n;
+	BrNotification *n = transfer->n;
 	long status = transfer->status;
 	bool good = true;
 
 	request_free(transfer->detail);
 	if (transfer->result == CURLE_OK && status >= 200 && status < 300)
-		n->outcome = AS_DELIVERED;
+		n->outcome = BR_DELIVERED;
 	else if (transfer->result != CURLE_OK || status == 429 || status == 502 ||
 	         status == 503 || status == 504)
 	{
 		if (transfer->result == CURLE_OK)
-			good = as_fault_set(fault, AS_KIND_UNREACHABLE, "%s answers %ld",
+			good = br_fault_set(fault, BR_KIND_UNREACHABLE, "%s answers %ld",
 			                    sink->url.name, status);
 		else
-			good = as_transfer_fault(sink, transfer, fault);
+			good = br_transfer_fault(sink, transfer, fault);
 		/* Once per outage the notification is suspected; see smtp.c. */
-		if (sink->rest.failures == 0 && fault->kind == AS_KIND_UNREACHABLE &&
+		if (sink->rest.failures == 0 && fault->kind == BR_KIND_UNREACHABLE &&
 		    transfer->result != CURLE_COULDNT_CONNECT &&
 		    transfer->result != CURLE_COULDNT_RESOLVE_HOST)
-			as_notification_judge(n, AS_DEFERRED, "%.140s", fault->text);
+			br_notification_judge(n, BR_DEFERRED, "%.140s", fault->text);
 	}
 	else
-		as_notification_judge(n,
+		br_notification_judge(n,
 		                      status < 500 && status != 408 && status != 425
-		                          ? AS_REFUSED
-		                          : AS_DEFERRED,
+		                          ? BR_REFUSED
+		                          : BR_DEFERRED,
 		                      "%s answers %ld", sink->url.name, status);
 	return good;
 }
 
 /* A connection, with its certificate looked at; nothing is sent. */
 static bool
-check_begin(AsSink *sink, AsTransfer *transfer)
+check_begin(BrSink *sink, BrTransfer *transfer)
 {
 	const Webhook *hook = sink->state;
 
@@ -339,35 +339,35 @@ check_begin(AsSink *sink, AsTransfer *transfer)
 }
 
 static bool
-check_end(AsSink *sink, AsTransfer *transfer, AsFault *fault)
+check_end(BrSink *sink, BrTransfer *transfer, BrFault *fault)
 {
 	return transfer->result == CURLE_OK ||
-	       as_transfer_fault(sink, transfer, fault);
+	       br_transfer_fault(sink, transfer, fault);
 }
 
 static bool
-webhook_open(AsSink *sink, AsFault *fault)
+webhook_open(BrSink *sink, BrFault *fault)
 {
 	Webhook *hook = sink->state;
 
-	if (hook == NULL && !as_webhook_prepare(sink, fault))
+	if (hook == NULL && !br_webhook_prepare(sink, fault))
 		return false;
 	hook = sink->state;
-	hook->transfers = as_transfers_make(sink);
+	hook->transfers = br_transfers_make(sink);
 	if (hook->transfers == NULL)
-		return as_fault_set(fault, AS_KIND_INTERNAL, "libcurl: out of memory");
-	return as_transfers_run(hook->transfers, NULL, 0, check_begin, check_end,
+		return br_fault_set(fault, BR_KIND_INTERNAL, "libcurl: out of memory");
+	return br_transfers_run(hook->transfers, NULL, 0, check_begin, check_end,
 	                        sink, fault);
 }
 
 static bool
-webhook_deliver(AsSink *sink, AsNotification **batch, size_t n, AsFault *fault)
+webhook_deliver(BrSink *sink, BrNotification **batch, size_t n, BrFault *fault)
 {
 	Webhook *hook = sink->state;
 
-	return as_transfers_run(hook->transfers, batch, n, deliver_begin,
+	return br_transfers_run(hook->transfers, batch, n, deliver_begin,
 	                        deliver_end, sink, fault);
 }
 
-const AsSinkMethods as_webhook_methods = {webhook_open, webhook_deliver, NULL,
+const BrSinkMethods br_webhook_methods = {webhook_open, webhook_deliver, NULL,
                                           webhook_close};
