@@ -3,8 +3,9 @@
  *		Faults, memory, time and signals of the bridge.
  *
  * Signals are caught by a handler that sets a flag and writes a byte to a
- * pipe; every wait of the bridge's own includes that pipe, so no signal is
- * lost between looking at a flag and going to sleep.
+ * pipe, and a thread that has news for the main thread writes one too; the
+ * main thread's wait includes that pipe, so nothing is lost between looking
+ * and going to sleep.
  */
 #include "basics.h"
 
@@ -35,6 +36,7 @@ br_fault_set(BrFault *fault, BrKind kind, const char *format, ...)
 	size_t n;
 
 	fault->kind = kind;
+	fault->rest = 0;
 	va_start(args, format);
 	vsnprintf(fault->text, sizeof(fault->text), format, args);
 	va_end(args);
@@ -156,7 +158,7 @@ br_clock_wait(int fd, bool writing, int64_t deadline)
 }
 
 int64_t
-br_backoff_fail(BrBackoff *b)
+br_backoff_fail(BrBackoff *b, int64_t least)
 {
 	int64_t whole = BACKOFF_FIRST;
 	uint32_t dice = 0;
@@ -169,6 +171,8 @@ br_backoff_fail(BrBackoff *b)
 	b->failures++;
 	(void) RAND_bytes((unsigned char *) &dice, sizeof(dice));
 	whole = whole / 2 + (int64_t) (dice % (uint32_t) (whole / 2 + 1));
+	if (whole < least)
+		whole = least;
 	b->until = br_clock_now() + whole;
 	return whole;
 }
@@ -222,28 +226,33 @@ br_signals_stop(void)
 bool
 br_signals_reload(void)
 {
-	char drain[64];
+	bool asked = reload_asked != 0;
 
-	if (!reload_asked)
-		return false;
-	/* A stop leaves its byte: every later wait must end at once too. */
-	while (!stop_asked && read(wake_pipe[0], drain, sizeof(drain)) > 0)
-		;
-	reload_asked = 0;
-	return true;
+	if (asked)
+		reload_asked = 0;
+	return asked;
 }
 
 void
-br_signals_wait(int fd, int64_t deadline)
+br_wake(void)
+{
+	(void) !write(wake_pipe[1], "", 1);
+}
+
+void
+br_wait(int fd, int64_t deadline)
 {
 	struct pollfd p[2];
+	char drain[256];
 
-	/* Once asked to stop, what is still waited for is the peers. */
-	p[0].fd = stop_asked ? -1 : wake_pipe[0];
+	p[0].fd = wake_pipe[0];
 	p[0].events = POLLIN;
 	p[0].revents = 0;
 	p[1].fd = fd;
 	p[1].events = POLLIN;
 	p[1].revents = 0;
 	(void) poll(p, 2, poll_timeout(deadline));
+	/* Whoever wrote set something first, and it is looked at after this. */
+	while (read(wake_pipe[0], drain, sizeof(drain)) > 0)
+		;
 }

@@ -3,9 +3,18 @@
  *		The bridge's ground floor: faults, time, memory, URLs, log, metrics.
  *
  * auth-session-bridge is a program of its own: nothing here, and nothing in
- * src/bridge, includes a header of the server or of the extension.  Two
- * headers mark its two floors.  This one is what every file may call and
- * what calls no other file of the bridge; bridge.h is the rest.
+ * src/bridge, includes a header of the server or of the extension.  It has
+ * five floors, a header for each, and calls go down only:
+ *
+ *		main.c		the program: start, check, reload, exit status
+ *		flow.h		flow.c: the one loop between a source and the sinks
+ *		ends.h		sources: outbox.c queue.c; sinks: routes.c over smtp.c
+ *					amqp.c webhook.c file.c, over sink.c; broker.c transfer.c
+ *		message.h	notification.c, and what a mail says and looks like:
+ *					mail.c template.c template_set.c render.c builtin.c
+ *		basics.h	basics.c options.c url.c log.c metrics.c
+ *
+ * Within a floor no call comes back; make check-floors looks at both.
  */
 #ifndef BR_BASICS_H
 #define BR_BASICS_H
@@ -44,6 +53,7 @@ typedef struct BrFault
 {
 	BrKind kind;
 	char text[400];
+	int64_t rest; /* milliseconds that the peer asks to be left alone */
 } BrFault;
 
 /*
@@ -89,8 +99,9 @@ typedef struct BrBackoff
 	int64_t until;     /* br_clock_now's scale; 0: no need to wait */
 } BrBackoff;
 
-/* Count a failure; returns the milliseconds to wait, also in b->until. */
-extern int64_t br_backoff_fail(BrBackoff *b);
+/* Count a failure and rest at least least milliseconds; returns how many, also
+ * in b->until. */
+extern int64_t br_backoff_fail(BrBackoff *b, int64_t least);
 extern void br_backoff_succeed(BrBackoff *b);
 
 /*
@@ -101,9 +112,77 @@ extern void br_signals_catch(void);
 extern bool br_signals_stop(void);
 /* True once per SIGHUP. */
 extern bool br_signals_reload(void);
-/* Idle until a signal, the deadline, or until the descriptor (-1: none) can
- * be read.  A signal that came since its flag was looked at ends it too. */
-extern void br_signals_wait(int fd, int64_t deadline);
+/* End the main thread's br_wait, or its next one; from any thread. */
+extern void br_wake(void);
+/* Idle until a signal, br_wake, the deadline, or until the descriptor (-1:
+ * none) can be read.  What came since the last wait ends it at once. */
+extern void br_wait(int fd, int64_t deadline);
+
+/*
+ * What the program was told, by the command line, the environment and the
+ * configuration file (options.c, which has a row for each).  Numbers of time
+ * are seconds.
+ */
+typedef struct BrOptions
+{
+	char *config;
+	char *database;
+	char *to;
+	char *email;
+	char *sms;
+	char *consume;
+	char *retry; /* --consume: pauses between tries, "5 60 300" */
+	char *from;  /* "Name <address>" or an address */
+	char *envelope_from;
+	char *ehlo;
+	char *templates; /* directory, or NULL for the built-in ones */
+	char *locale;    /* of recipients whose payload names none */
+	char *link_path; /* template of a link after the site's URL */
+	char *site_name; /* how mails call the site; NULL: the site's host */
+	char *webhook_secret_file;
+	char *ca_file;
+	char *metrics;
+	int batch;        /* notifications per claim, at most */
+	int lease;        /* 0: as long as the slowest destination needs */
+	int poll;         /* between looks without a wake-up */
+	int timeout;      /* that a peer may take for one answer */
+	int mail_timeout; /* a mail server, before it has the mail */
+	int dot_timeout;  /* a mail server, once it has the mail */
+	int connections;  /* at once, to a mail server or webhook */
+	int tries;        /* --consume: tries before a message is buried */
+	int drain;        /* that a stop may take to finish */
+	int log_format;   /* 0 key=value, 1 JSON */
+	int log_level;    /* BrLevel */
+	bool insecure_tls;
+	bool check;
+	bool once;
+} BrOptions;
+
+/* What is asked for instead of work. */
+typedef enum BrRequest
+{
+	BR_REQUEST_WORK,
+	BR_REQUEST_HELP,
+	BR_REQUEST_VERSION,
+	BR_REQUEST_DUMP /* the built-in templates, under a directory */
+} BrRequest;
+
+typedef struct BrAsked
+{
+	BrRequest request;
+	const char *argument; /* in argv */
+} BrAsked;
+
+/*
+ * Read the command line and, beneath it, the file that --config names.  NULL
+ * with BR_KIND_USAGE where anything is unknown, out of range or missing; NULL
+ * with BR_KIND_NONE where something else than work is asked for.
+ */
+extern BrOptions *br_options_load(int argc, char **argv, BrAsked *asked,
+                                  BrFault *fault);
+extern void br_options_free(BrOptions *options);
+/* What --help says. */
+extern void br_options_help(void);
 
 /*
  * A URL, parsed by libcurl: amqp, amqps, smtp, smtps, https (http to

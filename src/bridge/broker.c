@@ -2,13 +2,15 @@
  * broker.c
  *		A connection to RabbitMQ: login, TLS, topology, frames, faults.
  *
- * Both the publisher (amqp.c) and the consumer (consume.c) stand on this.
+ * Both the publisher (amqp.c) and the consumer (queue.c) stand on this.
  * The topology, unless the URL's options say otherwise:
  *
  *		auth_session		durable topic exchange; routing key = kind
  *		auth_session.mail	durable queue bound to it with "#"
  *		auth_session.dead	durable fanout exchange, and a queue of the same
  *							name: what could not be mailed
+ *		QUEUE.retry.SECONDS	durable queues that hand back to QUEUE what has
+ *							been in them for so long
  *
  * Everything is declared, so a new broker works at once; what is there
  * already must be the same.  With ?declare=no nothing is made: that the
@@ -19,7 +21,7 @@
  * by the options' timeout, and a write to a broker that does not read by the
  * heartbeat.
  */
-#include "bridge.h"
+#include "ends.h"
 
 #if __has_include(<rabbitmq-c/amqp.h>)
 #include <rabbitmq-c/amqp.h>
@@ -49,6 +51,7 @@ struct BrBroker
 	char *dead;
 	const char *queue_type; /* in the URL */
 	int heartbeat;          /* seconds */
+	bool passive;           /* ?declare=no */
 	bool broken;            /* not worth a good-bye */
 };
 
@@ -68,12 +71,6 @@ const char *
 br_broker_queue(const BrBroker *broker)
 {
 	return broker->queue;
-}
-
-int64_t
-br_broker_patience(const BrBroker *broker)
-{
-	return broker->heartbeat ? broker->heartbeat * 500 : 30000;
 }
 
 void
@@ -315,38 +312,59 @@ declare_exchange(BrBroker *broker, const char *name, const char *type,
 	return good;
 }
 
-/* Declare a queue; dead: where its rejected messages go, or NULL. */
+static void
+add_text(amqp_table_t *table, const char *key, const char *value)
+{
+	amqp_table_entry_t *entry = &table->entries[table->num_entries++];
+
+	entry->key = amqp_cstring_bytes(key);
+	entry->value.kind = AMQP_FIELD_KIND_UTF8;
+	entry->value.value.bytes = amqp_cstring_bytes(value);
+}
+
+/*
+ * Declare a queue.  dead: the exchange that gets what is rejected, or NULL;
+ * back: the queue that gets what has been there for seconds, or NULL.
+ */
 static bool
 declare_queue(BrBroker *broker, const char *name, const char *dead,
-              bool passive, BrFault *fault)
+              const char *back, int seconds, bool passive, BrFault *fault)
 {
-	amqp_table_entry_t entries[2];
+	amqp_table_entry_t entries[4];
 	amqp_table_t arguments = {0, entries};
 	char *doing = br_format("queue \"%s\"", name);
 	bool good;
 
 	if (dead && *dead)
+		add_text(&arguments, "x-dead-letter-exchange", dead);
+	if (back)
 	{
+		add_text(&arguments, "x-dead-letter-exchange", "");
+		add_text(&arguments, "x-dead-letter-routing-key", back);
 		entries[arguments.num_entries].key =
-		    amqp_cstring_bytes("x-dead-letter-exchange");
-		entries[arguments.num_entries].value.kind = AMQP_FIELD_KIND_UTF8;
-		entries[arguments.num_entries].value.value.bytes =
-		    amqp_cstring_bytes(dead);
+		    amqp_cstring_bytes("x-message-ttl");
+		entries[arguments.num_entries].value.kind = AMQP_FIELD_KIND_I32;
+		entries[arguments.num_entries].value.value.i32 = seconds * 1000;
 		arguments.num_entries++;
 	}
 	if (broker->queue_type)
-	{
-		entries[arguments.num_entries].key = amqp_cstring_bytes("x-queue-type");
-		entries[arguments.num_entries].value.kind = AMQP_FIELD_KIND_UTF8;
-		entries[arguments.num_entries].value.value.bytes =
-		    amqp_cstring_bytes(broker->queue_type);
-		arguments.num_entries++;
-	}
+		add_text(&arguments, "x-queue-type", broker->queue_type);
 	amqp_queue_declare(broker->connection, CHANNEL, amqp_cstring_bytes(name),
 	                   passive, 1, 0, 0, arguments);
 	good = good_reply(broker, amqp_get_rpc_reply(broker->connection), doing,
 	                  fault);
 	free(doing);
+	return good;
+}
+
+bool
+br_broker_retry_queue(BrBroker *broker, int seconds, BrFault *fault)
+{
+	char *name = br_format("%s.retry.%d", broker->queue, seconds);
+	bool good = declare_queue(broker, name, NULL, broker->queue, seconds,
+	                          broker->passive, fault);
+
+	free(name);
 	return good;
 }
 
@@ -370,13 +388,15 @@ declare_topology(BrBroker *broker, bool with_queue, bool passive,
 	if (!with_queue)
 		return true;
 	if (passive)
-		return declare_queue(broker, broker->queue, broker->dead, true, fault);
+		return declare_queue(broker, broker->queue, broker->dead, NULL, 0, true,
+		                     fault);
 	if (*broker->dead &&
 	    !(declare_exchange(broker, broker->dead, "fanout", false, fault) &&
-	      declare_queue(broker, broker->dead, NULL, false, fault) &&
+	      declare_queue(broker, broker->dead, NULL, NULL, 0, false, fault) &&
 	      bind_queue(broker, broker->dead, broker->dead, fault)))
 		return false;
-	return declare_queue(broker, broker->queue, broker->dead, false, fault) &&
+	return declare_queue(broker, broker->queue, broker->dead, NULL, 0, false,
+	                     fault) &&
 	       bind_queue(broker, broker->queue, broker->exchange, fault);
 }
 
@@ -394,6 +414,7 @@ br_broker_open(const BrUrl *url, const BrOptions *options, bool with_queue,
 	broker->dead =
 	    br_copy(br_url_option(url, "dead_letter", "auth_session.dead"));
 	broker->queue_type = br_url_option(url, "queue_type", NULL);
+	broker->passive = strcmp(declare, "no") == 0;
 	broker->heartbeat = atoi(br_url_option(url, "heartbeat", "30"));
 	if (broker->heartbeat < 0 || broker->heartbeat > 3600 ||
 	    (strcmp(declare, "yes") != 0 && strcmp(declare, "no") != 0))
@@ -408,7 +429,7 @@ br_broker_open(const BrUrl *url, const BrOptions *options, bool with_queue,
 		                       fault);
 	else if (connect_and_login(broker, url, options, fault) &&
 	         declare_topology(broker, with_queue || queue != NULL,
-	                          strcmp(declare, "no") == 0, fault))
+	                          broker->passive, fault))
 		return broker;
 	br_broker_close(broker);
 	return NULL;

@@ -7,7 +7,7 @@
  * holds codes.  A row counts as delivered when the line is written whole
  * and, for a file, flushed to the disk.
  */
-#include "bridge.h"
+#include "ends.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,27 +15,28 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The open descriptor, in sink->state as a pointer to it. */
+/* The open descriptor, in link->state as a pointer to it. */
 static int
-descriptor(const BrSink *sink)
+descriptor(const BrLink *link)
 {
-	return *(int *) sink->state;
+	return *(int *) link->state;
 }
 
 static void
-file_close(BrSink *sink)
+file_close(BrLink *link)
 {
-	if (sink->state == NULL)
+	if (link->state == NULL)
 		return;
-	if (descriptor(sink) != STDOUT_FILENO)
-		close(descriptor(sink));
-	free(sink->state);
-	sink->state = NULL;
+	if (descriptor(link) != STDOUT_FILENO)
+		close(descriptor(link));
+	free(link->state);
+	link->state = NULL;
 }
 
 static bool
-file_open(BrSink *sink, BrFault *fault)
+file_open(BrLink *link, BrFault *fault)
 {
+	const BrSink *sink = link->sink;
 	int fd = STDOUT_FILENO;
 
 	if (sink->url.path != NULL)
@@ -44,14 +45,14 @@ file_open(BrSink *sink, BrFault *fault)
 	if (fd < 0)
 		return br_fault_set(fault, BR_KIND_UNREACHABLE, "cannot open %s: %s",
 		                    sink->url.path, strerror(errno));
-	sink->state = br_alloc(sizeof(int));
-	*(int *) sink->state = fd;
+	link->state = br_alloc(sizeof(int));
+	*(int *) link->state = fd;
 	return true;
 }
 
 /* The line, or NULL after judging a notification that no mail can carry. */
 static char *
-make_line(BrSink *sink, BrNotification *n)
+make_line(const BrSink *sink, BrNotification *n)
 {
 	json_t *whole = json_copy(n->body);
 	BrMessage message;
@@ -97,9 +98,10 @@ write_whole(int fd, const char *line)
 }
 
 static bool
-file_deliver(BrSink *sink, BrNotification **batch, size_t n, BrFault *fault)
+file_deliver(BrLink *link, BrNotification **batch, size_t n, BrFault *fault)
 {
-	int fd = descriptor(sink);
+	const BrSink *sink = link->sink;
+	int fd = descriptor(link);
 	size_t i;
 	bool good = true;
 
@@ -128,5 +130,5 @@ file_deliver(BrSink *sink, BrNotification **batch, size_t n, BrFault *fault)
 	return good;
 }
 
-const BrSinkMethods br_file_methods = {file_open, file_deliver, NULL,
-                                       file_close};
+const BrSinkMethods br_file_methods = {NULL,         NULL, file_open,
+                                       file_deliver, NULL, file_close};

@@ -2,55 +2,38 @@
  * main.c
  *		auth-session-bridge: from the outbox to whoever the user hears of it.
  *
- * Loads the options, makes the sinks, and runs one of the two flows
- * (relay.c, consume.c) until it ends.  What ends it is the exit status: the
- * kinds of fault in basics.h, listed in the manual page.  What is wrong with
- * options, URLs and templates is found before anything is connected; a
- * refused login, a bad certificate or a missing grant ends the program only
- * as long as everything has not worked once.  From then on, and for mere
- * silence from the start, it tries again.
+ * Loads the options, makes the source and the sinks, and runs the flow
+ * between them until it ends; on SIGHUP with new ones.  What ends it is the
+ * exit status: the kinds of fault in basics.h, listed in the manual page.
+ * What is wrong with options, URLs and templates is found before anything is
+ * connected; a refused login, a bad certificate or a missing grant ends the
+ * program only as long as everything has not worked once.  From then on, and
+ * for mere silence from the start, it tries again.
  */
-#include "bridge.h"
+#include "flow.h"
 
 #include <curl/curl.h>
 #include <string.h>
 
-bool
-br_program_ends(const BrProgram *program, bool proven, const BrFault *fault)
+static int
+fail(const BrFault *fault)
 {
-	if (fault->kind == BR_KIND_NONE)
-		return false;
-	if (program->options->once)
-		return true;
-	return !proven && fault->kind != BR_KIND_UNREACHABLE &&
-	       fault->kind != BR_KIND_INTERNAL;
+	br_log(BR_ERROR, "fault", "kind", br_fault_word(fault->kind), "text",
+	       fault->text, (char *) NULL);
+	return (int) fault->kind;
 }
 
-bool
-br_program_reload(BrProgram *program)
+static BrSource *
+make_source(const BrOptions *options, BrFault *fault)
 {
-	BrFault fault;
-	BrRoutes routes;
-	BrOptions *options = br_options_load(program->argc, program->argv, &fault);
-
-	if (options == NULL || !br_routes_make(&routes, options, &fault))
-	{
-		br_options_free(options);
-		br_log(BR_ERROR, "reload_failed", "kind", br_fault_word(fault.kind),
-		       "text", fault.text, (char *) NULL);
-		return false;
-	}
-	br_routes_free(&program->routes);
-	br_options_free(program->options);
-	program->options = options;
-	program->routes = routes;
-	br_log_setup(options->log_format == 1, (BrLevel) options->log_level);
-	br_log(BR_INFO, "reloaded", (char *) NULL);
-	return true;
+	return options->consume ? br_queue_make(options, fault)
+	                        : br_outbox_make(options);
 }
+
+/* ---- --check ---- */
 
 static void
-report(const char *end, bool good, BrFault *fault, BrFault *first)
+report(const char *end, bool good, const BrFault *fault, BrFault *first)
 {
 	if (good)
 	{
@@ -63,92 +46,152 @@ report(const char *end, bool good, BrFault *fault, BrFault *first)
 		*first = *fault;
 }
 
-/* --check: every end is tried and reported; the first fault is the status. */
+/* Every end is tried and reported; the first fault is the status. */
 static int
-check(BrProgram *program)
+check(const BrRoutes *routes, BrSource *source)
 {
-	BrFault first = {BR_KIND_NONE, ""};
+	BrFault first = {BR_KIND_NONE, "", 0};
 	BrFault fault;
 	BrSink *sinks[2];
-	int n = br_routes_list(&program->routes, sinks);
+	int n = br_routes_list(routes, sinks);
 	int i;
 
-	if (program->options->consume)
-		report("source", br_consume_check(program->options, &fault), &fault,
-		       &first);
-	else
-	{
-		BrOutbox *outbox = br_outbox_make(program->options);
-
-		report("database", br_outbox_open(outbox, &fault), &fault, &first);
-		br_outbox_free(outbox);
-	}
+	report(source->word, source->methods->open(source, &fault), &fault, &first);
 	for (i = 0; i < n; i++)
-		report(sinks[i]->url.name, sinks[i]->methods->open(sinks[i], &fault),
-		       &fault, &first);
+		report(sinks[i]->url.name, br_sink_check(sinks[i], &fault), &fault,
+		       &first);
 	return (int) first.kind;
 }
 
+/* ---- work ---- */
+
+static bool
+is_same(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+/* On SIGHUP: where the new options are wrong, the old ones stay. */
+static void
+reload(BrFlow *flow, const BrOptions **now, int argc, char **argv)
+{
+	BrAsked asked;
+	BrFault fault;
+	BrOptions *options = br_options_load(argc, argv, &asked, &fault);
+	BrRoutes *routes = NULL;
+	BrSource *source = NULL;
+	bool same;
+
+	if (options != NULL)
+		routes = br_routes_make(options, &fault);
+	if (routes != NULL)
+	{
+		same = is_same(options->database, (*now)->database) &&
+		       options->consume == NULL;
+		if (!same)
+			source = make_source(options, &fault);
+		if ((same || source != NULL) &&
+		    br_flow_adopt(flow, routes, source, &fault))
+		{
+			*now = options;
+			br_log_setup(options->log_format == 1,
+			             (BrLevel) options->log_level);
+			br_log(BR_INFO, "reloaded", (char *) NULL);
+			return;
+		}
+		br_routes_free(routes);
+	}
+	br_log(BR_ERROR, "reload_failed", "kind", br_fault_word(fault.kind), "text",
+	       fault.text, (char *) NULL);
+}
+
 static int
-run(BrProgram *program)
+run(BrRoutes *routes, BrSource *source, int argc, char **argv)
+{
+	const BrOptions *options = routes->options;
+	bool once = options->once;
+	BrFlow *flow;
+	BrFault fault;
+	BrFlowEnd end;
+	bool clean;
+
+	br_log(BR_INFO, "started", "version", BR_VERSION, "from", source->word,
+	       (char *) NULL);
+	flow = br_flow_make(routes, source, &fault);
+	if (flow == NULL)
+		return fail(&fault);
+	while ((end = br_flow_run(flow, &fault)) == BR_FLOW_RELOAD)
+		reload(flow, &options, argc, argv);
+	clean = br_flow_close(flow);
+	br_metrics_flush();
+	if (end == BR_FLOW_FAILED)
+		return fail(&fault);
+	if (once && !clean)
+	{
+		br_fault_set(&fault, BR_KIND_UNDELIVERED,
+		             "some notifications were refused, or put off");
+		return fail(&fault);
+	}
+	br_log(BR_INFO, "stopped", (char *) NULL);
+	return 0;
+}
+
+static int
+answer(const BrAsked *asked)
 {
 	BrFault fault;
-	bool good;
 
-	br_log(BR_INFO, "started", "version", BR_VERSION, "from",
-	       program->options->consume ? "broker" : "database", (char *) NULL);
-	good = program->options->consume ? br_consume_run(program, &fault)
-	                                 : br_relay_run(program, &fault);
-	br_metrics_flush();
-	if (good)
+	switch (asked->request)
 	{
-		br_log(BR_INFO, "stopped", (char *) NULL);
-		return 0;
+		case BR_REQUEST_HELP:
+			br_options_help();
+			return 0;
+		case BR_REQUEST_VERSION:
+			printf("auth-session-bridge %s\n", BR_VERSION);
+			return 0;
+		case BR_REQUEST_DUMP:
+			return br_templates_dump(asked->argument, &fault) ? 0
+			                                                  : fail(&fault);
+		default:
+			return BR_KIND_INTERNAL;
 	}
-	br_log(BR_ERROR, "fault", "kind", br_fault_word(fault.kind), "text",
-	       fault.text, (char *) NULL);
-	return (int) fault.kind;
 }
 
 int
 main(int argc, char **argv)
 {
-	BrProgram program;
+	BrOptions *options;
+	BrRoutes *routes;
+	BrSource *source;
+	BrAsked asked;
 	BrFault fault;
 	int status;
 
-	memset(&program, 0, sizeof(program));
-	program.argc = argc;
-	program.argv = argv;
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
 	{
 		br_fault_set(&fault, BR_KIND_INTERNAL, "libcurl cannot be set up");
-		goto fail;
+		return fail(&fault);
 	}
-	program.options = br_options_load(argc, argv, &fault);
-	if (program.options == NULL && fault.kind == BR_KIND_NONE)
-		return 0;
-	if (program.options == NULL)
-		goto fail;
-	br_log_setup(program.options->log_format == 1,
-	             (BrLevel) program.options->log_level);
-	if (!br_routes_make(&program.routes, program.options, &fault))
-		goto fail;
+	options = br_options_load(argc, argv, &asked, &fault);
+	if (options == NULL)
+		return fault.kind == BR_KIND_NONE ? answer(&asked) : fail(&fault);
+	br_log_setup(options->log_format == 1, (BrLevel) options->log_level);
+	routes = br_routes_make(options, &fault);
+	if (routes == NULL)
+		return fail(&fault);
 	br_signals_catch();
-	if (program.options->metrics &&
-	    !br_metrics_start(program.options->metrics, &fault))
+	source = make_source(options, &fault);
+	if (source == NULL ||
+	    (options->metrics && !br_metrics_start(options->metrics, &fault)))
 	{
-		br_routes_free(&program.routes);
-		goto fail;
+		br_routes_free(routes);
+		return fail(&fault);
 	}
-	status = program.options->check ? check(&program) : run(&program);
-	br_routes_free(&program.routes);
-	br_options_free(program.options);
+	if (!options->check)
+		return run(routes, source, argc, argv);
+	status = check(routes, source);
+	source->methods->free(source);
+	br_routes_free(routes);
 	curl_global_cleanup();
 	return status;
-fail:
-	br_options_free(program.options);
-	br_log(BR_ERROR, "fault", "kind", br_fault_word(fault.kind), "text",
-	       fault.text, (char *) NULL);
-	return (int) fault.kind;
 }

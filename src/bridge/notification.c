@@ -7,7 +7,7 @@
  * queue must not get away with: duplicate names, trailing bytes, bad UTF-8,
  * NUL in a string, and nesting deeper than 2,048 levels.)
  */
-#include "bridge.h"
+#include "message.h"
 
 #include <openssl/crypto.h>
 #include <stdarg.h>
@@ -105,6 +105,15 @@ br_notification_print(const BrNotification *n)
 	return text ? text : br_copy("{}");
 }
 
+bool
+br_notification_urgent(const BrNotification *n)
+{
+	json_t *payload = json_object_get(n->body, "payload");
+
+	return json_object_get(payload, "code") != NULL ||
+	       json_object_get(payload, "link_token") != NULL;
+}
+
 void
 br_notification_free(BrNotification *n)
 {
@@ -125,6 +134,61 @@ br_notification_free(BrNotification *n)
 	}
 	json_decref(n->body);
 	free(n);
+}
+
+void
+br_list_push(BrList *list, BrNotification *n)
+{
+	n->next = NULL;
+	if (list->last != NULL)
+		list->last->next = n;
+	else
+		list->first = n;
+	list->last = n;
+	list->n++;
+}
+
+void
+br_list_unshift(BrList *list, BrNotification *n)
+{
+	n->next = list->first;
+	list->first = n;
+	if (list->last == NULL)
+		list->last = n;
+	list->n++;
+}
+
+BrNotification *
+br_list_shift(BrList *list)
+{
+	BrNotification *n = list->first;
+
+	if (n == NULL)
+		return NULL;
+	list->first = n->next;
+	if (list->first == NULL)
+		list->last = NULL;
+	list->n--;
+	n->next = NULL;
+	return n;
+}
+
+void
+br_list_append(BrList *list, BrList *from)
+{
+	BrNotification *n;
+
+	while ((n = br_list_shift(from)) != NULL)
+		br_list_push(list, n);
+}
+
+void
+br_list_free(BrList *list)
+{
+	BrNotification *n;
+
+	while ((n = br_list_shift(list)) != NULL)
+		br_notification_free(n);
 }
 
 void

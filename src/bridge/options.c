@@ -7,7 +7,7 @@
  * --help says.  The command line wins over the file.  The file is where
  * URLs with passwords belong: a command line can be read by everybody.
  */
-#include "bridge.h"
+#include "basics.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -36,6 +36,9 @@ typedef struct Setting
 	const char *help;
 } Setting;
 
+/* As a text's least: an empty one is not the same as none. */
+#define MAY_BE_EMPTY 1
+
 #define AT(field) offsetof(BrOptions, field)
 #define TEXT(name, field, preset, argument, help)                         \
 	{                                                                     \
@@ -62,6 +65,10 @@ static const Setting settings[] = {
     TEXT("sms", sms, NULL, "URL", "where those for SMS go"),
     TEXT("from", from, NULL, "ADDRESS",
          "sender of mails: an address, or \"Name <address>\""),
+    {"envelope-from", SETTING_TEXT, AT(envelope_from), MAY_BE_EMPTY, 0, NULL,
+     NULL, "ADDRESS", "where bounces go; empty: nowhere (default: from)"},
+    TEXT("ehlo", ehlo, NULL, "NAME",
+         "what a mail server is told we are (default: from's domain)"),
     TEXT("templates", templates, NULL, "DIR",
          "templates that replace built-in ones"),
     TEXT("locale", locale, "en", "LOCALE",
@@ -77,16 +84,22 @@ static const Setting settings[] = {
     FLAG("insecure-tls", insecure_tls,
          "do not verify certificates (for trying out only)"),
     NUMBER("batch", batch, 1, 10000, "2000", "N", "notifications per claim"),
-    NUMBER("lease", lease, 5, 3600, "60", "SECONDS",
-           "how long a claim keeps others off"),
+    NUMBER("lease", lease, 0, 3600, "0", "SECONDS",
+           "how long a claim keeps others off; 0: as long as needed"),
     NUMBER("poll", poll, 1, 3600, "5", "SECONDS",
            "look at the outbox this often, woken or not"),
     NUMBER("timeout", timeout, 1, 300, "20", "SECONDS",
            "what a peer may take for one answer"),
+    NUMBER("mail-timeout", mail_timeout, 1, 300, "300", "SECONDS",
+           "what a mail server may, before it has the mail"),
+    NUMBER("dot-timeout", dot_timeout, 1, 600, "600", "SECONDS",
+           "what a mail server may, once it has the mail"),
     NUMBER("connections", connections, 1, 64, "4", "N",
            "at once, to a mail server or webhook"),
-    NUMBER("tries", tries, 1, 100, "10", "N",
+    NUMBER("tries", tries, 1, 1000, "50", "N",
            "with --consume: tries before the dead-letter exchange"),
+    TEXT("retry", retry, "5 60 300 1800 3600", "SECONDS...",
+         "with --consume: pauses between tries"),
     NUMBER("drain", drain, 0, 600, "30", "SECONDS",
            "what a stop may take to finish what is claimed"),
     TEXT("metrics", metrics, NULL, "TARGET",
@@ -99,14 +112,6 @@ static const Setting settings[] = {
     FLAG("once", once, "exit as soon as nothing is left to deliver")};
 
 #define NSETTINGS ((int) (sizeof(settings) / sizeof(settings[0])))
-
-/* Options that are no settings. */
-enum
-{
-	OPTION_HELP = 1000,
-	OPTION_VERSION,
-	OPTION_DUMP
-};
 
 static bool
 assign_number(const Setting *s, int *field, const char *value,
@@ -161,7 +166,8 @@ assign(BrOptions *options, const Setting *s, const char *value,
 	{
 		case SETTING_TEXT:
 			br_free_secret(*(char **) field);
-			*(char **) field = *value ? br_copy(value) : NULL;
+			*(char **) field =
+			    *value || s->least == MAY_BE_EMPTY ? br_copy(value) : NULL;
 			return true;
 		case SETTING_NUMBER:
 			return assign_number(s, (int *) field, value, where, fault);
@@ -238,8 +244,8 @@ read_file(BrOptions *options, const char *path, BrFault *fault)
 	return good;
 }
 
-static void
-print_help(void)
+void
+br_options_help(void)
 {
 	int i;
 
@@ -267,9 +273,32 @@ print_help(void)
 	       "--version", "the version");
 }
 
+static bool
+is_mail(const char *url)
+{
+	return url != NULL && strncmp(url, "smtp", 4) == 0;
+}
+
+/* A claim outlasts the slowest delivery, or its row is mailed twice. */
+static bool
+validate_lease(BrOptions *options, BrFault *fault)
+{
+	bool mail = is_mail(options->email ? options->email : options->to);
+	int least = mail ? options->dot_timeout + 2 : options->timeout * 2;
+	int preset = mail ? options->dot_timeout + options->mail_timeout : 60;
+
+	if (options->lease == 0)
+		options->lease = preset > least ? preset : least;
+	if (options->lease < least)
+		return br_fault_set(
+		    fault, BR_KIND_USAGE, "lease: must be %d s or more: %s", least,
+		    mail ? "dot-timeout, and two seconds" : "twice the timeout");
+	return true;
+}
+
 /* What has to be there, and what excludes what. */
 static bool
-validate(const BrOptions *options, BrFault *fault)
+validate(BrOptions *options, BrFault *fault)
 {
 	if ((options->database == NULL) == (options->consume == NULL))
 		return br_fault_set(fault, BR_KIND_USAGE,
@@ -283,10 +312,8 @@ validate(const BrOptions *options, BrFault *fault)
 	if (options->to == NULL && options->sms == NULL)
 		return br_fault_set(fault, BR_KIND_USAGE,
 		                    "no destination for sms: give --sms or --to");
-	if (options->timeout * 2 > options->lease)
-		return br_fault_set(fault, BR_KIND_USAGE,
-		                    "lease: must be at least twice the timeout (%d s)",
-		                    options->timeout);
+	if (!validate_lease(options, fault))
+		return false;
 	if (options->link_path == NULL || options->link_path[0] != '/')
 		return br_fault_set(fault, BR_KIND_USAGE,
 		                    "link-path: must start with a slash");
@@ -297,9 +324,10 @@ validate(const BrOptions *options, BrFault *fault)
 
 /* The command line, twice: pass 0 finds --config, pass 1 sets the rest. */
 static bool
-read_line(BrOptions *options, int argc, char **argv, int pass, bool *done,
+read_line(BrOptions *options, int argc, char **argv, int pass, BrAsked *asked,
           BrFault *fault)
 {
+	static const char *const requests[] = {"help", "version", "dump-templates"};
 	struct option longs[NSETTINGS + 4];
 	int which;
 	int i;
@@ -312,13 +340,12 @@ read_line(BrOptions *options, int argc, char **argv, int pass, bool *done,
 		    settings[i].type == SETTING_FLAG ? no_argument : required_argument;
 		longs[i].val = i;
 	}
-	longs[i].name = "help";
-	longs[i++].val = OPTION_HELP;
-	longs[i].name = "version";
-	longs[i++].val = OPTION_VERSION;
-	longs[i].name = "dump-templates";
-	longs[i].has_arg = required_argument;
-	longs[i].val = OPTION_DUMP;
+	for (; i < NSETTINGS + 3; i++)
+	{
+		longs[i].name = requests[i - NSETTINGS];
+		longs[i].val = i;
+	}
+	longs[NSETTINGS + 2].has_arg = required_argument;
 	optind = 0;
 	opterr = 0;
 	while ((which = getopt_long(argc, argv, ":", longs, NULL)) != -1)
@@ -331,16 +358,10 @@ read_line(BrOptions *options, int argc, char **argv, int pass, bool *done,
 			                    "unknown or ambiguous option \"%.40s\" "
 			                    "(--help lists them)",
 			                    argv[optind - 1]);
-		if (which == OPTION_HELP || which == OPTION_VERSION ||
-		    which == OPTION_DUMP)
+		if (which >= NSETTINGS)
 		{
-			*done = true;
-			if (which == OPTION_HELP)
-				print_help();
-			else if (which == OPTION_VERSION)
-				printf("auth-session-bridge %s\n", BR_VERSION);
-			else
-				return br_templates_dump(optarg, fault);
+			asked->request = (BrRequest) (which - NSETTINGS + BR_REQUEST_HELP);
+			asked->argument = optarg;
 			return true;
 		}
 		if ((which == 0) == (pass == 0) &&
@@ -355,20 +376,21 @@ read_line(BrOptions *options, int argc, char **argv, int pass, bool *done,
 }
 
 BrOptions *
-br_options_load(int argc, char **argv, BrFault *fault)
+br_options_load(int argc, char **argv, BrAsked *asked, BrFault *fault)
 {
 	BrOptions *options = br_alloc(sizeof(*options));
-	bool done = false;
 	int i;
 
 	fault->kind = BR_KIND_NONE;
+	asked->request = BR_REQUEST_WORK;
 	for (i = 0; i < NSETTINGS; i++)
 		if (settings[i].preset != NULL)
 			(void) assign(options, &settings[i], settings[i].preset, "", fault);
-	if (read_line(options, argc, argv, 0, &done, fault) && !done &&
+	if (read_line(options, argc, argv, 0, asked, fault) &&
+	    asked->request == BR_REQUEST_WORK &&
 	    (options->config == NULL ||
 	     read_file(options, options->config, fault)) &&
-	    read_line(options, argc, argv, 1, &done, fault) &&
+	    read_line(options, argc, argv, 1, asked, fault) &&
 	    validate(options, fault))
 		return options;
 	br_options_free(options);

@@ -9,7 +9,7 @@
  * choose values (a user agent, say) gains nothing by writing braces: values
  * are never looked at again.
  */
-#include "bridge.h"
+#include "message.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -8,7 +8,7 @@
  * link comes from site_url alone, which the bridge read from the database's
  * setting.
  */
-#include "bridge.h"
+#include "message.h"
 
 #include <ctype.h>
 #include <stdlib.h>

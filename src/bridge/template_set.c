@@ -11,7 +11,7 @@
  * The language is the payload's "locale", without its region where there is
  * no such template, then the option, then English.
  */
-#include "bridge.h"
+#include "message.h"
 #include "builtin.h"
 
 #include <ctype.h>

@@ -8,12 +8,20 @@
  * over "id.timestamp.body".  The body's "type" is the kind and its "data"
  * the notification, with the rendered texts as "message".
  *
- * 2xx delivers.  4xx refuses for good, but for 408 and 425; so does a
- * redirect, which is not followed: what is in the body is for this URL
- * only.  429, 502, 503 and 504 say that the hook itself is not well, so it
- * rests.  Other answers are worth another try.
+ * 2xx delivers.  What follows depends on whom an answer is about:
+ *
+ *		400, 413, 422		this notification: it is refused for good
+ *		408, 425, 5xx		nobody knows: it is worth another try
+ *		all else			the hook, for every notification alike (moved, gone,
+ *							another key, too many): it rests, nobody is blamed,
+ *							for as long as Retry-After asks (RFC 9110, section
+ *							10.2.3; an hour at most)
+ *
+ * A redirect is not followed: what is in the body is for this URL only.  Of
+ * an answer only status and Retry-After count; its body is read as far as
+ * keeps the connection, and no longer.
  */
-#include "bridge.h"
+#include "ends.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -30,6 +38,12 @@
 #define PREFIX      "whsec_"
 #define LINE_LENGTH 256
 
+/* Of an answer's body, and of the time that it may take. */
+#define ANSWER_MOST         65536
+#define ANSWER_MILLISECONDS 2000
+/* Seconds that a hook may ask to be left alone. */
+#define RETRY_AFTER_MOST 3600
+
 typedef struct Key
 {
 	unsigned char bytes[KEY_MOST];
@@ -38,7 +52,6 @@ typedef struct Key
 
 typedef struct Webhook
 {
-	BrTransfers *transfers;
 	char *url; /* without login */
 	Key keys[KEYS_MAX];
 	int nkeys;
@@ -47,22 +60,25 @@ typedef struct Webhook
 /* One request on its way. */
 typedef struct Request
 {
+	BrSink *sink;
 	char *body;
 	struct curl_slist *headers;
+	CURL *easy;
+	size_t answered;  /* bytes of its answer's body */
+	int64_t deadline; /* br_clock_now's scale, of the answer's body; 0: none */
 } Request;
 
 static void
-webhook_close(BrSink *sink)
+webhook_forget(BrSink *sink)
 {
-	Webhook *hook = sink->state;
+	Webhook *hook = sink->shared;
 
 	if (hook == NULL)
 		return;
-	br_transfers_free(hook->transfers);
 	free(hook->url);
 	OPENSSL_cleanse(hook->keys, sizeof(hook->keys));
 	free(hook);
-	sink->state = NULL;
+	sink->shared = NULL;
 }
 
 /* base64, with the padding that belongs there, after an optional prefix. */
@@ -122,44 +138,44 @@ read_keys(Webhook *hook, const char *path, BrFault *fault)
 	return true;
 }
 
-bool
-br_webhook_prepare(BrSink *sink, BrFault *fault)
+/* The URL as libcurl gets it: without login and fragment. */
+static char *
+bare_url(const char *text)
 {
-	Webhook *hook = br_alloc(sizeof(*hook));
-	CURLU *parts;
+	CURLU *parts = curl_url();
 	char *url = NULL;
+	char *copy;
 
-	sink->state = hook;
-	if (sink->options->webhook_secret_file == NULL)
-	{
-		br_fault_set(fault, BR_KIND_USAGE,
-		             "%s: a webhook is signed, give --webhook-secret-file",
-		             sink->url.name);
-		webhook_close(sink);
-		return false;
-	}
-	if (!read_keys(hook, sink->options->webhook_secret_file, fault))
-	{
-		webhook_close(sink);
-		return false;
-	}
-	parts = curl_url();
-	if (parts &&
-	    curl_url_set(parts, CURLUPART_URL, sink->url.text, 0) == CURLUE_OK)
+	if (parts && curl_url_set(parts, CURLUPART_URL, text, 0) == CURLUE_OK)
 	{
 		curl_url_set(parts, CURLUPART_USER, NULL, 0);
 		curl_url_set(parts, CURLUPART_PASSWORD, NULL, 0);
 		curl_url_set(parts, CURLUPART_FRAGMENT, NULL, 0);
 		curl_url_get(parts, CURLUPART_URL, &url, 0);
 	}
-	hook->url = br_copy(url);
+	copy = br_copy(url);
 	curl_free(url);
 	curl_url_cleanup(parts);
-	if (hook->url != NULL)
-		return true;
-	webhook_close(sink);
-	br_fault_set(fault, BR_KIND_USAGE, "not a URL that can be read");
-	return false;
+	return copy;
+}
+
+static bool
+webhook_prepare(BrSink *sink, BrFault *fault)
+{
+	Webhook *hook = br_alloc(sizeof(*hook));
+
+	sink->shared = hook;
+	sink->need = sink->options->timeout * 1000;
+	if (sink->options->webhook_secret_file == NULL)
+		return br_fault_set(
+		    fault, BR_KIND_USAGE,
+		    "%s: a webhook is signed, give --webhook-secret-file",
+		    sink->url.name);
+	if (!read_keys(hook, sink->options->webhook_secret_file, fault))
+		return false;
+	hook->url = bare_url(sink->url.text);
+	return hook->url != NULL ||
+	       br_fault_set(fault, BR_KIND_USAGE, "not a URL that can be read");
 }
 
 /* The value of webhook-signature for this body. */
@@ -219,11 +235,10 @@ make_body(const BrSink *sink, BrNotification *n)
 }
 
 static void
-request_free(Request *request)
+request_clear(Request *request)
 {
 	br_free_secret(request->body);
 	curl_slist_free_all(request->headers);
-	free(request);
 }
 
 static bool
@@ -237,21 +252,11 @@ add_header(Request *request, char *line)
 	return longer != NULL;
 }
 
-/* What the hook answers is of no interest but for its status. */
-static size_t
-discard(char *data, size_t size, size_t n, void *context)
-{
-	(void) data;
-	(void) context;
-	return size * n;
-}
-
+/* False after judging a notification that cannot be posted. */
 static bool
-deliver_begin(BrSink *sink, BrTransfer *transfer)
+request_make(Request *request, BrSink *sink, BrNotification *n)
 {
-	const Webhook *hook = sink->state;
-	BrNotification *n = transfer->n;
-	Request *request;
+	const Webhook *hook = sink->shared;
 	char timestamp[32];
 	char *signature;
 	bool good;
@@ -263,13 +268,10 @@ deliver_begin(BrSink *sink, BrTransfer *transfer)
 		                      n->channel);
 		return false;
 	}
-	request = br_alloc(sizeof(*request));
+	request->sink = sink;
 	request->body = make_body(sink, n);
 	if (request->body == NULL)
-	{
-		request_free(request);
 		return false;
-	}
 	snprintf(timestamp, sizeof(timestamp), "%lld", (long long) time(NULL));
 	signature = sign(hook, n->id, timestamp, request->body);
 	good = add_header(request, br_copy("Content-Type: application/json")) &&
@@ -279,95 +281,152 @@ deliver_begin(BrSink *sink, BrTransfer *transfer)
 	       add_header(request, br_format("webhook-signature: %s", signature));
 	free(signature);
 	if (!good)
-	{
 		br_notification_judge(n, BR_DEFERRED, "out of memory");
-		request_free(request);
-		return false;
-	}
-	transfer->detail = request;
-	curl_easy_setopt(transfer->easy, CURLOPT_URL, hook->url);
-	curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDS, request->body);
-	curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, request->headers);
-	curl_easy_setopt(transfer->easy, CURLOPT_WRITEFUNCTION, discard);
-	curl_easy_setopt(transfer->easy, CURLOPT_USERAGENT,
+	return good;
+}
+
+/* The body of the answer: no more of it than keeps the connection. */
+static size_t
+on_body(char *data, size_t size, size_t n, void *context)
+{
+	Request *request = context;
+
+	(void) data;
+	request->answered += size * n;
+	return request->answered > ANSWER_MOST ? CURL_WRITEFUNC_ERROR : size * n;
+}
+
+/* Ends it when the sink does, and a body that drips. */
+static int
+on_progress(void *context, curl_off_t down, curl_off_t downloaded,
+            curl_off_t up, curl_off_t uploaded)
+{
+	Request *request = context;
+	long status = 0;
+
+	(void) down;
+	(void) downloaded;
+	(void) up;
+	(void) uploaded;
+	curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (status >= 200 && request->deadline == 0)
+		request->deadline = br_clock_now() + ANSWER_MILLISECONDS;
+	return br_sink_aborted(request->sink) ||
+	       (request->deadline > 0 && br_clock_now() >= request->deadline);
+}
+
+static long
+request_perform(Request *request, BrLink *link, int *code)
+{
+	const Webhook *hook = link->sink->shared;
+	CURL *easy = br_transfer_begin(link->state);
+	long status = 0;
+
+	request->easy = easy;
+	curl_easy_setopt(easy, CURLOPT_URL, hook->url);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT,
+	                 (long) link->sink->options->timeout);
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT,
+	                 (long) link->sink->options->timeout);
+	curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
+	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, request->headers);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, request);
+	curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
+	curl_easy_setopt(easy, CURLOPT_XFERINFODATA, request);
+	curl_easy_setopt(easy, CURLOPT_USERAGENT,
 	                 "auth-session-bridge/" BR_VERSION);
-	return true;
+	*code = br_transfer_perform(link->state);
+	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+	/* What was not the final answer is none. */
+	return status >= 200 ? status : 0;
+}
+
+/* The hook as a whole answers so, or not at all. */
+static bool
+hook_fault(const Request *request, BrLink *link, long status, int code,
+           BrFault *fault)
+{
+	curl_off_t after = 0;
+
+	if (status == 0)
+		return br_transfer_fault(link->state, code, fault);
+	br_fault_set(fault,
+	             status == 401 || status == 403 ? BR_KIND_LOGIN
+	                                            : BR_KIND_UNREACHABLE,
+	             "%s answers %ld", link->sink->url.name, status);
+	curl_easy_getinfo(request->easy, CURLINFO_RETRY_AFTER, &after);
+	if (after > RETRY_AFTER_MOST)
+		after = RETRY_AFTER_MOST;
+	fault->rest = (int64_t) after * 1000;
+	return false;
 }
 
 static bool
-deliver_end(BrSink *sink, BrTransfer *transfer, BrFault *fault)
+webhook_deliver(BrLink *link, BrNotification **batch, size_t count,
+                BrFault *fault)
 {
-	BrNotification *n = transfer->n;
-	long status = transfer->status;
+	BrNotification *n = batch[0];
+	Request request;
+	long status;
+	int code;
 	bool good = true;
 
-	request_free(transfer->detail);
-	if (transfer->result == CURLE_OK && status >= 200 && status < 300)
-		n->outcome = BR_DELIVERED;
-	else if (transfer->result != CURLE_OK || status == 429 || status == 502 ||
-	         status == 503 || status == 504)
+	(void) count;
+	memset(&request, 0, sizeof(request));
+	if (!request_make(&request, link->sink, n))
 	{
-		if (transfer->result == CURLE_OK)
-			good = br_fault_set(fault, BR_KIND_UNREACHABLE, "%s answers %ld",
-			                    sink->url.name, status);
-		else
-			good = br_transfer_fault(sink, transfer, fault);
-		/* Once per outage the notification is suspected; see smtp.c. */
-		if (sink->rest.failures == 0 && fault->kind == BR_KIND_UNREACHABLE &&
-		    transfer->result != CURLE_COULDNT_CONNECT &&
-		    transfer->result != CURLE_COULDNT_RESOLVE_HOST)
-			br_notification_judge(n, BR_DEFERRED, "%.140s", fault->text);
+		request_clear(&request);
+		return true;
 	}
+	status = request_perform(&request, link, &code);
+	if (status / 100 == 2)
+		n->outcome = BR_DELIVERED;
+	else if (status == 400 || status == 413 || status == 422)
+		br_notification_judge(n, BR_REFUSED, "%s answers %ld",
+		                      link->sink->url.name, status);
+	else if (status == 408 || status == 425 ||
+	         (status >= 500 && status != 502 && status != 503 && status != 504))
+		br_notification_judge(n, BR_DEFERRED, "%s answers %ld",
+		                      link->sink->url.name, status);
 	else
-		br_notification_judge(n,
-		                      status < 500 && status != 408 && status != 425
-		                          ? BR_REFUSED
-		                          : BR_DEFERRED,
-		                      "%s answers %ld", sink->url.name, status);
+	{
+		good = hook_fault(&request, link, status, code, fault);
+		if (status == 0 && code != CURLE_COULDNT_CONNECT &&
+		    code != CURLE_COULDNT_RESOLVE_HOST)
+			br_sink_suspect(link->sink, n, fault);
+	}
+	request_clear(&request);
 	return good;
+}
+
+static void
+webhook_close(BrLink *link)
+{
+	br_transfer_free(link->state, true);
+	link->state = NULL;
 }
 
 /* A connection, with its certificate looked at; nothing is sent. */
 static bool
-check_begin(BrSink *sink, BrTransfer *transfer)
+webhook_open(BrLink *link, BrFault *fault)
 {
-	const Webhook *hook = sink->state;
+	const Webhook *hook = link->sink->shared;
+	CURL *easy;
+	int code;
 
-	curl_easy_setopt(transfer->easy, CURLOPT_URL, hook->url);
-	curl_easy_setopt(transfer->easy, CURLOPT_CONNECT_ONLY, 1L);
-	return true;
-}
-
-static bool
-check_end(BrSink *sink, BrTransfer *transfer, BrFault *fault)
-{
-	return transfer->result == CURLE_OK ||
-	       br_transfer_fault(sink, transfer, fault);
-}
-
-static bool
-webhook_open(BrSink *sink, BrFault *fault)
-{
-	Webhook *hook = sink->state;
-
-	if (hook == NULL && !br_webhook_prepare(sink, fault))
+	link->state = br_transfer_make(link->sink, fault);
+	if (link->state == NULL)
 		return false;
-	hook = sink->state;
-	hook->transfers = br_transfers_make(sink);
-	if (hook->transfers == NULL)
-		return br_fault_set(fault, BR_KIND_INTERNAL, "libcurl: out of memory");
-	return br_transfers_run(hook->transfers, NULL, 0, check_begin, check_end,
-	                        sink, fault);
+	easy = br_transfer_begin(link->state);
+	curl_easy_setopt(easy, CURLOPT_URL, hook->url);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT,
+	                 (long) link->sink->options->timeout);
+	curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
+	code = br_transfer_perform(link->state);
+	return code == CURLE_OK || br_transfer_fault(link->state, code, fault);
 }
 
-static bool
-webhook_deliver(BrSink *sink, BrNotification **batch, size_t n, BrFault *fault)
-{
-	Webhook *hook = sink->state;
-
-	return br_transfers_run(hook->transfers, batch, n, deliver_begin,
-	                        deliver_end, sink, fault);
-}
-
-const BrSinkMethods br_webhook_methods = {webhook_open, webhook_deliver, NULL,
-                                          webhook_close};
+const BrSinkMethods br_webhook_methods = {
+    webhook_prepare, webhook_forget, webhook_open,
+    webhook_deliver, NULL,           webhook_close};

@@ -10,7 +10,7 @@
  *
  * With FUZZ_MAIN it is a program that makes its inputs itself: ROUNDS SEED.
  */
-#include "../../src/bridge/bridge.h"
+#include "../../src/bridge/message.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -94,19 +94,24 @@ foreach my $bad ('0170123', '+0170123', '+49 170 123', '+1234567890123456', "+49
 }
 
 # ---- what the hook answers
+# Whom an answer is about: the notification, or the hook, for all alike.
 my %answers = (
 	200 => '', 204 => '',
-	400 => 'permanent', 401 => 'permanent', 404 => 'permanent', 410 => 'permanent', 302 => 'permanent',
-	408 => 'temporary', 425 => 'temporary', 500 => 'temporary',
-	429 => 'temporary', 503 => 'temporary');
+	400 => 'permanent', 413 => 'permanent', 422 => 'permanent',
+	408 => 'temporary', 425 => 'temporary', 500 => 'temporary', 501 => 'temporary',
+	map { $_ => 'hook' } 301, 302, 401, 403, 404, 405, 410, 429, 502, 503, 504);
 foreach my $answer (sort keys %answers)
 {
 	my $before = () = requests($hook);
 	write_file("$hook->{dir}/status", $answer);
 	enqueue($node, { recipient => 'ada@example.org' });
-	($status) = run_bridge(@bridge, '--once');
-	is(sql('SELECT coalesce(error, settled_at::text) FROM auth_private.outbox') =~ /^(permanent|temporary): \S+ answers $answer/ ? $1 : '',
+	($status, undef, $log) = run_bridge(@bridge, '--once');
+	my $said = sql(q{SELECT coalesce(error, CASE WHEN settled_at IS NULL THEN 'hook' ELSE '' END)
+		FROM auth_private.outbox});
+	is($said =~ /^(permanent|temporary): \S+ answers $answer$/ ? $1 : $said,
 		$answers{$answer}, "$answer " . ($answers{$answer} ? "is $answers{$answer}" : 'settles'));
+	like($log, qr/sink_failed .*answers $answer/, '  the destination rests, and the log says why')
+	  if $answers{$answer} eq 'hook';
 	is(scalar(() = requests($hook)), $before + 1, '  after one request');
 	sql('TRUNCATE auth_private.outbox');
 }
@@ -148,7 +153,7 @@ write_file("$hook->{dir}/status", 'hang');
 sql('TRUNCATE auth_private.outbox');
 enqueue($node, {});
 is((run_bridge(@bridge, '--once'))[0], 3, 'a hook that hangs is unreachable');
-like(sql('SELECT error FROM auth_private.outbox'), qr/^temporary: /, 'and the row released');
+is(sql('SELECT error IS NULL AND settled_at IS NULL FROM auth_private.outbox'), 't', 'and no row is blamed');
 write_file("$hook->{dir}/status", 200);
 
 # ---- two sinks: one that is down does not keep the other's back

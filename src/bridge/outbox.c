@@ -1,18 +1,22 @@
 /*
- * claim.c
+ * outbox.c
  *		The outbox: one connection that listens, claims, settles, releases.
  *
  * LISTEN comes before the first look at the outbox, so that nothing written
  * in between is missed; a NOTIFY can be missed all the same (a connection
- * that broke), hence the poll in relay.c.  All calls go through the three
+ * that broke), hence the poll in flow.c.  All calls go through the three
  * functions of auth_admin that the bridge's role is granted, each in a
  * short transaction of its own.
  *
+ * A refused row is released with "permanent: " or "temporary: " and the
+ * reason; the database counts, spaces the tries, and parks.  One that was not
+ * tried is released without a reason.
+ *
  * Every wait is bounded by the options' timeout.  After any failure the
- * connection is closed, and the next br_outbox_open makes a new one: that
- * an answer is still to come is the only state it could have.
+ * connection is closed, and the next opening makes a new one: that an answer
+ * is still to come is the only state it could have.
  */
-#include "bridge.h"
+#include "ends.h"
 
 #include <libpq-fe.h>
 #include <stdlib.h>
@@ -20,6 +24,8 @@
 
 /* Given back this long before the database would give the row away. */
 #define LEASE_MARGIN 1000
+/* What one call of settle or release takes. */
+#define IDS_MOST 10000
 
 static const char listen_sql[] = "LISTEN auth_session_outbox";
 static const char site_sql[] =
@@ -43,51 +49,33 @@ static const char release_sql[] =
     "SELECT auth_admin.release_notifications($1::pg_catalog.uuid[], "
     "$2::pg_catalog.text)";
 
-struct BrOutbox
+typedef struct Outbox
 {
-	const BrOptions *options;
-	char *conninfo; /* the one that connection was made with */
+	BrSource source;
 	PGconn *connection;
-	char *site_url; /* or NULL */
-};
+	char *site_url;       /* or NULL */
+	int64_t site_read_at; /* br_clock_now's scale */
+} Outbox;
 
-BrOutbox *
-br_outbox_make(const BrOptions *options)
+static void
+outbox_close(BrSource *source)
 {
-	BrOutbox *outbox = br_alloc(sizeof(*outbox));
+	Outbox *outbox = (Outbox *) source;
 
-	outbox->options = options;
-	outbox->conninfo = br_copy(options->database);
-	return outbox;
-}
-
-void
-br_outbox_close(BrOutbox *outbox)
-{
 	if (outbox->connection)
 		PQfinish(outbox->connection);
 	outbox->connection = NULL;
 	br_metrics_set(BR_GAUGE_SOURCE_UP, 0);
 }
 
-void
-br_outbox_free(BrOutbox *outbox)
+static void
+outbox_free(BrSource *source)
 {
-	br_outbox_close(outbox);
-	br_free_secret(outbox->conninfo);
+	Outbox *outbox = (Outbox *) source;
+
+	outbox_close(source);
 	free(outbox->site_url);
 	free(outbox);
-}
-
-void
-br_outbox_adopt(BrOutbox *outbox, const BrOptions *options)
-{
-	outbox->options = options;
-	if (strcmp(outbox->conninfo, options->database) == 0)
-		return;
-	br_outbox_close(outbox);
-	br_free_secret(outbox->conninfo);
-	outbox->conninfo = br_copy(options->database);
 }
 
 /*
@@ -148,7 +136,7 @@ no_notice(void *unused, const char *message)
 }
 
 static bool
-connect(BrOutbox *outbox, int64_t deadline, BrFault *fault)
+connect(Outbox *outbox, int64_t deadline, BrFault *fault)
 {
 	/* The conninfo may say otherwise, but for the last two. */
 	const char *const names[] = {"fallback_application_name",
@@ -158,8 +146,13 @@ connect(BrOutbox *outbox, int64_t deadline, BrFault *fault)
 	                             "dbname",
 	                             "client_encoding",
 	                             NULL};
-	const char *const values[] = {"auth-session-bridge", "15",   "5", "3",
-	                              outbox->conninfo,      "UTF8", NULL};
+	const char *const values[] = {"auth-session-bridge",
+	                              "15",
+	                              "5",
+	                              "3",
+	                              outbox->source.options->database,
+	                              "UTF8",
+	                              NULL};
 	PostgresPollingStatusType state = PGRES_POLLING_WRITING;
 	PGconn *connection = PQconnectStartParams(names, values, 1);
 
@@ -176,7 +169,7 @@ connect(BrOutbox *outbox, int64_t deadline, BrFault *fault)
 		                   deadline))
 			return br_fault_set(fault, BR_KIND_UNREACHABLE,
 			                    "database: cannot connect: no answer in %d s",
-			                    outbox->options->timeout);
+			                    outbox->source.options->timeout);
 		state = PQconnectPoll(connection);
 	}
 	if (PQsetnonblocking(connection, 1) != 0)
@@ -186,10 +179,10 @@ connect(BrOutbox *outbox, int64_t deadline, BrFault *fault)
 
 /* Send what is pending and wait for one whole answer. */
 static PGresult *
-await(BrOutbox *outbox, const char *doing, BrFault *fault)
+await(Outbox *outbox, const char *doing, BrFault *fault)
 {
 	PGconn *connection = outbox->connection;
-	int64_t deadline = br_clock_now() + outbox->options->timeout * 1000;
+	int64_t deadline = br_clock_now() + outbox->source.options->timeout * 1000;
 	PGresult *last = NULL;
 	PGresult *next;
 	int flushing = 1;
@@ -219,7 +212,7 @@ await(BrOutbox *outbox, const char *doing, BrFault *fault)
 		{
 			br_fault_set(fault, BR_KIND_UNREACHABLE,
 			             "database: %s: no answer in %d s", doing,
-			             outbox->options->timeout);
+			             outbox->source.options->timeout);
 			break;
 		}
 	}
@@ -229,7 +222,7 @@ await(BrOutbox *outbox, const char *doing, BrFault *fault)
 
 /* Run one statement; NULL with the fault, the connection closed. */
 static PGresult *
-run(BrOutbox *outbox, const char *sql, int n, const char *const *values,
+run(Outbox *outbox, const char *sql, int n, const char *const *values,
     const char *doing, BrFault *fault)
 {
 	PGresult *result = NULL;
@@ -247,12 +240,12 @@ run(BrOutbox *outbox, const char *sql, int n, const char *const *values,
 		result = NULL;
 	}
 	if (result == NULL)
-		br_outbox_close(outbox);
+		outbox_close(&outbox->source);
 	return result;
 }
 
-bool
-br_outbox_refresh(BrOutbox *outbox, BrFault *fault)
+static bool
+read_site(Outbox *outbox, BrFault *fault)
 {
 	PGresult *result =
 	    run(outbox, site_sql, 0, NULL, "reading auth_session.site_url", fault);
@@ -264,13 +257,15 @@ br_outbox_refresh(BrOutbox *outbox, BrFault *fault)
 	if (PQntuples(result) == 1 && *PQgetvalue(result, 0, 0))
 		outbox->site_url = br_copy(PQgetvalue(result, 0, 0));
 	PQclear(result);
+	outbox->site_read_at = br_clock_now();
 	return true;
 }
 
-bool
-br_outbox_open(BrOutbox *outbox, BrFault *fault)
+static bool
+outbox_open(BrSource *source, BrFault *fault)
 {
-	int64_t deadline = br_clock_now() + outbox->options->timeout * 1000;
+	Outbox *outbox = (Outbox *) source;
+	int64_t deadline = br_clock_now() + outbox->source.options->timeout * 1000;
 	PGresult *result;
 	bool granted;
 
@@ -278,12 +273,12 @@ br_outbox_open(BrOutbox *outbox, BrFault *fault)
 		return true;
 	if (!connect(outbox, deadline, fault))
 	{
-		br_outbox_close(outbox);
+		outbox_close(&outbox->source);
 		return false;
 	}
 	result = run(outbox, listen_sql, 0, NULL, "LISTEN", fault);
 	PQclear(result);
-	if (result == NULL || !br_outbox_refresh(outbox, fault))
+	if (result == NULL || !read_site(outbox, fault))
 		return false;
 	result = run(outbox, granted_sql, 0, NULL,
 	             "looking for the functions of "
@@ -295,7 +290,7 @@ br_outbox_open(BrOutbox *outbox, BrFault *fault)
 	PQclear(result);
 	if (!granted)
 	{
-		br_outbox_close(outbox);
+		outbox_close(&outbox->source);
 		return br_fault_set(fault, BR_KIND_DATABASE,
 		                    "database: the role may not execute "
 		                    "auth_admin.claim_notifications, "
@@ -307,7 +302,7 @@ br_outbox_open(BrOutbox *outbox, BrFault *fault)
 
 /* One row as the body that is published. */
 static json_t *
-make_body(const BrOutbox *outbox, const PGresult *result, int row)
+make_body(const Outbox *outbox, const PGresult *result, int row)
 {
 	json_t *payload = json_loads(PQgetvalue(result, row, 6), 0, NULL);
 	json_t *body = json_object();
@@ -327,38 +322,56 @@ make_body(const BrOutbox *outbox, const PGresult *result, int row)
 	return body;
 }
 
-/* Rows that no one can read go back with the reason. */
-static void
-give_back(BrOutbox *outbox, const char *id, const char *why)
+/* Call one function for these ids; error is NULL but for a release. */
+static bool
+tell_ids(Outbox *outbox, const char *sql, const char *ids, const char *error,
+         const char *doing, BrFault *fault)
 {
-	BrVerdict verdict;
-	BrFault ignored;
+	const char *values[] = {ids, error};
+	PGresult *result =
+	    run(outbox, sql, sql == settle_sql ? 1 : 2, values, doing, fault);
+
+	PQclear(result);
+	return result != NULL;
+}
+
+/* A row that no one can read goes back with the reason; should that fail,
+ * the lease runs out and it comes again. */
+static bool
+give_back(Outbox *outbox, const char *id, const char *why, BrFault *fault)
+{
+	char *ids = br_format("{%s}", id);
 	char *error = br_format("permanent: %s", why);
+	bool good;
 
 	br_log(BR_WARNING, "refused", "id", id, "text", why, (char *) NULL);
 	br_metrics_add(BR_COUNT_REFUSED, 1);
-	snprintf(verdict.id, sizeof(verdict.id), "%s", id);
-	verdict.error = error;
-	/* Should this fail, the lease runs out and it comes again. */
-	if (outbox->connection)
-		(void) br_outbox_tell(outbox, &verdict, 1, &ignored);
+	good = tell_ids(outbox, release_sql, ids, error, "release_notifications",
+	                fault);
 	free(error);
+	free(ids);
+	return good;
 }
 
-bool
-br_outbox_claim(BrOutbox *outbox, int most, BrNotification **list, size_t *n,
-                BrFault *fault)
+static bool
+outbox_take(BrSource *source, const char *channel, size_t most, BrList *list,
+            BrFault *fault)
 {
-	char number[16];
+	Outbox *outbox = (Outbox *) source;
+	char number[32];
 	char lease[32];
-	const char *values[2] = {number, lease};
-	int64_t lease_end = br_clock_now() + outbox->options->lease * 1000;
+	const char *values[] = {number, lease};
+	int64_t lease_end = br_clock_now() + source->lease;
 	PGresult *result;
+	bool good = true;
 	int row;
 
-	*n = 0;
-	snprintf(number, sizeof(number), "%d", most);
-	snprintf(lease, sizeof(lease), "%d seconds", outbox->options->lease);
+	(void) channel;
+	if (br_clock_now() - outbox->site_read_at >= source->options->poll * 1000 &&
+	    !read_site(outbox, fault))
+		return false;
+	snprintf(number, sizeof(number), "%zu", most);
+	snprintf(lease, sizeof(lease), "%d seconds", source->options->lease);
 	result = run(outbox, claim_sql, 2, values, "claim_notifications", fault);
 	if (result == NULL)
 		return false;
@@ -370,81 +383,107 @@ br_outbox_claim(BrOutbox *outbox, int most, BrNotification **list, size_t *n,
 
 		if (one == NULL)
 		{
-			give_back(outbox, PQgetvalue(result, row, 0), why);
+			good = good &&
+			       give_back(outbox, PQgetvalue(result, row, 0), why, fault);
 			continue;
 		}
 		one->lease_end = lease_end - LEASE_MARGIN;
-		list[(*n)++] = one;
+		br_list_push(list, one);
+		br_metrics_add(BR_COUNT_CLAIMED, 1);
 	}
-	br_metrics_add(BR_COUNT_CLAIMED, *n);
 	PQclear(result);
-	return true;
+	return good;
 }
 
-/* Call one function for the verdicts whose error is this one. */
+/* Whether two ended alike, and one call tells both. */
 static bool
-tell_group(BrOutbox *outbox, const BrVerdict *verdicts, size_t n,
-           const char *error, BrFault *fault)
+ended_alike(const BrNotification *a, const BrNotification *b)
 {
+	return a->outcome == b->outcome && strcmp(a->error, b->error) == 0;
+}
+
+/* Take out of judged all that ended like its first, and write their ids. */
+static char *
+take_alike(BrList *judged, BrList *alike)
+{
+	BrNotification *first = br_list_shift(judged);
+	BrList kept = {NULL, NULL, 0};
+	BrNotification *n;
 	char *ids;
 	size_t length;
 	FILE *out = br_stream_open(&ids, &length);
-	const char *values[2];
-	PGresult *result;
-	size_t i;
-	size_t told = 0;
 
-	fputc('{', out);
-	for (i = 0; i < n; i++)
-		if ((verdicts[i].error == NULL) == (error == NULL) &&
-		    (error == NULL || strcmp(verdicts[i].error, error) == 0))
-			fprintf(out, "%s%s", told++ ? "," : "", verdicts[i].id);
+	fprintf(out, "{%s", first->id);
+	br_list_push(alike, first);
+	while ((n = br_list_shift(judged)) != NULL)
+		if (alike->n < IDS_MOST && ended_alike(first, n))
+		{
+			fprintf(out, ",%s", n->id);
+			br_list_push(alike, n);
+		}
+		else
+			br_list_push(&kept, n);
 	fputc('}', out);
 	br_stream_close(out);
-	values[0] = ids;
-	values[1] = error;
-	result =
-	    run(outbox, error ? release_sql : settle_sql, error ? 2 : 1, values,
-	        error ? "release_notifications" : "settle_notifications", fault);
-	free(ids);
-	PQclear(result);
-	if (result != NULL && error == NULL)
-		br_metrics_add(BR_COUNT_SETTLED, told);
-	return result != NULL;
+	*judged = kept;
+	return ids;
 }
 
-bool
-br_outbox_tell(BrOutbox *outbox, const BrVerdict *verdicts, size_t n,
-               BrFault *fault)
+static bool
+tell_alike(Outbox *outbox, const BrList *alike, const char *ids, BrFault *fault)
 {
-	size_t i;
-	size_t j;
+	const BrNotification *first = alike->first;
+	char *error = NULL;
+	bool good;
 
-	/* Each error once, at its first appearance. */
-	for (i = 0; i < n; i++)
+	if (first->outcome == BR_DELIVERED)
 	{
-		for (j = 0; j < i; j++)
-			if ((verdicts[i].error == NULL) == (verdicts[j].error == NULL) &&
-			    (verdicts[i].error == NULL ||
-			     strcmp(verdicts[i].error, verdicts[j].error) == 0))
-				break;
-		if (j == i &&
-		    !tell_group(outbox, verdicts, n, verdicts[i].error, fault))
+		good = tell_ids(outbox, settle_sql, ids, NULL, "settle_notifications",
+		                fault);
+		if (good)
+			br_metrics_add(BR_COUNT_SETTLED, alike->n);
+		return good;
+	}
+	if (first->outcome != BR_UNTRIED)
+		error = br_format(
+		    "%s: %s", first->outcome == BR_REFUSED ? "permanent" : "temporary",
+		    first->error);
+	good = tell_ids(outbox, release_sql, ids, error, "release_notifications",
+	                fault);
+	free(error);
+	return good;
+}
+
+static bool
+outbox_tell(BrSource *source, BrList *judged, BrFault *fault)
+{
+	while (judged->n > 0)
+	{
+		BrList alike = {NULL, NULL, 0};
+		char *ids = take_alike(judged, &alike);
+		bool good = tell_alike((Outbox *) source, &alike, ids, fault);
+
+		free(ids);
+		if (!good)
+		{
+			br_list_append(judged, &alike);
 			return false;
+		}
+		br_list_free(&alike);
 	}
 	return true;
 }
 
 /* Take what has arrived; false with the fault, the connection closed. */
 static bool
-collect(BrOutbox *outbox, bool *woken, BrFault *fault)
+collect(Outbox *outbox, bool *woken, BrFault *fault)
 {
 	PGnotify *notify;
 
 	if (!PQconsumeInput(outbox->connection))
 	{
 		(void) connection_fault(outbox->connection, "waiting", fault);
-		br_outbox_close(outbox);
+		outbox_close(&outbox->source);
 		return false;
 	}
 	while ((notify = PQnotifies(outbox->connection)) != NULL)
@@ -455,20 +494,46 @@ collect(BrOutbox *outbox, bool *woken, BrFault *fault)
 	return true;
 }
 
-bool
-br_outbox_wait(BrOutbox *outbox, int64_t deadline, bool *woken, BrFault *fault)
+static bool
+outbox_wait(BrSource *source, int64_t deadline, bool *news, BrFault *fault)
 {
-	*woken = false;
+	Outbox *outbox = (Outbox *) source;
+
+	*news = false;
 	/* One may have come with the answer to the last claim. */
-	if (!collect(outbox, woken, fault))
+	if (!collect(outbox, news, fault))
 		return false;
-	if (!*woken)
+	if (!*news)
 	{
-		br_signals_wait(PQsocket(outbox->connection), deadline);
-		if (!collect(outbox, woken, fault))
+		br_wait(PQsocket(outbox->connection), deadline);
+		if (!collect(outbox, news, fault))
 			return false;
 	}
-	if (*woken)
+	if (*news)
 		br_metrics_add(BR_COUNT_WAKEUPS, 1);
 	return true;
+}
+
+/* The take that brought nothing said so. */
+static bool
+outbox_empty(BrSource *source)
+{
+	(void) source;
+	return true;
+}
+
+static const BrSourceMethods outbox_methods = {
+    outbox_open,  outbox_take,  outbox_tell, outbox_wait,
+    outbox_empty, outbox_close, outbox_free};
+
+BrSource *
+br_outbox_make(const BrOptions *options)
+{
+	Outbox *outbox = br_alloc(sizeof(*outbox));
+
+	outbox->source.methods = &outbox_methods;
+	outbox->source.options = options;
+	outbox->source.word = "database";
+	outbox->source.lease = options->lease * 1000;
+	return &outbox->source;
 }
