@@ -9,8 +9,8 @@
  * short transaction of its own.
  *
  * A refused row is released with "permanent: " or "temporary: " and the
- * reason; the database counts, spaces the tries, and parks.  One that was not
- * tried is released without a reason.
+ * reason: the database parks it at once, or counts and spaces the tries.  One
+ * that was not tried is released without a reason.
  *
  * Every wait is bounded by the options' timeout.  After any failure the
  * connection is closed, and the next opening makes a new one: that an answer
@@ -33,21 +33,21 @@ static const char site_sql[] =
 static const char granted_sql[] =
     "SELECT pg_catalog.bool_and("
     "pg_catalog.has_function_privilege(f, 'execute')) FROM (VALUES "
-    "('auth_admin.claim_notifications(int, interval)'), "
+    "('auth_admin.claim_notifications(int, interval, text)'), "
     "('auth_admin.settle_notifications(uuid[])'), "
-    "('auth_admin.release_notifications(uuid[], text)')) v (f)";
+    "('auth_admin.release_notifications(uuid[], text, boolean)')) v (f)";
 static const char claim_sql[] =
     "SELECT id::pg_catalog.text, pg_catalog.to_char("
     "created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), "
     "kind, channel, recipient, user_id::pg_catalog.text, "
     "payload::pg_catalog.text "
     "FROM auth_admin.claim_notifications($1::pg_catalog.int4, "
-    "$2::pg_catalog.interval)";
+    "$2::pg_catalog.interval, $3::pg_catalog.text)";
 static const char settle_sql[] =
     "SELECT auth_admin.settle_notifications($1::pg_catalog.uuid[])";
 static const char release_sql[] =
     "SELECT auth_admin.release_notifications($1::pg_catalog.uuid[], "
-    "$2::pg_catalog.text)";
+    "$2::pg_catalog.text, $3::pg_catalog.bool)";
 
 typedef struct Outbox
 {
@@ -322,14 +322,24 @@ make_body(const Outbox *outbox, const PGresult *result, int row)
 	return body;
 }
 
-/* Call one function for these ids; error is NULL but for a release. */
 static bool
-tell_ids(Outbox *outbox, const char *sql, const char *ids, const char *error,
-         const char *doing, BrFault *fault)
+settle(Outbox *outbox, const char *ids, BrFault *fault)
 {
-	const char *values[] = {ids, error};
 	PGresult *result =
-	    run(outbox, sql, sql == settle_sql ? 1 : 2, values, doing, fault);
+	    run(outbox, settle_sql, 1, &ids, "settle_notifications", fault);
+
+	PQclear(result);
+	return result != NULL;
+}
+
+/* error NULL: given back, at the cost of no try. */
+static bool
+release(Outbox *outbox, const char *ids, const char *error, bool permanent,
+        BrFault *fault)
+{
+	const char *values[] = {ids, error, permanent ? "t" : "f"};
+	PGresult *result =
+	    run(outbox, release_sql, 3, values, "release_notifications", fault);
 
 	PQclear(result);
 	return result != NULL;
@@ -346,8 +356,7 @@ give_back(Outbox *outbox, const char *id, const char *why, BrFault *fault)
 
 	br_log(BR_WARNING, "refused", "id", id, "text", why, (char *) NULL);
 	br_metrics_add(BR_COUNT_REFUSED, 1);
-	good = tell_ids(outbox, release_sql, ids, error, "release_notifications",
-	                fault);
+	good = release(outbox, ids, error, true, fault);
 	free(error);
 	free(ids);
 	return good;
@@ -360,19 +369,18 @@ outbox_take(BrSource *source, const char *channel, size_t most, BrList *list,
 	Outbox *outbox = (Outbox *) source;
 	char number[32];
 	char lease[32];
-	const char *values[] = {number, lease};
+	const char *values[] = {number, lease, channel};
 	int64_t lease_end = br_clock_now() + source->lease;
 	PGresult *result;
 	bool good = true;
 	int row;
 
-	(void) channel;
 	if (br_clock_now() - outbox->site_read_at >= source->options->poll * 1000 &&
 	    !read_site(outbox, fault))
 		return false;
 	snprintf(number, sizeof(number), "%zu", most);
 	snprintf(lease, sizeof(lease), "%d seconds", source->options->lease);
-	result = run(outbox, claim_sql, 2, values, "claim_notifications", fault);
+	result = run(outbox, claim_sql, 3, values, "claim_notifications", fault);
 	if (result == NULL)
 		return false;
 	for (row = 0; row < PQntuples(result); row++)
@@ -438,8 +446,7 @@ tell_alike(Outbox *outbox, const BrList *alike, const char *ids, BrFault *fault)
 
 	if (first->outcome == BR_DELIVERED)
 	{
-		good = tell_ids(outbox, settle_sql, ids, NULL, "settle_notifications",
-		                fault);
+		good = settle(outbox, ids, fault);
 		if (good)
 			br_metrics_add(BR_COUNT_SETTLED, alike->n);
 		return good;
@@ -448,8 +455,7 @@ tell_alike(Outbox *outbox, const BrList *alike, const char *ids, BrFault *fault)
 		error = br_format(
 		    "%s: %s", first->outcome == BR_REFUSED ? "permanent" : "temporary",
 		    first->error);
-	good = tell_ids(outbox, release_sql, ids, error, "release_notifications",
-	                fault);
+	good = release(outbox, ids, error, first->outcome == BR_REFUSED, fault);
 	free(error);
 	return good;
 }

@@ -204,9 +204,9 @@ sub bridge_role
 		CREATE ROLE bridge LOGIN;
 		GRANT USAGE ON SCHEMA auth_admin TO bridge;
 		GRANT EXECUTE ON FUNCTION
-			auth_admin.claim_notifications(int, interval),
+			auth_admin.claim_notifications(int, interval, text),
 			auth_admin.settle_notifications(uuid[]),
-			auth_admin.release_notifications(uuid[], text) TO bridge;});
+			auth_admin.release_notifications(uuid[], text, boolean) TO bridge;});
 	return;
 }
 

@@ -154,7 +154,7 @@ enqueue($node, { count => 10000 });
 	ok(eventually('all settled', sub { unsettled() == 0 }), 'started again: the rest is delivered');
 	my ($n, $ids) = taken();
 	complete("all 10,000 arrive, " . ($n - 10000) . " of them twice, with the same id", $ids);
-	is(sql('SELECT count(*) FROM auth_private.outbox WHERE error IS NOT NULL OR parked_at IS NOT NULL'), '0', 'and none is blamed');
+	is(sql('SELECT max(attempts) FROM auth_private.outbox'), '1', 'and none paid for it with a try');
 
 	# A bridge that waits costs next to nothing.
 	my @stat = split / /, slurp_file("/proc/$bridge->{pid}/stat");

@@ -116,24 +116,19 @@ foreach my $answer (sort keys %answers)
 	sql('TRUNCATE auth_private.outbox');
 }
 
-# ---- parked after a bounded number of tries, seen in stats, released again
+# ---- a permanent refusal is parked at once, seen, and released again
 write_file("$hook->{dir}/status", 400);
 enqueue($node, { recipient => 'parked@example.org' });
 {
 	my $bridge = start_bridge(@bridge, '--poll', '1');
-	for my $try (1 .. 10)
-	{
-		ok(eventually('released', sub {
-			sql("SELECT count(*) FROM auth_private.outbox WHERE attempts = $try AND error IS NOT NULL
-				AND (parked_at IS NOT NULL OR due_at > now())"); }), "permanent refusal, try $try");
-		# The pauses grow; they need not be sat out here.
-		sql('UPDATE auth_private.outbox SET due_at = now() WHERE parked_at IS NULL') if $try < 10;
-	}
-	is(sql('SELECT notifications_parked FROM auth_admin.stats'), '1', 'after ten it is parked');
-	like(sql('SELECT notifications_last_parked_error FROM auth_admin.stats'), qr/^permanent: .*answers 400$/,
-		'with the error, in auth_admin.stats');
+	my $before = () = requests($hook);
+
+	ok(eventually('parked', sub { sql('SELECT notifications_parked FROM auth_admin.stats') }), 'a permanent refusal parks');
+	is(sql('SELECT attempts FROM auth_private.outbox'), '1', 'after one try');
+	like(sql('SELECT error FROM auth_admin.parked_notifications WHERE recipient = $$parked@example.org$$'),
+		qr/^permanent: .*answers 400$/, 'auth_admin.parked_notifications has it, with the error');
 	write_file("$hook->{dir}/status", 200);
-	sql('SELECT auth_admin.release_notifications(array_agg(id), NULL) FROM auth_private.outbox');
+	sql('SELECT auth_admin.release_notifications(array_agg(id), NULL) FROM auth_admin.parked_notifications');
 	ok(eventually('settled', sub { unsettled() == 0 }), 'released by an operator, it is delivered');
 	is(sql('SELECT notifications_parked FROM auth_admin.stats'), '0', 'and nothing is parked');
 
@@ -144,7 +139,7 @@ enqueue($node, { recipient => 'parked@example.org' });
 	ok(eventually('down', sub { metric($bridge, 'sink_failures_total') >= 3 }), 'a hook that is not well');
 	write_file("$hook->{dir}/status", 200);
 	ok(eventually('settled', sub { unsettled() == 0 }), 'gets everything when it is');
-	cmp_ok(sql('SELECT max(attempts) FROM auth_private.outbox'), '<=', 3, 'at the price of no more than a few tries');
+	is(sql('SELECT max(attempts) FROM auth_private.outbox'), '1', 'and no notification paid for it with a try');
 	is(stop($bridge), 0, 'clean stop');
 }
 
