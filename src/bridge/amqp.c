@@ -93,6 +93,8 @@ publish(Publisher *p, const BrNotification *n)
 {
 	amqp_basic_properties_t properties;
 	char *body = br_notification_print(n);
+	int64_t life = br_notification_life(n);
+	char expiration[32];
 	int status;
 
 	memset(&properties, 0, sizeof(properties));
@@ -106,6 +108,17 @@ publish(Publisher *p, const BrNotification *n)
 	properties.timestamp = (uint64_t) time(NULL);
 	properties.type = amqp_cstring_bytes(n->kind);
 	properties.app_id = amqp_cstring_bytes("auth_session");
+	/* For a queue with x-max-priority. */
+	properties._flags |= AMQP_BASIC_PRIORITY_FLAG;
+	properties.priority = br_notification_urgent(n);
+	if (life != INT64_MAX)
+	{
+		/* A code that died in the queue is of no use to anybody. */
+		snprintf(expiration, sizeof(expiration), "%lld",
+		         (long long) (life > 0 ? life : 0));
+		properties._flags |= AMQP_BASIC_EXPIRATION_FLAG;
+		properties.expiration = amqp_cstring_bytes(expiration);
+	}
 	status =
 	    amqp_basic_publish(p->connection, CHANNEL,
 	                       amqp_cstring_bytes(br_broker_exchange(p->broker)),

@@ -18,6 +18,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -121,6 +122,30 @@ br_free_secret(char *text)
 	if (text != NULL)
 		OPENSSL_cleanse(text, strlen(text));
 	free(text);
+}
+
+FILE *
+br_open_private(const char *path, const char *what, BrFault *fault)
+{
+	FILE *in = fopen(path, "r");
+	struct stat st;
+
+	if (in == NULL || fstat(fileno(in), &st) != 0)
+	{
+		br_fault_set(fault, BR_KIND_USAGE, "%s: cannot read %s: %s", what, path,
+		             strerror(errno));
+		if (in != NULL)
+			fclose(in);
+		return NULL;
+	}
+	if (S_ISREG(st.st_mode) && (st.st_mode & (S_IRWXO | S_IWGRP)) != 0)
+	{
+		br_fault_set(fault, BR_KIND_USAGE,
+		             "%s: %s is open to others (chmod o-rwx,g-w)", what, path);
+		fclose(in);
+		return NULL;
+	}
+	return in;
 }
 
 int64_t

@@ -82,6 +82,14 @@ extern void br_stream_close(FILE *stream);
 /* Overwrite a secret (not optimised away) and free it; NULL is fine. */
 extern void br_free_secret(char *text);
 
+/*
+ * Open a file of secrets for reading.  NULL with BR_KIND_USAGE where it cannot
+ * be read, or where others than its owner and group can read it, or others
+ * than its owner can write to it; what names the option in the text.
+ */
+extern FILE *br_open_private(const char *path, const char *what,
+                             BrFault *fault);
+
 /* Milliseconds of a clock that never jumps. */
 extern int64_t br_clock_now(void);
 /* Wait until the descriptor can be read (or written, if writing) or the
@@ -141,7 +149,8 @@ typedef struct BrOptions
 	char *site_name; /* how mails call the site; NULL: the site's host */
 	char *webhook_secret_file;
 	char *ca_file;
-	char *metrics;
+	char *metrics;    /* a file's path */
+	char *render;     /* a kind whose template is to be shown */
 	int batch;        /* notifications per claim, at most */
 	int lease;        /* 0: as long as the slowest destination needs */
 	int poll;         /* between looks without a wake-up */
@@ -174,8 +183,8 @@ typedef struct BrAsked
 } BrAsked;
 
 /*
- * Read the command line and, beneath it, the file that --config names.  NULL
- * with BR_KIND_USAGE where anything is unknown, out of range or missing; NULL
+ * Read the command line and, beneath it, the environment and the file that
+ * --config names.  NULL with BR_KIND_USAGE where anything is unknown, out of range or missing; NULL
  * with BR_KIND_NONE where something else than work is asked for.
  */
 extern BrOptions *br_options_load(int argc, char **argv, BrAsked *asked,
@@ -247,6 +256,7 @@ typedef enum BrCounter
 	BR_COUNT_SETTLED,
 	BR_COUNT_DEFERRED,
 	BR_COUNT_REFUSED,
+	BR_COUNT_EXPIRED,
 	BR_COUNT_DEAD_LETTERED,
 	BR_COUNT_DUPLICATES,
 	BR_COUNT_SINK_FAILURES,
@@ -263,12 +273,11 @@ typedef enum BrCounter
 extern void br_metrics_add(BrCounter counter, uint64_t n);
 extern void br_metrics_set(BrCounter gauge, uint64_t value);
 /*
- * Serve the counters from a thread of its own: target is HOST:PORT on
- * loopback, or file:PATH (replaced twice a second).  BR_KIND_USAGE for
- * another address, BR_KIND_INTERNAL where the port is taken or the file
+ * Write the counters to a file from a thread of its own, twice a second, as
+ * node_exporter's textfile collector reads it.  BR_KIND_INTERNAL where it
  * cannot be written.  Call once.
  */
-extern bool br_metrics_start(const char *target, BrFault *fault);
+extern bool br_metrics_start(const char *path, BrFault *fault);
 /* Replace the file now; nothing without one. */
 extern void br_metrics_flush(void);
 

@@ -283,8 +283,7 @@ connect_and_login(BrBroker *broker, const BrUrl *url, const BrOptions *options,
 	{
 		(void) amqp_set_handshake_timeout(broker->connection, &limit);
 		(void) amqp_set_rpc_timeout(broker->connection, &limit);
-		good = good_reply(broker, login(broker, url, vhost), "login refused",
-		                  fault);
+		good = good_reply(broker, login(broker, url, vhost), "login", fault);
 		if (good)
 		{
 			amqp_channel_open(broker->connection, CHANNEL);

@@ -63,7 +63,83 @@ check(const BrRoutes *routes, BrSource *source)
 	return (int) first.kind;
 }
 
+/* ---- --render ---- */
+
+/* What a mail of that kind says, with values made up. */
+static int
+render(const BrOptions *options)
+{
+	BrFault fault;
+	BrTemplates *templates;
+	BrNotification *n;
+	BrMessage message;
+	const char *why;
+	json_t *body = json_pack(
+	    "{s:s, s:s, s:s, s:s, s:s, s:s, s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s, "
+	    "s:s, s:s, s:s}}",
+	    "id", "00000000-0000-4000-8000-000000000000", "kind", options->render,
+	    "channel", "email", "recipient", "ada@example.org", "created_at",
+	    "2026-01-31T12:00:00Z", "site_url", "https://app.example.org",
+	    "payload", "code", "123456", "code_expires_at", "2026-01-31T12:15:00Z",
+	    "link_token", "TOKEN", "link_expires_at", "2026-01-31T13:00:00Z", "ip",
+	    "192.0.2.1", "user_agent", "Browser 1.0", "at", "2026-01-31T12:00:00Z",
+	    "new_email", "new@example.org", "new_phone", "+491701234567", "name",
+	    "a name");
+
+	templates = br_templates_load(options, &fault);
+	if (templates == NULL)
+		return fail(&fault);
+	n = br_notification_take(body, &why);
+	if (n == NULL || !br_templates_kind(n->kind))
+		br_fault_set(&fault, BR_KIND_TEMPLATE, "render: no kind \"%.40s\"",
+		             options->render);
+	else if (br_templates_render(templates, n, &message, &fault))
+	{
+		printf("%%%% subject\n%s\n%%%% text\n%s", message.subject,
+		       message.text);
+		if (message.html != NULL)
+			printf("%%%% html\n%s", message.html);
+		if (message.sms != NULL)
+			printf("%%%% sms\n%s\n", message.sms);
+		br_message_free(&message);
+		fault.kind = BR_KIND_NONE;
+	}
+	br_notification_free(n);
+	br_templates_free(templates);
+	return fault.kind == BR_KIND_NONE ? 0 : fail(&fault);
+}
+
 /* ---- work ---- */
+
+/*
+ * Command lines can be read by everybody: keep a copy, which SIGHUP reads
+ * again, and leave of every value its first character at most.
+ */
+static char **
+hide_arguments(int argc, char **argv)
+{
+	char **copy = br_alloc((size_t) (argc + 1) * sizeof(*copy));
+	int i;
+
+	for (i = 0; i < argc; i++)
+	{
+		char *value = argv[i];
+
+		copy[i] = br_copy(argv[i]);
+		if (i == 0)
+			continue;
+		if (strncmp(value, "--", 2) == 0)
+		{
+			value = strchr(value, '=');
+			if (value == NULL)
+				continue;
+			value++;
+		}
+		if (strchr(value, '@') || strstr(value, "password"))
+			memset(value, 'x', strlen(value));
+	}
+	return copy;
+}
 
 static bool
 is_same(const char *a, const char *b)
@@ -172,9 +248,12 @@ main(int argc, char **argv)
 		br_fault_set(&fault, BR_KIND_INTERNAL, "libcurl cannot be set up");
 		return fail(&fault);
 	}
+	argv = hide_arguments(argc, argv);
 	options = br_options_load(argc, argv, &asked, &fault);
 	if (options == NULL)
 		return fault.kind == BR_KIND_NONE ? answer(&asked) : fail(&fault);
+	if (options->render != NULL)
+		return render(options);
 	br_log_setup(options->log_format == 1, (BrLevel) options->log_level);
 	routes = br_routes_make(options, &fault);
 	if (routes == NULL)

@@ -19,7 +19,8 @@ typedef enum BrOutcome
 	BR_UNTRIED,   /* the sink did not get to it: nobody's fault */
 	BR_DELIVERED, /* confirmed, 250, 2xx */
 	BR_DEFERRED,  /* refused, may be taken later */
-	BR_REFUSED    /* refused for good */
+	BR_REFUSED,   /* refused for good */
+	BR_EXPIRED    /* its code died before: nothing to deliver */
 } BrOutcome;
 
 typedef struct BrNotification
@@ -70,6 +71,11 @@ extern BrNotification *br_notification_parse(const char *bytes, size_t length,
                                              const char **why);
 /* One line of JSON (caller frees with br_free_secret). */
 extern char *br_notification_print(const BrNotification *n);
+/* Milliseconds from now until the last of its code and link dies; negative
+ * when it has, INT64_MAX for one that has neither. */
+extern int64_t br_notification_life(const BrNotification *n);
+/* Take a code that is dead out of a notification whose link lives. */
+extern void br_notification_prune(BrNotification *n);
 /* Whether it holds a code or a link, which somebody waits for. */
 extern bool br_notification_urgent(const BrNotification *n);
 /* Frees it, and overwrites codes and tokens first. */
@@ -132,6 +138,8 @@ extern void br_templates_free(BrTemplates *templates);
 /* The one for a notification's kind and locale, or NULL. */
 extern const BrTemplate *br_templates_choose(const BrTemplates *templates,
                                              const BrNotification *n);
+/* Whether there are notifications of that kind. */
+extern bool br_templates_kind(const char *kind);
 /* Write the built-in ones under directory, to start from. */
 extern bool br_templates_dump(const char *directory, BrFault *fault);
 /*
@@ -156,8 +164,13 @@ typedef enum BrEscape
  * next call. */
 typedef const char *(*BrLookup)(void *context, const char *name);
 
-/* Whether text is a template; else *line and *why say where not. */
-extern bool br_render_check(const char *text, int *line, const char **why);
+/* Whether there can be a value of that name. */
+typedef bool (*BrKnown)(const void *context, const char *name);
+
+/* Whether text is a template, of placeholders that are known (NULL: of any);
+ * else *line and *why say where not. */
+extern bool br_render_check(const char *text, BrKnown known,
+                            const void *context, int *line, const char **why);
 /*
  * Replace {{name}}, and keep or drop {{#name}}..{{/name}} and
  * {{^name}}..{{/name}}, in a template that br_render_check passed.  Returns

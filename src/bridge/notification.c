@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* What an email address, a token and a user agent leave far behind. */
 #define BODY_MAX 65536
@@ -103,6 +104,70 @@ br_notification_print(const BrNotification *n)
 
 	/* It was parsed or built from valid parts: only memory can be missing. */
 	return text ? text : br_copy("{}");
+}
+
+/* Milliseconds from now until an RFC 3339 time; *found where it is one. */
+static int64_t
+until(const char *text, bool *found)
+{
+	struct timespec now;
+	struct tm t;
+	int hours = 0;
+	int minutes = 0;
+	int sign = 1;
+	const char *p;
+
+	memset(&t, 0, sizeof(t));
+	p = text ? strptime(text, "%Y-%m-%dT%H:%M:%S", &t) : NULL;
+	*found = p != NULL;
+	if (p == NULL)
+		return 0;
+	p += strspn(p, ".0123456789");
+	if (*p == '+' || *p == '-')
+	{
+		sign = *p == '-' ? -1 : 1;
+		if (sscanf(p + 1, "%2d:%2d", &hours, &minutes) < 1)
+			hours = 0;
+	}
+	clock_gettime(CLOCK_REALTIME, &now);
+	return ((int64_t) timegm(&t) - sign * (hours * 3600 + minutes * 60) -
+	        now.tv_sec) *
+	           1000 -
+	       now.tv_nsec / 1000000;
+}
+
+static int64_t
+member_life(const BrNotification *n, const char *name, bool *found)
+{
+	return until(json_string_value(json_object_get(
+	                 json_object_get(n->body, "payload"), name)),
+	             found);
+}
+
+int64_t
+br_notification_life(const BrNotification *n)
+{
+	bool has_code;
+	bool has_link;
+	int64_t code = member_life(n, "code_expires_at", &has_code);
+	int64_t link = member_life(n, "link_expires_at", &has_link);
+
+	if (has_code && has_link)
+		return code > link ? code : link;
+	return has_code ? code : has_link ? link : INT64_MAX;
+}
+
+void
+br_notification_prune(BrNotification *n)
+{
+	json_t *payload = json_object_get(n->body, "payload");
+	bool found;
+
+	if (member_life(n, "code_expires_at", &found) < 0 && found)
+	{
+		(void) json_object_del(payload, "code");
+		(void) json_object_del(payload, "code_expires_at");
+	}
 }
 
 bool

@@ -4,14 +4,18 @@
  *
  * One table row per setting: its name (the same in the file and, after two
  * dashes, on the command line), its place, range and default, and what
- * --help says.  The command line wins over the file.  The file is where
- * URLs with passwords belong: a command line can be read by everybody.
+ * --help says.  The command line wins over the environment
+ * (AUTH_SESSION_BRIDGE_NAME), and that over the file.
+ *
+ * A command line can be read by everybody, so a text may be @FILE, whose first
+ * line it then is; that file and the configuration file have to be private.
  */
 #include "basics.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,8 +106,10 @@ static const Setting settings[] = {
          "with --consume: pauses between tries"),
     NUMBER("drain", drain, 0, 600, "30", "SECONDS",
            "what a stop may take to finish what is claimed"),
-    TEXT("metrics", metrics, NULL, "TARGET",
-         "HOST:PORT on loopback, or file:PATH"),
+    TEXT("metrics", metrics, NULL, "FILE",
+         "counters, for node_exporter's textfile collector"),
+    TEXT("render", render, NULL, "KIND",
+         "show what a mail of that kind says, and exit"),
     {"log-format", SETTING_WORD, AT(log_format), 0, 0, "kv", "kv json", "WORD",
      "log lines as key=value (kv) or json"},
     {"log-level", SETTING_WORD, AT(log_level), 0, 0, "info",
@@ -155,6 +161,33 @@ assign_word(const Setting *s, int *field, const char *value, const char *where,
 	                    where, s->name, value, s->words);
 }
 
+/* A text, or the first line of the file that it names. */
+static bool
+assign_text(const Setting *s, char **field, const char *value, BrFault *fault)
+{
+	char *line = NULL;
+	size_t size = 0;
+	FILE *in;
+
+	if (value[0] != '@')
+		line = br_copy(value);
+	else
+	{
+		in = br_open_private(value + 1, s->name, fault);
+		if (in == NULL)
+			return false;
+		if (getline(&line, &size, in) >= 0)
+			line[strcspn(line, "\r\n")] = '\0';
+		fclose(in);
+	}
+	br_free_secret(*field);
+	*field = NULL;
+	if (line != NULL && (*line || s->least == MAY_BE_EMPTY))
+		*field = br_copy(line);
+	br_free_secret(line);
+	return true;
+}
+
 /* Set one setting; where is "--" or "FILE:LINE: ", for the error text. */
 static bool
 assign(BrOptions *options, const Setting *s, const char *value,
@@ -165,10 +198,7 @@ assign(BrOptions *options, const Setting *s, const char *value,
 	switch (s->type)
 	{
 		case SETTING_TEXT:
-			br_free_secret(*(char **) field);
-			*(char **) field =
-			    *value || s->least == MAY_BE_EMPTY ? br_copy(value) : NULL;
-			return true;
+			return assign_text(s, (char **) field, value, fault);
 		case SETTING_NUMBER:
 			return assign_number(s, (int *) field, value, where, fault);
 		case SETTING_WORD:
@@ -200,15 +230,14 @@ trim(char *text)
 static bool
 read_file(BrOptions *options, const char *path, BrFault *fault)
 {
-	FILE *in = fopen(path, "r");
+	FILE *in = br_open_private(path, "config", fault);
 	char *line = NULL;
 	size_t size = 0;
 	int number = 0;
 	bool good = true;
 
 	if (in == NULL)
-		return br_fault_set(fault, BR_KIND_USAGE, "config: cannot read %s: %s",
-		                    path, strerror(errno));
+		return false;
 	while (good && getline(&line, &size, in) >= 0)
 	{
 		char *name = trim(line);
@@ -239,9 +268,36 @@ read_file(BrOptions *options, const char *path, BrFault *fault)
 		}
 		free(where);
 	}
+	if (line != NULL)
+		OPENSSL_cleanse(line, size);
 	free(line);
 	fclose(in);
 	return good;
+}
+
+/* AUTH_SESSION_BRIDGE_WEBHOOK_SECRET_FILE and the like. */
+static bool
+read_environment(BrOptions *options, BrFault *fault)
+{
+	int i;
+
+	for (i = 0; i < NSETTINGS; i++)
+	{
+		char *name = br_format("AUTH_SESSION_BRIDGE_%s", settings[i].name);
+		const char *value;
+		char *p;
+		bool good;
+
+		for (p = name; *p; p++)
+			*p = *p == '-' ? '_' : (char) toupper((unsigned char) *p);
+		value = getenv(name);
+		free(name);
+		good = value == NULL ||
+		       assign(options, &settings[i], value, "environment: ", fault);
+		if (!good)
+			return false;
+	}
+	return true;
 }
 
 void
@@ -300,6 +356,13 @@ validate_lease(BrOptions *options, BrFault *fault)
 static bool
 validate(BrOptions *options, BrFault *fault)
 {
+	if (options->locale == NULL)
+		return br_fault_set(fault, BR_KIND_USAGE, "locale: must not be empty");
+	if (options->link_path == NULL || options->link_path[0] != '/')
+		return br_fault_set(fault, BR_KIND_USAGE,
+		                    "link-path: must start with a slash");
+	if (options->render != NULL)
+		return true;
 	if ((options->database == NULL) == (options->consume == NULL))
 		return br_fault_set(fault, BR_KIND_USAGE,
 		                    "give either --database or --consume");
@@ -314,11 +377,6 @@ validate(BrOptions *options, BrFault *fault)
 		                    "no destination for sms: give --sms or --to");
 	if (!validate_lease(options, fault))
 		return false;
-	if (options->link_path == NULL || options->link_path[0] != '/')
-		return br_fault_set(fault, BR_KIND_USAGE,
-		                    "link-path: must start with a slash");
-	if (options->locale == NULL)
-		return br_fault_set(fault, BR_KIND_USAGE, "locale: must not be empty");
 	return true;
 }
 
@@ -386,10 +444,13 @@ br_options_load(int argc, char **argv, BrAsked *asked, BrFault *fault)
 	for (i = 0; i < NSETTINGS; i++)
 		if (settings[i].preset != NULL)
 			(void) assign(options, &settings[i], settings[i].preset, "", fault);
-	if (read_line(options, argc, argv, 0, asked, fault) &&
+	/* First what names the file, which the others then win over. */
+	if (read_environment(options, fault) &&
+	    read_line(options, argc, argv, 0, asked, fault) &&
 	    asked->request == BR_REQUEST_WORK &&
 	    (options->config == NULL ||
-	     read_file(options, options->config, fault)) &&
+	     (read_file(options, options->config, fault) &&
+	      read_environment(options, fault))) &&
 	    read_line(options, argc, argv, 1, asked, fault) &&
 	    validate(options, fault))
 		return options;

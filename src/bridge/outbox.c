@@ -444,7 +444,7 @@ tell_alike(Outbox *outbox, const BrList *alike, const char *ids, BrFault *fault)
 	char *error = NULL;
 	bool good;
 
-	if (first->outcome == BR_DELIVERED)
+	if (first->outcome == BR_DELIVERED || first->outcome == BR_EXPIRED)
 	{
 		good = settle(outbox, ids, fault);
 		if (good)

@@ -495,7 +495,7 @@ tell_one(Queue *q, BrNotification *n, bool *later, BrFault *fault)
 	/* Of a connection that is gone: it comes, or came, again. */
 	if (n->epoch != q->epoch || q->broker == NULL)
 		return true;
-	if (n->outcome == BR_DELIVERED)
+	if (n->outcome == BR_DELIVERED || n->outcome == BR_EXPIRED)
 		return acknowledge(q, n->tag, true, fault);
 	if (n->outcome == BR_REFUSED ||
 	    tries >= (unsigned) q->source.options->tries)

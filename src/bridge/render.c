@@ -74,7 +74,8 @@ line_of(const char *text, const char *p)
 }
 
 bool
-br_render_check(const char *text, int *line, const char **why)
+br_render_check(const char *text, BrKnown known, const void *context, int *line,
+                const char **why)
 {
 	Tag open[DEPTH_MAX];
 	const char *p = text;
@@ -97,6 +98,8 @@ br_render_check(const char *text, int *line, const char **why)
 				open[depth] = tag;
 			depth++;
 		}
+		if (*why == NULL && known != NULL && !known(context, tag.name))
+			*why = "a placeholder that notifications of this kind never have";
 		if (*why != NULL)
 			break;
 		p = tag.end;

@@ -118,7 +118,7 @@ in_time(const BrSink *sink, const BrNotification *n)
 
 /* Whose turn it is; NULL where nobody waits who can be begun. */
 static BrNotification *
-next_locked(BrSink *sink)
+turn_locked(BrSink *sink)
 {
 	bool notice =
 	    sink->others.n > 0 &&
@@ -129,6 +129,26 @@ next_locked(BrSink *sink)
 		return NULL;
 	sink->taken_in_a_row = notice ? 0 : sink->taken_in_a_row + 1;
 	return br_list_shift(list);
+}
+
+/* The same, without those whose code has died here: nobody can use it. */
+static BrNotification *
+next_locked(BrSink *sink)
+{
+	BrNotification *n;
+
+	while ((n = turn_locked(sink)) != NULL && br_notification_life(n) < 0)
+	{
+		n->outcome = BR_EXPIRED;
+		n->error[0] = '\0';
+		br_list_push(&sink->done, n);
+		br_log(BR_INFO, "expired", "id", n->id, "kind", n->kind, (char *) NULL);
+		br_metrics_add(BR_COUNT_EXPIRED, 1);
+		br_wake();
+	}
+	if (n != NULL)
+		br_notification_prune(n);
+	return n;
 }
 
 static size_t

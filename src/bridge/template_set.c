@@ -8,8 +8,8 @@
  * All are read, and checked, at start and reload: a mistake shows then, not
  * with the first mail of its kind.
  *
- * The language is the payload's "locale", without its region where there is
- * no such template, then the option, then English.
+ * The language is the payload's "locale" (de-AT, or de where that has no such
+ * template), then the option's, then English.
  */
 #include "message.h"
 #include "builtin.h"
@@ -28,10 +28,65 @@ static const char *const part_names[BR_NPARTS] = {"subject", "text", "html",
                                                   "sms"};
 
 /* The kinds of the contract: each needs a template. */
-static const char *const kinds[] = {
-    "confirm_email",  "confirm_phone",    "account_exists", "new_signin",
-    "password_reset", "password_changed", "email_change",   "email_changed",
-    "phone_changed",  "session_revoked",  "mfa_changed"};
+static const struct
+{
+	const char *kind;
+	bool has_code; /* or a link */
+} kinds[] = {{"confirm_email", true},    {"confirm_phone", true},
+             {"password_reset", true},   {"email_change", true},
+             {"invitation", true},       {"account_exists", false},
+             {"new_signin", false},      {"password_changed", false},
+             {"email_changed", false},   {"phone_changed", false},
+             {"session_revoked", false}, {"mfa_changed", false},
+             {"api_key_created", false}};
+
+#define NKINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+/* What placeholders can be named: of all kinds, and of those with a code. */
+static const char *const names[] = {
+    "id",       "kind",   "channel",   "recipient", "created_at",
+    "site_url", "site",   "ip",        "at",        "user_agent",
+    "reason",   "locale", "new_email", "new_phone", "name"};
+static const char *const code_names[] = {"code", "code_expires_at", "link",
+                                         "link_token", "link_expires_at"};
+
+static int
+find_kind(const char *kind)
+{
+	size_t i;
+
+	for (i = 0; i < NKINDS; i++)
+		if (strcmp(kinds[i].kind, kind) == 0)
+			return (int) i;
+	return -1;
+}
+
+bool
+br_templates_kind(const char *kind)
+{
+	return find_kind(kind) >= 0;
+}
+
+static bool
+is_among(const char *const *list, size_t n, const char *name)
+{
+	while (n > 0)
+		if (strcmp(list[--n], name) == 0)
+			return true;
+	return false;
+}
+
+/* context: the kind; NULL for a link's path, which is of those with a code. */
+static bool
+is_known(const void *context, const char *name)
+{
+	const char *kind = context;
+
+	return is_among(names, sizeof(names) / sizeof(names[0]), name) ||
+	       ((kind == NULL || kinds[find_kind(kind)].has_code) &&
+	        is_among(code_names, sizeof(code_names) / sizeof(code_names[0]),
+	                 name));
+}
 
 static void
 template_clear(BrTemplate *t)
@@ -61,6 +116,21 @@ find(const BrTemplates *templates, const char *locale, size_t length,
 			return t;
 	}
 	return NULL;
+}
+
+/* The one of a locale, or of what it is a variety of: de-AT, then de (RFC
+ * 4647, section 3.4). */
+static const BrTemplate *
+find_near(const BrTemplates *templates, const char *locale, const char *kind)
+{
+	const BrTemplate *t = NULL;
+	size_t n = strlen(locale);
+
+	while (n > 0 && (t = find(templates, locale, n, kind)) == NULL)
+		do
+			n--;
+		while (n > 0 && locale[n] != '-' && locale[n] != '_');
+	return t;
 }
 
 /* Cut content at its "%% part" lines; name is for error texts. */
@@ -139,7 +209,7 @@ check(BrTemplate *t, const char *name, BrFault *fault)
 		     !*t->parts[i]))
 			return br_fault_set(fault, BR_KIND_TEMPLATE,
 			                    "%s: the subject is not one line", name);
-		if (!br_render_check(t->parts[i], &line, &why))
+		if (!br_render_check(t->parts[i], is_known, t->kind, &line, &why))
 			return br_fault_set(fault, BR_KIND_TEMPLATE,
 			                    "%s: part %s, line %d: %s", name, part_names[i],
 			                    line, why);
@@ -155,6 +225,9 @@ add(BrTemplates *templates, const char *locale, const char *kind,
 	BrTemplate fresh;
 	BrTemplate *place;
 
+	if (find_kind(kind) < 0)
+		return br_fault_set(fault, BR_KIND_TEMPLATE,
+		                    "%s: there is no kind \"%.40s\"", name, kind);
 	memset(&fresh, 0, sizeof(fresh));
 	fresh.locale = br_copy(locale);
 	fresh.kind = br_copy(kind);
@@ -274,14 +347,14 @@ br_templates_load(const BrOptions *options, BrFault *fault)
 	}
 	if (good && options->templates)
 		good = read_directory(templates, options->templates, fault);
-	for (i = 0; good && i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		if (!find(templates, options->locale, strlen(options->locale),
-		          kinds[i]))
+	for (i = 0; good && i < NKINDS; i++)
+		if (find_near(templates, options->locale, kinds[i].kind) == NULL)
 			good = br_fault_set(
 			    fault, BR_KIND_TEMPLATE,
 			    "missing template: locale \"%.40s\" has none for %s",
-			    options->locale, kinds[i]);
-	if (good && !br_render_check(options->link_path, &line, &why))
+			    options->locale, kinds[i].kind);
+	if (good &&
+	    !br_render_check(options->link_path, is_known, NULL, &line, &why))
 		good = br_fault_set(fault, BR_KIND_TEMPLATE, "link-path: %s", why);
 	if (good)
 		return templates;
@@ -343,18 +416,13 @@ br_templates_choose(const BrTemplates *templates, const BrNotification *n)
 {
 	const char *wanted = json_string_value(
 	    json_object_get(json_object_get(n->body, "payload"), "locale"));
-	const char *fallback = templates->options->locale;
 	const BrTemplate *t = NULL;
 
 	if (wanted != NULL)
-	{
-		t = find(templates, wanted, strlen(wanted), n->kind);
-		if (t == NULL)
-			t = find(templates, wanted, strcspn(wanted, "-_"), n->kind);
-	}
+		t = find_near(templates, wanted, n->kind);
 	if (t == NULL)
-		t = find(templates, fallback, strlen(fallback), n->kind);
+		t = find_near(templates, templates->options->locale, n->kind);
 	if (t == NULL)
-		t = find(templates, "en", 2, n->kind);
+		t = find_near(templates, "en", n->kind);
 	return t;
 }

@@ -24,7 +24,6 @@
 #include "ends.h"
 
 #include <curl/curl.h>
-#include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -109,15 +108,13 @@ decode_key(Key *key, const char *text)
 static bool
 read_keys(Webhook *hook, const char *path, BrFault *fault)
 {
-	FILE *in = fopen(path, "r");
+	FILE *in = br_open_private(path, "webhook-secret-file", fault);
 	char line[LINE_LENGTH];
 	bool good = true;
 	int number = 0;
 
 	if (in == NULL)
-		return br_fault_set(fault, BR_KIND_USAGE,
-		                    "webhook-secret-file: cannot read %s: %s", path,
-		                    strerror(errno));
+		return false;
 	while (good && fgets(line, sizeof(line), in))
 	{
 		number++;

@@ -90,7 +90,7 @@ render_template(char *template)
 	char *made;
 	int line = 0;
 
-	if (!br_render_check(template, &line, &bad))
+	if (!br_render_check(template, NULL, NULL, &line, &bad))
 	{
 		require(bad != NULL && line > 0, "a reason and a line", template);
 		return;

@@ -340,10 +340,10 @@ sub start_bridge
 {
 	my (@arguments) = @_;
 	my $dir = tempdir(CLEANUP => 1);
-	my $bridge = { dir => $dir, log => "$dir/log", metrics => "$dir/metrics" };
+	my $bridge = { dir => $dir, log => write_file("$dir/log", ''), metrics => "$dir/metrics" };
 
 	$bridge->{pid} = spawn('bridge', $bridge->{log}, {}, 'auth-session-bridge',
-		'--metrics', "file:$dir/metrics", @arguments);
+		'--metrics', "$dir/metrics", @arguments);
 	return $bridge;
 }
 

@@ -113,6 +113,8 @@ $listener->query_safe('LISTEN auth_session_outbox');
 $listener->quit;
 ($message) = map { decode_json($_) } rabbit($rabbit, 'take', 'app');
 like(body_of($message)->{payload}{code}, qr/^\d{6}$/, 'the message has the code');
+cmp_ok($message->{expiration} // 0, '>', 0, 'and lives no longer than that and its link');
+cmp_ok($message->{expiration}, '<=', 86400 * 7 * 1000, 'in milliseconds');
 
 # ---- a clean stop finishes what is claimed
 reset_all();
@@ -264,7 +266,7 @@ enqueue($node, { count => 4000 });
 
 	reset_all();
 	ok(eventually('up', sub { metric($bridge, 'email_up') }), 'a bridge with a configuration file');
-	write_file($conf, "to = nonsense\n");
+	write_file($conf, "to = nonsense\n", 0600);
 	kill 'HUP', $bridge->{pid};
 	ok(eventually('refused', sub { $told->('reload_failed') }), 'SIGHUP with a wrong one is refused');
 	enqueue($node, { recipient => 'old@example.org' });
@@ -309,19 +311,15 @@ enqueue($node, { recipient => 'tls@example.org' });
 is((run_bridge(@database, '--to', $tls_url, @trust, '--once'))[0], 0, 'a message over TLS');
 is((taken())[0], 1, 'arrives');
 
-# ---- metrics over HTTP
+# ---- metrics, as node_exporter's textfile collector reads them
 {
-	my $port = free_port();
-	my $bridge = start_bridge(@bridge, '--metrics', "127.0.0.1:$port");
-	my $answer;
+	my $bridge = start_bridge(@bridge);
 
-	ok(eventually('metrics', sub {
-		my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port") or return 0;
-		print $socket "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
-		$answer = join '', <$socket>;
-		return $answer =~ /source_up 1/; }), 'metrics over HTTP');
-	like($answer, qr{^HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4}, 'in the text format of Prometheus');
-	like($answer, qr/^# TYPE auth_session_bridge_delivered_total counter$/m, 'with types');
+	ok(eventually('metrics', sub { metric($bridge, 'source_up') }), 'metrics in a file');
+	my $text = slurp_file($bridge->{metrics});
+	like($text, qr/^# TYPE auth_session_bridge_delivered_total counter$/m, 'with types');
+	is_deeply([ grep { !/^(# (HELP|TYPE) .*|auth_session_bridge_[a-z_]+ \d+)$/ } split /\n/, $text ], [],
+		'in the text format of Prometheus');
 	is(stop($bridge), 0, 'clean stop');
 }
 

@@ -128,6 +128,22 @@ is((run_bridge(@consume, '--once', '--tries', '2'))[0], 8, 'is refused again');
 is(count($dead), 1, 'and buried after the tries');
 rabbit($rabbit, 'take', $dead);
 
+# ---- a code that died on the way
+{
+	my %payload = (code => '012345', link_token => 'abc', link_expires_at => '2001-01-01T00:00:00+00:00');
+
+	rabbit($rabbit, 'publish', $queue, message(kind => 'confirm_email', payload => { %payload, code_expires_at => '2001-01-01T00:00:00Z' }));
+	$before = () = mails();
+	is((run_bridge(@consume, '--once'))[0], 0, 'a code and a link that are dead');
+	is(scalar(() = mails()), $before, 'are not mailed');
+	is(count($queue) + count($dead), 0, 'and dropped');
+	rabbit($rabbit, 'publish', $queue, message(kind => 'confirm_email',
+		payload => { %payload, code_expires_at => '2001-01-01T00:00:00Z', link_expires_at => '2999-01-01T00:00:00.5+02:00' }));
+	is((run_bridge(@consume, '--once'))[0], 0, 'a dead code with a link that lives');
+	unlike(text((mails())[-1]), qr/012345/, 'the code is not mailed');
+	like(text((mails())[-1]), qr/^Subject: Confirm your email address/m, 'but the mail is');
+}
+
 # ---- a duplicate
 my $twice = message();
 rabbit($rabbit, 'publish', $queue, $twice) for 1, 2;

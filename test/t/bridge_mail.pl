@@ -181,10 +181,10 @@ like(fate('+491701234567'), qr/^permanent: the recipient is not a mail address/,
 $node->safe_psql('postgres', 'TRUNCATE auth_private.outbox');
 enqueue($node, map { { kind => $_, recipient => "$_\@example.org" } }
 	qw(confirm_email confirm_phone account_exists new_signin password_reset password_changed
-	email_change email_changed phone_changed session_revoked mfa_changed));
+	email_change email_changed phone_changed session_revoked mfa_changed invitation api_key_created));
 my $before = () = mails();
 is((run_bridge(@bridge, '--once'))[0], 0, 'every kind, without any member in the payload');
-is(scalar(() = mails()), $before + 11, 'has a mail');
+is(scalar(() = mails()), $before + 13, 'has a mail');
 unlike(join('', map { $_->{data} } mails()), qr/\{\{[#^\/]/, 'and none shows a placeholder of its template');
 
 # ---- what the server says

@@ -48,6 +48,7 @@ elif command in ("take", "ids"):
                 "delivery_mode": properties.delivery_mode,
                 "type": properties.type,
                 "app_id": properties.app_id,
+                "expiration": properties.expiration,
                 "headers": {k: repr(v) for k, v in headers.items()},
                 "body": text}))
         left -= 1
