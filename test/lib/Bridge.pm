@@ -19,7 +19,7 @@ use Test::More;
 use Time::HiRes qw(usleep);
 
 our @EXPORT = qw(certificates cluster bridge_role enqueue start_rabbit
-  start_mail_server start_web_hook rabbit run_bridge start_bridge stop finish
+  start_mail_server start_mail_script start_web_hook rabbit run_bridge start_bridge stop finish
   kill_hard stop_rabbit rabbitmqctl eventually lines metric write_file free_port);
 
 my $peers = abs_path(dirname(__FILE__) . '/peers');
@@ -305,10 +305,13 @@ sub rabbit
 	return split /\n/, $out;
 }
 
+# With a peer as the last argument, that one is started again.
 sub start_python
 {
 	my ($name, $script, @arguments) = @_;
-	my $peer = { dir => tempdir(CLEANUP => 1), port => free_port() };
+	my $peer = ref $arguments[-1] ? pop @arguments : { dir => tempdir(CLEANUP => 1), port => free_port() };
+
+	write_file("$peer->{dir}/log", '');
 
 	$peer->{pid} =
 	  spawn($name, "$peer->{dir}/log", {}, "$peers/$script", $peer->{dir},
@@ -320,6 +323,7 @@ sub start_python
 }
 
 sub start_mail_server { return start_python('mail server', 'mail_server.py', @_); }
+sub start_mail_script { return start_python('mail script', 'mail_script.py', @_); }
 sub start_web_hook { return start_python('web hook', 'web_hook.py', @_); }
 
 # Runs the bridge to its end: status, standard output, log.

@@ -65,6 +65,42 @@ like($log, qr/sink_failed .*no queue is bound to exchange \\"auth_session\\" for
 	'comes back: the broker rests, with the reason');
 is(sql('SELECT error IS NULL AND settled_at IS NULL FROM auth_private.outbox'), 't', 'and no row is blamed');
 
+# ---- the relay may start before there is a queue; a queue may vanish under it
+sql('TRUNCATE auth_private.outbox');
+enqueue($node, { recipient => 'early@example.org' });
+{
+	my $bridge = start_bridge(@bridge);
+
+	ok(eventually('rests', sub { metric($bridge, 'sink_failures_total') >= 2 }), 'a relay without a consumer');
+	rabbit($rabbit, 'declare', 'later');
+	ok(eventually('settled', sub { unsettled() == 0 }), 'publishes when there is one');
+	rabbit($rabbit, 'delete', 'later');
+	is(stop($bridge), 0, 'clean stop');
+	$bridge = start_bridge(@database, '--to', "$rabbit->{url}/?queue=own&dead_letter=", '--poll', '1');
+	ok(eventually('declared', sub { eval { rabbit($rabbit, 'count', 'own'); 1 } }), 'a relay that declares its queue');
+	rabbit($rabbit, 'delete', 'own');
+	enqueue($node, { recipient => 'again@example.org' });
+	ok(eventually('settled', sub { unsettled() == 0 }), 'declares it again when it vanished');
+	is((rabbit($rabbit, 'count', 'own'))[0], 1, 'and the message is in it');
+	is(sql('SELECT max(attempts) || coalesce(max(error), $$$$) FROM auth_private.outbox'), '1', 'at the cost of no try');
+	rabbit($rabbit, 'delete', 'own');
+
+	# A queue that is full.
+	rabbit($rabbit, 'full', 'app');
+	enqueue($node, { recipient => 'full@example.org' });
+	is(stop($bridge), 0, 'clean stop');
+	$bridge = start_bridge(@bridge);
+	ok(eventually('refused', sub { slurp_file($bridge->{log}) =~ /sink_failed .*the broker did not take it/ }),
+		'a queue that takes no more');
+	is(unsettled(), 1, 'settles nothing');
+	rabbit($rabbit, 'delete', 'app');
+	rabbit($rabbit, 'declare', 'app');
+	ok(eventually('settled', sub { unsettled() == 0 }), 'and the row waits for one that does');
+	is((taken())[0], 1, 'which gets it');
+	is(stop($bridge), 0, 'clean stop');
+	rabbit($rabbit, 'delete', 'app');
+}
+
 # ---- one message
 rabbit($rabbit, 'declare', 'app');
 reset_all();

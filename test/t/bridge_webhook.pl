@@ -143,6 +143,41 @@ enqueue($node, { recipient => 'parked@example.org' });
 	is(stop($bridge), 0, 'clean stop');
 }
 
+# ---- it says when it wants to be asked again
+sql('TRUNCATE auth_private.outbox');
+write_file("$hook->{dir}/status", '429 retry=1800');
+enqueue($node, {});
+($status, undef, $log) = run_bridge(@bridge, '--once');
+my ($rest) = $log =~ /sink_failed .*answers 429.* retry_ms=(\d+)/;
+is($rest, 1_800_000, 'Retry-After is honoured');
+write_file("$hook->{dir}/status", '503 retry=999999');
+($status, undef, $log) = run_bridge(@bridge, '--once');
+($rest) = $log =~ /sink_failed .*answers 503.* retry_ms=(\d+)/;
+is($rest, 3_600_000, 'up to an hour');
+
+# ---- the status is taken, whatever follows it
+foreach my $how (qw(endless drip))
+{
+	my $before = () = requests($hook);
+
+	sql('TRUNCATE auth_private.outbox');
+	unlink "$hook->{dir}/sent";
+	write_file("$hook->{dir}/status", "200 $how");
+	enqueue($node, {});
+	is((run_bridge(@bridge, '--once'))[0], 0, "200 with a body that does not end ($how) delivers");
+	is(unsettled(), 0, '  and the row is settled');
+	is(scalar(() = requests($hook)), $before + 1, '  after one request');
+	ok(eventually('sent', sub { -s "$hook->{dir}/sent" }), '  whose answer was broken off');
+	cmp_ok(slurp_file("$hook->{dir}/sent"), '<', 20_000_000, '  early');
+}
+
+# ---- deliveries at once
+sql('TRUNCATE auth_private.outbox');
+write_file("$hook->{dir}/status", '200 slow=300');
+enqueue($node, { count => 32 });
+is((run_bridge(@bridge, '--once', '--connections', '8'))[0], 0, 'a hook that takes its time');
+is((sort { $b <=> $a } map { $_->{at_once} } requests($hook))[0], 8, 'has eight requests at once');
+
 # ---- a hook that hangs
 write_file("$hook->{dir}/status", 'hang');
 sql('TRUNCATE auth_private.outbox');
