@@ -76,7 +76,12 @@ amqp_open(BrLink *link, BrFault *fault)
 
 	link->state = p;
 	p->sink = sink;
-	p->broker = br_broker_open(&sink->url, sink->options, false, fault);
+	p->broker =
+	    br_broker_open(&sink->url, sink->options,
+	                   sink->channel && strcmp(sink->channel, "event") == 0
+	                       ? "auth_session.events"
+	                       : "auth_session",
+	                   false, fault);
 	if (p->broker == NULL)
 		return false;
 	p->connection = br_broker_connection(p->broker);

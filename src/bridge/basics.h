@@ -138,6 +138,7 @@ typedef struct BrOptions
 	char *to;
 	char *email;
 	char *sms;
+	char *events;
 	char *consume;
 	char *retry; /* --consume: pauses between tries, "5 60 300" */
 	char *from;  /* "Name <address>" or an address */
@@ -266,6 +267,7 @@ typedef enum BrCounter
 	BR_GAUGE_SOURCE_UP,
 	BR_GAUGE_EMAIL_UP,
 	BR_GAUGE_SMS_UP,
+	BR_GAUGE_EVENTS_UP,
 	BR_GAUGE_LAST_DELIVERY,
 	BR_NCOUNTERS
 } BrCounter;

@@ -6,6 +6,7 @@
  * The topology, unless the URL's options say otherwise:
  *
  *		auth_session		durable topic exchange; routing key = kind
+ *		auth_session.events	the same, for events
  *		auth_session.mail	durable queue bound to it with "#"
  *		auth_session.dead	durable fanout exchange, and a queue of the same
  *							name: what could not be mailed
@@ -400,15 +401,15 @@ declare_topology(BrBroker *broker, bool with_queue, bool passive,
 }
 
 BrBroker *
-br_broker_open(const BrUrl *url, const BrOptions *options, bool with_queue,
-               BrFault *fault)
+br_broker_open(const BrUrl *url, const BrOptions *options, const char *exchange,
+               bool with_queue, BrFault *fault)
 {
 	BrBroker *broker = br_alloc(sizeof(*broker));
 	const char *declare = br_url_option(url, "declare", "yes");
 	const char *queue = br_url_option(url, "queue", NULL);
 
 	broker->name = br_copy(url->name);
-	broker->exchange = br_copy(br_url_option(url, "exchange", "auth_session"));
+	broker->exchange = br_copy(br_url_option(url, "exchange", exchange));
 	broker->queue = br_copy(queue ? queue : "auth_session.mail");
 	broker->dead =
 	    br_copy(br_url_option(url, "dead_letter", "auth_session.dead"));

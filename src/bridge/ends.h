@@ -75,10 +75,11 @@ struct BrSink
 	BrUrl url;
 	const BrOptions *options;
 	const BrTemplates *templates;
-	void *shared; /* the methods' own, only read by the links */
-	size_t chunk; /* the most that one deliver takes */
-	int nlinks;   /* connections at once */
-	int64_t need; /* milliseconds of a lease that a delivery may take */
+	const char *channel; /* that it is for; NULL: email and sms */
+	void *shared;        /* the methods' own, only read by the links */
+	size_t chunk;        /* the most that one deliver takes */
+	int nlinks;          /* connections at once */
+	int64_t need;        /* milliseconds of a lease that a delivery may take */
 	BrCounter gauge;
 	int abort_fd; /* can be read once the links have to end */
 
@@ -177,12 +178,13 @@ struct amqp_frame_t_;
 
 /*
  * Connect to url, log in, open a channel, and declare the topology: the
- * exchange; the queue too, with its dead-letter exchange, where the URL
- * names one or with_queue is set.  NULL with the fault: BR_KIND_UNREACHABLE,
+ * exchange (where the URL names none, this one); the queue too, with its
+ * dead-letter exchange, where the URL names one or with_queue is set.  NULL with the fault: BR_KIND_UNREACHABLE,
  * _LOGIN, _TLS, or _TOPOLOGY where the broker has something else.
  */
 extern BrBroker *br_broker_open(const BrUrl *url, const BrOptions *options,
-                                bool with_queue, BrFault *fault);
+                                const char *exchange, bool with_queue,
+                                BrFault *fault);
 /* Say good-bye where the connection still works; NULL is fine. */
 extern void br_broker_close(BrBroker *broker);
 /* The amqp_connection_state_t, on which channel 1 is open. */
@@ -222,7 +224,10 @@ typedef struct BrRoutes
 	BrTemplates *templates;
 	BrSink *email;
 	BrSink *sms;
+	BrSink *events; /* or NULL */
 } BrRoutes;
+
+#define BR_SINKS_MOST 3
 
 /*
  * Make the sinks that the options name, and load the templates; connects
@@ -235,7 +240,7 @@ extern void br_routes_free(BrRoutes *routes);
 /* The sink of a notification's channel; NULL for an unknown channel. */
 extern BrSink *br_routes_find(const BrRoutes *routes, const BrNotification *n);
 /* All as a list without repetition; returns their number. */
-extern int br_routes_list(const BrRoutes *routes, BrSink *list[2]);
+extern int br_routes_list(const BrRoutes *routes, BrSink *list[BR_SINKS_MOST]);
 
 /* ---- outbox.c, queue.c: where notifications come from -------------------- */
 

@@ -59,21 +59,26 @@ make_line(const BrSink *sink, BrNotification *n)
 	BrFault fault;
 	char *line = NULL;
 	char *text;
+	bool good = false;
 
-	if (br_templates_render(sink->templates, n, &message, &fault))
+	/* An event says nothing to people. */
+	if (strcmp(n->channel, "event") == 0)
+		good = true;
+	else if (!br_templates_render(sink->templates, n, &message, &fault))
+		br_notification_judge(n, BR_REFUSED, "%s", fault.text);
+	else
 	{
 		json_object_set_new(whole, "message",
 		                    json_pack("{s:s, s:s, s:s*}", "subject",
 		                              message.subject, "text", message.text,
 		                              "sms", message.sms));
 		br_message_free(&message);
-		text = json_dumps(whole, JSON_COMPACT);
-		if (text != NULL)
-			line = br_format("%s\n", text);
-		br_free_secret(text);
+		good = true;
 	}
-	else
-		br_notification_judge(n, BR_REFUSED, "%s", fault.text);
+	text = good ? json_dumps(whole, JSON_COMPACT) : NULL;
+	if (text != NULL)
+		line = br_format("%s\n", text);
+	br_free_secret(text);
 	json_decref(whole);
 	return line;
 }

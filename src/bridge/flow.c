@@ -26,22 +26,21 @@
 #define TELL_MILLISECONDS 5000
 /* What the links may take to end once they were told to end now. */
 #define ABORT_MILLISECONDS 2500
-#define SINKS_MOST         2
 
 struct BrFlow
 {
 	BrRoutes *routes;
 	BrRoutes *retiring; /* the ones before, while their links finish */
 	BrSource *source;
-	BrBackoff rest;           /* of the source */
-	BrList judged;            /* to be told */
-	size_t held;              /* with the sinks */
-	int64_t look[SINKS_MOST]; /* when to take next, by sink */
-	bool empty[SINKS_MOST];   /* the last take brought nothing */
-	bool up;                  /* the source is connected */
-	bool proven;              /* both ends have worked */
-	bool refused;             /* anything at all */
-	bool moved;               /* this round */
+	BrBackoff rest;              /* of the source */
+	BrList judged;               /* to be told */
+	size_t held;                 /* with the sinks */
+	int64_t look[BR_SINKS_MOST]; /* when to take next, by sink */
+	bool empty[BR_SINKS_MOST];   /* the last take brought nothing */
+	bool up;                     /* the source is connected */
+	bool proven;                 /* both ends have worked */
+	bool refused;                /* anything at all */
+	bool moved;                  /* this round */
 };
 
 /* ---- what ends the program ---- */
@@ -78,7 +77,7 @@ source_failed(BrFlow *f, const BrFault *fault)
 static void
 collect_from(BrFlow *f, const BrRoutes *routes)
 {
-	BrSink *sinks[SINKS_MOST];
+	BrSink *sinks[BR_SINKS_MOST];
 	int n = br_routes_list(routes, sinks);
 	int i;
 
@@ -89,7 +88,7 @@ collect_from(BrFlow *f, const BrRoutes *routes)
 static bool
 all_gone(const BrRoutes *routes)
 {
-	BrSink *sinks[SINKS_MOST];
+	BrSink *sinks[BR_SINKS_MOST];
 	int n = br_routes_list(routes, sinks);
 
 	while (n > 0)
@@ -251,7 +250,7 @@ take(BrFlow *f, const char *channel, size_t most, int slot, BrFault *fault)
 static bool
 take_any(BrFlow *f, BrFault *fault)
 {
-	BrSink *sinks[SINKS_MOST];
+	BrSink *sinks[BR_SINKS_MOST];
 	int n = br_routes_list(f->routes, sinks);
 	size_t room = 0;
 	int i;
@@ -271,15 +270,12 @@ take_for_each(BrFlow *f, BrSink *sinks[], int n, BrFault *fault)
 
 	for (i = 0; i < n; i++)
 	{
-		const char *channel = n == 1                       ? NULL
-		                      : sinks[i] == f->routes->sms ? "sms"
-		                                                   : "email";
 		size_t room;
 
 		if (br_clock_now() < f->look[i])
 			continue;
 		room = br_sink_room(sinks[i]);
-		if (room > 0 && !take(f, channel, room, i, fault))
+		if (room > 0 && !take(f, sinks[i]->channel, room, i, fault))
 			return false;
 	}
 	return true;
@@ -289,7 +285,7 @@ take_for_each(BrFlow *f, BrSink *sinks[], int n, BrFault *fault)
 static bool
 round_of(BrFlow *f, bool taking, BrFault *fault)
 {
-	BrSink *sinks[SINKS_MOST];
+	BrSink *sinks[BR_SINKS_MOST];
 	int n = br_routes_list(f->routes, sinks);
 	bool all = true;
 	bool ready;
@@ -324,7 +320,7 @@ round_of(BrFlow *f, bool taking, BrFault *fault)
 static void
 idle(BrFlow *f, bool taking)
 {
-	BrSink *sinks[SINKS_MOST];
+	BrSink *sinks[BR_SINKS_MOST];
 	int n = br_routes_list(f->routes, sinks);
 	int64_t until = br_clock_now() + 1000;
 	BrFault fault;
@@ -350,7 +346,7 @@ idle(BrFlow *f, bool taking)
 static bool
 is_done(const BrFlow *f)
 {
-	BrSink *sinks[SINKS_MOST];
+	BrSink *sinks[BR_SINKS_MOST];
 	int n = f->source->window > 0 ? 1 : br_routes_list(f->routes, sinks);
 	int i;
 
@@ -367,7 +363,7 @@ is_done(const BrFlow *f)
 static bool
 start(const BrRoutes *routes, BrFault *fault)
 {
-	BrSink *sinks[SINKS_MOST];
+	BrSink *sinks[BR_SINKS_MOST];
 	int n = br_routes_list(routes, sinks);
 	int i;
 
@@ -413,7 +409,7 @@ static void
 abort_links(BrFlow *f, BrRoutes *routes)
 {
 	int64_t deadline = br_clock_now() + ABORT_MILLISECONDS;
-	BrSink *sinks[SINKS_MOST];
+	BrSink *sinks[BR_SINKS_MOST];
 	int n = br_routes_list(routes, sinks);
 	int i;
 
@@ -434,7 +430,7 @@ abort_links(BrFlow *f, BrRoutes *routes)
 bool
 br_flow_adopt(BrFlow *f, BrRoutes *routes, BrSource *source, BrFault *fault)
 {
-	BrSink *sinks[SINKS_MOST];
+	BrSink *sinks[BR_SINKS_MOST];
 	int n = br_routes_list(f->routes, sinks);
 	BrList waiting = {NULL, NULL, 0};
 	BrNotification *one;

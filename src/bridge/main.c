@@ -52,7 +52,7 @@ check(const BrRoutes *routes, BrSource *source)
 {
 	BrFault first = {BR_KIND_NONE, "", 0};
 	BrFault fault;
-	BrSink *sinks[2];
+	BrSink *sinks[BR_SINKS_MOST];
 	int n = br_routes_list(routes, sinks);
 	int i;
 

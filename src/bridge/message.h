@@ -28,7 +28,7 @@ typedef struct BrNotification
 	json_t *body;           /* as published; owns the strings below */
 	const char *id;         /* UUID: the message id on every way */
 	const char *kind;       /* confirm_email, new_signin, ... */
-	const char *channel;    /* email or sms */
+	const char *channel;    /* email, sms or event */
 	const char *recipient;  /* as stored, checked by the sinks */
 	const char *created_at; /* RFC 3339, UTC */
 	BrOutcome outcome;

@@ -62,6 +62,8 @@ static const struct
                            "1 while the destination for email works."},
     [BR_GAUGE_SMS_UP] = {"sms_up", "gauge",
                          "1 while the destination for SMS works."},
+    [BR_GAUGE_EVENTS_UP] = {"events_up", "gauge",
+                            "1 while the destination for events works."},
     [BR_GAUGE_LAST_DELIVERY] = {"last_delivery_timestamp_seconds", "gauge",
                                 "When the last notification was delivered."},
 };

@@ -278,7 +278,9 @@ br_notification_mask(const BrNotification *n, char *out, size_t size)
 	const char *at = strrchr(n->recipient, '@');
 	size_t length = strlen(n->recipient);
 
-	if (!br_notification_addressable(n))
+	if (strcmp(n->channel, "event") == 0)
+		snprintf(out, size, "-");
+	else if (!br_notification_addressable(n))
 		snprintf(out, size, "(invalid)");
 	else if (at != NULL)
 		snprintf(out, size, "%c***%s",

@@ -67,6 +67,8 @@ static const Setting settings[] = {
     TEXT("to", to, NULL, "URL", "where all notifications go"),
     TEXT("email", email, NULL, "URL", "where those for email go"),
     TEXT("sms", sms, NULL, "URL", "where those for SMS go"),
+    TEXT("events", events, NULL, "URL",
+         "where events for applications go (a broker)"),
     TEXT("from", from, NULL, "ADDRESS",
          "sender of mails: an address, or \"Name <address>\""),
     {"envelope-from", SETTING_TEXT, AT(envelope_from), MAY_BE_EMPTY, 0, NULL,
@@ -366,6 +368,9 @@ validate(BrOptions *options, BrFault *fault)
 	if ((options->database == NULL) == (options->consume == NULL))
 		return br_fault_set(fault, BR_KIND_USAGE,
 		                    "give either --database or --consume");
+	if (options->consume != NULL && options->events != NULL)
+		return br_fault_set(fault, BR_KIND_USAGE,
+		                    "events: come from a database, not from a queue");
 	if (options->to == NULL && options->email == NULL && options->sms == NULL)
 		return br_fault_set(fault, BR_KIND_USAGE,
 		                    "no destination: give --to, or --email and --sms");

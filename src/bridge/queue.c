@@ -188,7 +188,8 @@ queue_open(BrSource *source, BrFault *fault)
 
 	if (q->broker != NULL)
 		return true;
-	q->broker = br_broker_open(&q->url, source->options, true, fault);
+	q->broker =
+	    br_broker_open(&q->url, source->options, "auth_session", true, fault);
 	if (q->broker == NULL)
 		return false;
 	q->connection = br_broker_connection(q->broker);

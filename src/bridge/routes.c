@@ -46,7 +46,7 @@ take_scheme(BrSink *sink, BrFault *fault)
 /* setting is the option that names the URL, for the error text. */
 static BrSink *
 sink_make(const BrRoutes *routes, const char *url, const char *setting,
-          BrCounter gauge, BrFault *fault)
+          const char *channel, BrCounter gauge, BrFault *fault)
 {
 	BrSink *sink = br_sink_make(routes->options, routes->templates);
 	char *said;
@@ -57,6 +57,7 @@ sink_make(const BrRoutes *routes, const char *url, const char *setting,
 		return NULL;
 	}
 	sink->gauge = gauge;
+	sink->channel = channel;
 	if (br_url_parse(&sink->url, url, fault) && take_scheme(sink, fault))
 		return sink;
 	said = br_copy(fault->text);
@@ -66,38 +67,45 @@ sink_make(const BrRoutes *routes, const char *url, const char *setting,
 	return NULL;
 }
 
+/* Events are for programs: a broker, or a file to try it out. */
+static bool
+make_events(BrRoutes *r, BrFault *fault)
+{
+	r->events = sink_make(r, r->options->events, "events", "event",
+	                      BR_GAUGE_EVENTS_UP, fault);
+	if (r->events == NULL || r->events->methods == &br_amqp_methods ||
+	    r->events->methods == &br_file_methods)
+		return r->events != NULL;
+	return br_fault_set(fault, BR_KIND_USAGE, "events: %s is not a broker",
+	                    r->events->url.name);
+}
+
+static bool
+make_sinks(BrRoutes *r, BrFault *fault)
+{
+	const BrOptions *o = r->options;
+	bool both = o->email == NULL && o->sms == NULL;
+
+	r->email =
+	    sink_make(r, o->email ? o->email : o->to, o->email ? "email" : "to",
+	              both ? NULL : "email", BR_GAUGE_EMAIL_UP, fault);
+	if (r->email == NULL)
+		return false;
+	r->sms = r->email;
+	if (!both)
+		r->sms = sink_make(r, o->sms ? o->sms : o->to, o->sms ? "sms" : "to",
+		                   "sms", BR_GAUGE_SMS_UP, fault);
+	return r->sms != NULL && (o->events == NULL || make_events(r, fault));
+}
+
 BrRoutes *
 br_routes_make(BrOptions *options, BrFault *fault)
 {
 	BrRoutes *r = br_alloc(sizeof(*r));
-	bool both = options->email == NULL && options->sms == NULL;
-	bool good;
 
 	r->options = options;
 	r->templates = br_templates_load(options, fault);
-	good = r->templates != NULL;
-	if (good && both)
-	{
-		r->email = sink_make(r, options->to, "to", BR_GAUGE_EMAIL_UP, fault);
-		r->sms = r->email;
-		good = r->email != NULL;
-	}
-	if (good && !both)
-	{
-		r->email = options->email ? sink_make(r, options->email, "email",
-		                                      BR_GAUGE_EMAIL_UP, fault)
-		                          : sink_make(r, options->to, "to",
-		                                      BR_GAUGE_EMAIL_UP, fault);
-		good = r->email != NULL;
-	}
-	if (good && !both)
-	{
-		r->sms = options->sms
-		             ? sink_make(r, options->sms, "sms", BR_GAUGE_SMS_UP, fault)
-		             : sink_make(r, options->to, "to", BR_GAUGE_SMS_UP, fault);
-		good = r->sms != NULL;
-	}
-	if (good)
+	if (r->templates != NULL && make_sinks(r, fault))
 		return r;
 	br_routes_free(r);
 	return NULL;
@@ -106,7 +114,7 @@ br_routes_make(BrOptions *options, BrFault *fault)
 void
 br_routes_free(BrRoutes *routes)
 {
-	BrSink *list[2];
+	BrSink *list[BR_SINKS_MOST];
 	int n;
 
 	if (routes == NULL)
@@ -126,11 +134,13 @@ br_routes_find(const BrRoutes *routes, const BrNotification *n)
 		return routes->email;
 	if (strcmp(n->channel, "sms") == 0)
 		return routes->sms;
+	if (strcmp(n->channel, "event") == 0)
+		return routes->events;
 	return NULL;
 }
 
 int
-br_routes_list(const BrRoutes *routes, BrSink *list[2])
+br_routes_list(const BrRoutes *routes, BrSink *list[BR_SINKS_MOST])
 {
 	int n = 0;
 
@@ -138,5 +148,7 @@ br_routes_list(const BrRoutes *routes, BrSink *list[2])
 		list[n++] = routes->email;
 	if (routes->sms && routes->sms != routes->email)
 		list[n++] = routes->sms;
+	if (routes->events)
+		list[n++] = routes->events;
 	return n;
 }

@@ -22,8 +22,10 @@ channel = connection.channel()
 if command in ("declare", "full"):
     channel.exchange_declare("auth_session", "topic", durable=True)
     channel.queue_declare(queue, durable=True, arguments={
-        "x-max-length": 0, "x-overflow": "reject-publish"} if command == "full" else {})
+        "x-max-length": 1, "x-overflow": "reject-publish"} if command == "full" else {})
     channel.queue_bind(queue, "auth_session", "#")
+    for i in range(3 if command == "full" else 0):
+        channel.basic_publish("", queue, b"full")
 elif command == "count":
     print(channel.queue_declare(queue, passive=True).method.message_count)
 elif command == "publish":
