@@ -138,13 +138,21 @@ CREATE TABLE auth_private.outbox (
 	due_at timestamptz NOT NULL,
 	settled_at timestamptz,
 	parked_at timestamptz,
-	error text
+	error text,
+	lane integer NOT NULL GENERATED ALWAYS AS (CASE kind
+		WHEN 'confirm_email' THEN 1 WHEN 'confirm_phone' THEN 2 WHEN 'password_reset' THEN 3
+		WHEN 'email_change' THEN 4 WHEN 'invitation' THEN 5 WHEN 'account_exists' THEN 6
+		WHEN 'password_changed' THEN 7 WHEN 'email_changed' THEN 8 WHEN 'phone_changed' THEN 9
+		WHEN 'mfa_changed' THEN 10 WHEN 'session_revoked' THEN 11 WHEN 'api_key_created' THEN 12
+		WHEN 'new_signin' THEN 13 ELSE 0 END) STORED
 ) WITH (fillfactor = 80);
-CREATE INDEX outbox_due ON auth_private.outbox (due_at)
+CREATE INDEX outbox_due ON auth_private.outbox (channel, lane, due_at)
 	WHERE settled_at IS NULL AND parked_at IS NULL;
 CREATE INDEX outbox_created ON auth_private.outbox (created_at);
 COMMENT ON TABLE auth_private.outbox IS
 	'notifications on their way to the bridge, written with the change they tell of';
+COMMENT ON COLUMN auth_private.outbox.lane IS
+	'kinds have their turn in a claim by this, so that none keeps the others back; 0 comes last';
 COMMENT ON COLUMN auth_private.outbox.code_id IS
 	'the code row from which claim_notifications derives code and link token';
 COMMENT ON COLUMN auth_private.outbox.due_at IS

@@ -10,12 +10,12 @@
  */
 
 -- Secret: masked in the log.
-CREATE FUNCTION auth_admin.claim_notifications(max integer, lease interval)
+CREATE FUNCTION auth_admin.claim_notifications(max integer, lease interval, channel text DEFAULT NULL)
 RETURNS TABLE (id uuid, created_at timestamptz, kind text, channel text, recipient text, user_id uuid, payload jsonb)
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_admin_claim_notifications';
-COMMENT ON FUNCTION auth_admin.claim_notifications(integer, interval) IS
-	'leases up to max (1 to 10000) notifications that are due, oldest first, for at most 24 hours, with code and link token in their payload; what is not settled within the lease is handed out again. Locks them with SKIP LOCKED';
+COMMENT ON FUNCTION auth_admin.claim_notifications(integer, interval, text) IS
+	'leases up to max (1 to 10000) notifications that are due, of channel email or sms (or both), codes before notices and no kind before all of another, for at most 24 hours, with code and link token in their payload; what is not settled within the lease is handed out again. Locks them with SKIP LOCKED';
 
 CREATE FUNCTION auth_admin.settle_notifications(ids uuid[])
 RETURNS integer
@@ -24,12 +24,12 @@ AS 'MODULE_PATHNAME', 'auth_admin_settle_notifications';
 COMMENT ON FUNCTION auth_admin.settle_notifications(uuid[]) IS
 	'marks notifications as delivered; answers how many were not yet';
 
-CREATE FUNCTION auth_admin.release_notifications(ids uuid[], error text)
+CREATE FUNCTION auth_admin.release_notifications(ids uuid[], error text, permanent boolean DEFAULT false)
 RETURNS integer
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_admin_release_notifications';
-COMMENT ON FUNCTION auth_admin.release_notifications(uuid[], text) IS
-	'gives notifications back, to be tried again after a pause that doubles; after ten tries they are parked, from where another release takes them up again';
+COMMENT ON FUNCTION auth_admin.release_notifications(uuid[], text, boolean) IS
+	'gives notifications back, to be tried again after a pause of 10 seconds that grows to an hour; after three days, or at once where the error is permanent, they are parked. One that is parked is taken up again; without an error it was no try';
 
 CREATE FUNCTION auth_admin.prune(batch integer DEFAULT 10000)
 RETURNS integer
@@ -125,6 +125,13 @@ SELECT id, at, action, actor, result, reason, user_id, session_id, ip, user_agen
 FROM auth_private.audit_log;
 COMMENT ON VIEW auth_admin.audit_log IS
 	'what happened: when, what, by whom (user, system or an operator''s role), with which result and why, whose, from where; ids ascend with time';
+
+CREATE VIEW auth_admin.parked_notifications WITH (security_barrier) AS
+SELECT id, kind, recipient, error, parked_at AS since
+FROM auth_private.outbox
+WHERE parked_at IS NOT NULL AND settled_at IS NULL;
+COMMENT ON VIEW auth_admin.parked_notifications IS
+	'notifications whose delivery was given up, why, and since when; release_notifications takes them up again';
 
 CREATE VIEW auth_admin.stats WITH (security_barrier) AS
 SELECT

@@ -5,8 +5,9 @@
  * A batch is published without waiting, then its confirms are awaited; the
  * broker acknowledges many messages with one frame.  Messages are persistent
  * and mandatory: one that no queue takes comes back (basic.return, before
- * its confirm) and is deferred, because a missing binding is for the
- * operator to mend, and what was returned is nowhere.  A message is
+ * its confirm), and one that a full queue does not take is refused
+ * (basic.nack); both are nowhere.  Then the link is closed, and opening it
+ * again declares again what the URL asks to declare.  A message is
  * delivered when the broker has confirmed it, and not before; what is
  * unconfirmed when the connection breaks is untried, and goes out again
  * with the same message-id.
@@ -15,7 +16,7 @@
  * there is no time limit but the heartbeat's: a new connection would only
  * publish everything a second time into the same pipe.
  */
-#include "bridge.h"
+#include "ends.h"
 
 #if __has_include(<rabbitmq-c/amqp.h>)
 #include <rabbitmq-c/amqp.h>
@@ -31,63 +32,74 @@
 
 #define CHANNEL    1
 #define PERSISTENT 2
+/* Milliseconds between looks whether the link has to end. */
+#define GLANCE 200
 
 typedef struct Publisher
 {
-	AsBroker *broker;
+	BrSink *sink;
+	BrBroker *broker;
 	amqp_connection_state_t connection;
-	const char *name;  /* in the sink's URL */
 	uint64_t next_tag; /* of the next message published */
 	bool blocked;      /* the broker reads no more for now */
-	int64_t tended;
 } Publisher;
 
 /* A batch on its way: message i has the tag first + i. */
 typedef struct Flight
 {
-	AsNotification **batch;
+	BrNotification **batch;
 	size_t n;       /* published */
 	uint64_t first; /* tag */
 	size_t open;    /* not yet confirmed either way */
 	bool *closed;
+	size_t unwanted; /* returned, or not taken */
+	char why[160];   /* of the last of these */
 } Flight;
 
 static void
-amqp_close(AsSink *sink)
+amqp_close(BrLink *link)
 {
-	Publisher *p = sink->state;
+	Publisher *p = link->state;
 
 	if (p == NULL)
 		return;
-	as_broker_close(p->broker);
+	br_broker_close(p->broker);
 	free(p);
-	sink->state = NULL;
+	link->state = NULL;
 }
 
 static bool
-amqp_open(AsSink *sink, AsFault *fault)
+amqp_open(BrLink *link, BrFault *fault)
 {
-	Publisher *p = as_alloc(sizeof(*p));
+	BrSink *sink = link->sink;
+	Publisher *p = br_alloc(sizeof(*p));
 
-	sink->state = p;
-	p->name = sink->url.name;
-	p->broker = as_broker_open(&sink->url, sink->options, false, fault);
+	link->state = p;
+	p->sink = sink;
+	p->broker =
+	    br_broker_open(&sink->url, sink->options,
+	                   sink->channel && strcmp(sink->channel, "event") == 0
+	                       ? "auth_session.events"
+	                       : "auth_session",
+	                   false, fault);
 	if (p->broker == NULL)
 		return false;
-	p->connection = as_broker_connection(p->broker);
+	p->connection = br_broker_connection(p->broker);
 	p->next_tag = 1;
 	amqp_confirm_select(p->connection, CHANNEL);
 	if (amqp_get_rpc_reply(p->connection).reply_type != AMQP_RESPONSE_NORMAL)
-		return as_broker_fault(p->broker, AMQP_STATUS_WRONG_METHOD,
+		return br_broker_fault(p->broker, AMQP_STATUS_WRONG_METHOD,
 		                       "publisher confirms", fault);
 	return true;
 }
 
 static int
-publish(Publisher *p, const AsNotification *n)
+publish(Publisher *p, const BrNotification *n)
 {
 	amqp_basic_properties_t properties;
-	char *body = as_notification_print(n);
+	char *body = br_notification_print(n);
+	int64_t life = br_notification_life(n);
+	char expiration[32];
 	int status;
 
 	memset(&properties, 0, sizeof(properties));
@@ -101,31 +113,81 @@ publish(Publisher *p, const AsNotification *n)
 	properties.timestamp = (uint64_t) time(NULL);
 	properties.type = amqp_cstring_bytes(n->kind);
 	properties.app_id = amqp_cstring_bytes("auth_session");
+	/* For a queue with x-max-priority. */
+	properties._flags |= AMQP_BASIC_PRIORITY_FLAG;
+	properties.priority = br_notification_urgent(n);
+	if (life != INT64_MAX)
+	{
+		/* A code that died in the queue is of no use to anybody. */
+		snprintf(expiration, sizeof(expiration), "%lld",
+		         (long long) (life > 0 ? life : 0));
+		properties._flags |= AMQP_BASIC_EXPIRATION_FLAG;
+		properties.expiration = amqp_cstring_bytes(expiration);
+	}
 	status =
 	    amqp_basic_publish(p->connection, CHANNEL,
-	                       amqp_cstring_bytes(as_broker_exchange(p->broker)),
+	                       amqp_cstring_bytes(br_broker_exchange(p->broker)),
 	                       amqp_cstring_bytes(n->kind), 1, 0, &properties,
 	                       amqp_cstring_bytes(body));
-	as_free_secret(body);
+	br_free_secret(body);
 	return status;
+}
+
+/* A message that is nowhere, and whose fault that is is seen when the whole
+ * batch is back: see blame. */
+static void
+unwanted(Flight *flight, BrNotification *n, const char *why)
+{
+	snprintf(n->error, sizeof(n->error), "%s", why);
+	snprintf(flight->why, sizeof(flight->why), "%s", why);
+	flight->unwanted++;
+}
+
+/*
+ * Where the broker took none, it is the broker (a full queue, no queue bound
+ * yet), and it rests; where it took others, it is what these are.
+ */
+static bool
+blame(Publisher *p, Flight *flight, BrFault *fault)
+{
+	size_t i;
+
+	if (flight->unwanted == 0)
+		return true;
+	br_fault_set(fault, BR_KIND_UNREACHABLE, "%s: %s", p->sink->url.name,
+	             flight->why);
+	for (i = 0; i < flight->n; i++)
+	{
+		BrNotification *n = flight->batch[i];
+		char why[sizeof(n->error)];
+
+		if (n->outcome != BR_UNTRIED)
+			continue;
+		snprintf(why, sizeof(why), "%s", n->error);
+		if (flight->unwanted < flight->n)
+			br_notification_judge(n, BR_DEFERRED, "%s", why);
+		else
+			br_sink_suspect(p->sink, n, fault);
+	}
+	return flight->unwanted < flight->n;
 }
 
 static void
 close_one(Flight *flight, size_t i, bool good)
 {
-	AsNotification *n = flight->batch[i];
+	BrNotification *n = flight->batch[i];
 
 	if (flight->closed[i])
 		return;
 	flight->closed[i] = true;
 	flight->open--;
-	/* A returned message is confirmed too; it was judged on its return. */
-	if (n->outcome != AS_UNTRIED)
+	/* A returned message is confirmed too. */
+	if (n->error[0] != '\0')
 		return;
 	if (good)
-		n->outcome = AS_DELIVERED;
+		n->outcome = BR_DELIVERED;
 	else
-		as_notification_judge(n, AS_DEFERRED, "the broker did not take it");
+		unwanted(flight, n, "the broker did not take it");
 }
 
 /* One ack or nack: of a tag, or of all up to it. */
@@ -151,7 +213,7 @@ take_confirm(Flight *flight, uint64_t tag, bool multiple, bool good)
 /* A message that no queue wanted: find it by its id. */
 static bool
 take_return(Publisher *p, Flight *flight, const amqp_method_t *method,
-            AsFault *fault)
+            BrFault *fault)
 {
 	const amqp_basic_return_t *returned = method->decoded;
 	int code = returned->reply_code;
@@ -162,7 +224,7 @@ take_return(Publisher *p, Flight *flight, const amqp_method_t *method,
 	size_t i;
 
 	if (reply.reply_type != AMQP_RESPONSE_NORMAL)
-		return as_broker_fault(p->broker,
+		return br_broker_fault(p->broker,
 		                       reply.reply_type ==
 		                               AMQP_RESPONSE_LIBRARY_EXCEPTION
 		                           ? reply.library_error
@@ -171,13 +233,16 @@ take_return(Publisher *p, Flight *flight, const amqp_method_t *method,
 	id = message.properties.message_id;
 	for (i = 0; i < flight->n; i++)
 	{
-		AsNotification *n = flight->batch[i];
+		BrNotification *n = flight->batch[i];
+		char *why;
 
-		if (strlen(n->id) == id.len && memcmp(n->id, id.bytes, id.len) == 0)
-			as_notification_judge(n, AS_DEFERRED,
-			                      "no queue is bound to exchange \"%.60s\" for "
-			                      "%s (%d)",
-			                      as_broker_exchange(p->broker), n->kind, code);
+		if (strlen(n->id) != id.len || memcmp(n->id, id.bytes, id.len) != 0)
+			continue;
+		why =
+		    br_format("no queue is bound to exchange \"%.60s\" for %.64s (%d)",
+		              br_broker_exchange(p->broker), n->kind, code);
+		unwanted(flight, n, why);
+		free(why);
 	}
 	amqp_destroy_message(&message);
 	return true;
@@ -191,24 +256,30 @@ take_blocking(Publisher *p, const amqp_method_t *method)
 	if (!blocked && method->id != AMQP_CONNECTION_UNBLOCKED_METHOD)
 		return;
 	p->blocked = blocked;
-	as_log(blocked ? AS_WARNING : AS_INFO,
-	       blocked ? "broker_blocked" : "broker_unblocked", "sink", p->name,
-	       (char *) NULL);
+	br_log(blocked ? BR_WARNING : BR_INFO,
+	       blocked ? "broker_blocked" : "broker_unblocked", "sink",
+	       p->sink->url.name, (char *) NULL);
 }
 
-/* One frame's worth of news; false with the fault, or at the deadline. */
+/*
+ * One frame's worth of news, or none for a while; false with the fault, or at
+ * the deadline, which every sign of life moves.
+ */
 static bool
-take_frame(Publisher *p, Flight *flight, int64_t deadline, AsFault *fault)
+take_frame(Publisher *p, Flight *flight, int64_t *deadline, BrFault *fault)
 {
 	amqp_frame_t frame;
-	int got = as_broker_frame(p->broker, &frame, deadline, fault);
+	int got =
+	    br_broker_frame(p->broker, &frame, br_clock_now() + GLANCE, fault);
 
 	if (got < 0)
 		return false;
-	if (got == 0 && p->blocked && !as_signals_stop())
+	if (got > 0 || p->blocked)
+		*deadline = br_clock_now() + p->sink->options->timeout * 1000;
+	if (got == 0 && !br_sink_aborted(p->sink) && br_clock_now() < *deadline)
 		return true;
 	if (got == 0)
-		return as_broker_fault(p->broker, AMQP_STATUS_TIMEOUT,
+		return br_broker_fault(p->broker, AMQP_STATUS_TIMEOUT,
 		                       "waiting for confirms", fault);
 	if (frame.frame_type != AMQP_FRAME_METHOD)
 		return true;
@@ -232,15 +303,16 @@ take_frame(Publisher *p, Flight *flight, int64_t deadline, AsFault *fault)
 }
 
 static bool
-amqp_deliver(AsSink *sink, AsNotification **batch, size_t n, AsFault *fault)
+amqp_deliver(BrLink *link, BrNotification **batch, size_t n, BrFault *fault)
 {
-	Publisher *p = sink->state;
-	Flight flight = {batch, 0, p->next_tag, 0, NULL};
+	Publisher *p = link->state;
+	Flight flight = {batch, 0, p->next_tag, 0, NULL, 0, ""};
+	int64_t deadline = br_clock_now() + link->sink->options->timeout * 1000;
 	int status = AMQP_STATUS_OK;
 	size_t i;
 	bool good = true;
 
-	flight.closed = as_alloc(n * sizeof(bool));
+	flight.closed = br_alloc(n * sizeof(bool));
 	for (i = 0; i < n && status == AMQP_STATUS_OK; i++)
 	{
 		status = publish(p, batch[i]);
@@ -252,36 +324,32 @@ amqp_deliver(AsSink *sink, AsNotification **batch, size_t n, AsFault *fault)
 		}
 	}
 	if (status != AMQP_STATUS_OK)
-		good = as_broker_fault(p->broker, status, "publishing", fault);
-	/* The time limit starts anew with every sign of life. */
+		good = br_broker_fault(p->broker, status, "publishing", fault);
 	while (good && flight.open > 0)
-		good = take_frame(
-		    p, &flight, as_clock_now() + sink->options->timeout * 1000, fault);
+		good = take_frame(p, &flight, &deadline, fault);
+	if (good)
+		good = blame(p, &flight, fault);
 	free(flight.closed);
 	if (good)
-		as_broker_recycle(p->broker);
-	p->tended = as_clock_now();
+		br_broker_recycle(p->broker);
 	return good;
 }
 
 /* Answer heartbeats, and notice a closed connection, while idle. */
 static bool
-amqp_tend(AsSink *sink, AsFault *fault)
+amqp_tend(BrLink *link, BrFault *fault)
 {
-	Publisher *p = sink->state;
+	Publisher *p = link->state;
 	amqp_frame_t frame;
 	int got;
 
-	if (as_clock_now() - p->tended < 1000)
-		return true;
-	p->tended = as_clock_now();
-	while ((got = as_broker_frame(p->broker, &frame, 0, fault)) > 0)
+	while ((got = br_broker_frame(p->broker, &frame, 0, fault)) > 0)
 		if (frame.frame_type == AMQP_FRAME_METHOD)
 			take_blocking(p, &frame.payload.method);
 	if (got == 0)
-		as_broker_recycle(p->broker);
+		br_broker_recycle(p->broker);
 	return got == 0;
 }
 
-const AsSinkMethods as_amqp_methods = {amqp_open, amqp_deliver, amqp_tend,
-                                       amqp_close};
+const BrSinkMethods br_amqp_methods = {NULL,         NULL,      amqp_open,
+                                       amqp_deliver, amqp_tend, amqp_close};

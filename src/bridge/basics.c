@@ -3,8 +3,9 @@
  *		Faults, memory, time and signals of the bridge.
  *
  * Signals are caught by a handler that sets a flag and writes a byte to a
- * pipe; every wait of the bridge's own includes that pipe, so no signal is
- * lost between looking at a flag and going to sleep.
+ * pipe, and a thread that has news for the main thread writes one too; the
+ * main thread's wait includes that pipe, so nothing is lost between looking
+ * and going to sleep.
  */
 #include "basics.h"
 
@@ -17,6 +18,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,13 +30,14 @@ static volatile sig_atomic_t stop_asked;
 static volatile sig_atomic_t reload_asked;
 
 bool
-as_fault_set(AsFault *fault, AsKind kind, const char *format, ...)
+br_fault_set(BrFault *fault, BrKind kind, const char *format, ...)
 {
 	va_list args;
 	char *p;
 	size_t n;
 
 	fault->kind = kind;
+	fault->rest = 0;
 	va_start(args, format);
 	vsnprintf(fault->text, sizeof(fault->text), format, args);
 	va_end(args);
@@ -47,7 +50,7 @@ as_fault_set(AsFault *fault, AsKind kind, const char *format, ...)
 }
 
 const char *
-as_fault_word(AsKind kind)
+br_fault_word(BrKind kind)
 {
 	static const char *const words[] = {
 	    "none", "internal", "usage",    "unreachable", "login",
@@ -62,33 +65,33 @@ or_die(void *p)
 {
 	if (p == NULL)
 	{
-		as_log(AS_ERROR, "fault", "kind", "internal", "text", "out of memory",
+		br_log(BR_ERROR, "fault", "kind", "internal", "text", "out of memory",
 		       (char *) NULL);
-		exit(AS_KIND_INTERNAL);
+		exit(BR_KIND_INTERNAL);
 	}
 	return p;
 }
 
 void *
-as_alloc(size_t size)
+br_alloc(size_t size)
 {
 	return or_die(calloc(1, size ? size : 1));
 }
 
 void *
-as_realloc(void *p, size_t size)
+br_realloc(void *p, size_t size)
 {
 	return or_die(realloc(p, size ? size : 1));
 }
 
 char *
-as_copy(const char *text)
+br_copy(const char *text)
 {
 	return text ? or_die(strdup(text)) : NULL;
 }
 
 char *
-as_format(const char *format, ...)
+br_format(const char *format, ...)
 {
 	va_list args;
 	char *text = NULL;
@@ -101,28 +104,52 @@ as_format(const char *format, ...)
 }
 
 FILE *
-as_stream_open(char **text, size_t *length)
+br_stream_open(char **text, size_t *length)
 {
 	return or_die(open_memstream(text, length));
 }
 
 void
-as_stream_close(FILE *stream)
+br_stream_close(FILE *stream)
 {
 	if (fclose(stream) != 0)
 		or_die(NULL);
 }
 
 void
-as_free_secret(char *text)
+br_free_secret(char *text)
 {
 	if (text != NULL)
 		OPENSSL_cleanse(text, strlen(text));
 	free(text);
 }
 
+FILE *
+br_open_private(const char *path, const char *what, BrFault *fault)
+{
+	FILE *in = fopen(path, "r");
+	struct stat st;
+
+	if (in == NULL || fstat(fileno(in), &st) != 0)
+	{
+		br_fault_set(fault, BR_KIND_USAGE, "%s: cannot read %s: %s", what, path,
+		             strerror(errno));
+		if (in != NULL)
+			fclose(in);
+		return NULL;
+	}
+	if (S_ISREG(st.st_mode) && (st.st_mode & (S_IRWXO | S_IWGRP)) != 0)
+	{
+		br_fault_set(fault, BR_KIND_USAGE,
+		             "%s: %s is open to others (chmod o-rwx,g-w)", what, path);
+		fclose(in);
+		return NULL;
+	}
+	return in;
+}
+
 int64_t
-as_clock_now(void)
+br_clock_now(void)
 {
 	struct timespec t;
 
@@ -134,13 +161,13 @@ as_clock_now(void)
 static int
 poll_timeout(int64_t deadline)
 {
-	int64_t left = deadline - as_clock_now();
+	int64_t left = deadline - br_clock_now();
 
 	return left < 0 ? 0 : left > 3600000 ? 3600000 : (int) left;
 }
 
 bool
-as_clock_wait(int fd, bool writing, int64_t deadline)
+br_clock_wait(int fd, bool writing, int64_t deadline)
 {
 	struct pollfd p;
 
@@ -151,12 +178,12 @@ as_clock_wait(int fd, bool writing, int64_t deadline)
 		p.revents = 0;
 		if (poll(&p, 1, poll_timeout(deadline)) > 0)
 			return true;
-	} while (as_clock_now() < deadline);
+	} while (br_clock_now() < deadline);
 	return false;
 }
 
 int64_t
-as_backoff_fail(AsBackoff *b)
+br_backoff_fail(BrBackoff *b, int64_t least)
 {
 	int64_t whole = BACKOFF_FIRST;
 	uint32_t dice = 0;
@@ -169,12 +196,14 @@ as_backoff_fail(AsBackoff *b)
 	b->failures++;
 	(void) RAND_bytes((unsigned char *) &dice, sizeof(dice));
 	whole = whole / 2 + (int64_t) (dice % (uint32_t) (whole / 2 + 1));
-	b->until = as_clock_now() + whole;
+	if (whole < least)
+		whole = least;
+	b->until = br_clock_now() + whole;
 	return whole;
 }
 
 void
-as_backoff_succeed(AsBackoff *b)
+br_backoff_succeed(BrBackoff *b)
 {
 	b->failures = 0;
 	b->until = 0;
@@ -195,7 +224,7 @@ on_signal(int number)
 }
 
 void
-as_signals_catch(void)
+br_signals_catch(void)
 {
 	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
 	struct sigaction action;
@@ -214,36 +243,41 @@ as_signals_catch(void)
 }
 
 bool
-as_signals_stop(void)
+br_signals_stop(void)
 {
 	return stop_asked != 0;
 }
 
 bool
-as_signals_reload(void)
+br_signals_reload(void)
 {
-	char drain[64];
+	bool asked = reload_asked != 0;
 
-	if (!reload_asked)
-		return false;
-	/* A stop leaves its byte: every later wait must end at once too. */
-	while (!stop_asked && read(wake_pipe[0], drain, sizeof(drain)) > 0)
-		;
-	reload_asked = 0;
-	return true;
+	if (asked)
+		reload_asked = 0;
+	return asked;
 }
 
 void
-as_signals_wait(int fd, int64_t deadline)
+br_wake(void)
+{
+	(void) !write(wake_pipe[1], "", 1);
+}
+
+void
+br_wait(int fd, int64_t deadline)
 {
 	struct pollfd p[2];
+	char drain[256];
 
-	/* Once asked to stop, what is still waited for is the peers. */
-	p[0].fd = stop_asked ? -1 : wake_pipe[0];
+	p[0].fd = wake_pipe[0];
 	p[0].events = POLLIN;
 	p[0].revents = 0;
 	p[1].fd = fd;
 	p[1].events = POLLIN;
 	p[1].revents = 0;
 	(void) poll(p, 2, poll_timeout(deadline));
+	/* Whoever wrote set something first, and it is looked at after this. */
+	while (read(wake_pipe[0], drain, sizeof(drain)) > 0)
+		;
 }

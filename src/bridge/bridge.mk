@@ -4,18 +4,22 @@
 # extension, and nothing of the server's is included here.
 
 BRIDGE = src/bridge/auth-session-bridge
-BRIDGE_LIBS = libpq librabbitmq libcurl jansson openssl
+BRIDGE_LIBS = libpq librabbitmq libcurl libidn2 jansson openssl
 BRIDGE_PACKAGES = libpq-dev librabbitmq-dev libcurl4-openssl-dev \
-	libjansson-dev libssl-dev
+	libidn2-dev libjansson-dev libssl-dev
 
-BRIDGE_OBJS = $(addprefix src/bridge/,main.o options.o relay.o consume.o \
-	claim.o notification.o sink.o amqp.o broker.o smtp.o webhook.o file.o \
-	transfer.o template_set.o template.o render.o builtin.o url.o log.o metrics.o basics.o)
+# By floor, from the program down to the ground; commas join one floor's.
+BRIDGE_FLOORS = main flow \
+	outbox,queue,routes,smtp,amqp,webhook,file,sink,broker,transfer \
+	template,template_set,mail,render,notification,builtin \
+	options,url,metrics,basics,log
+comma := ,
+BRIDGE_OBJS = $(patsubst %,src/bridge/%.o,$(subst $(comma), ,$(BRIDGE_FLOORS)))
 BRIDGE_TEMPLATES = $(sort $(wildcard src/bridge/templates/*/*.tmpl))
 BRIDGE_FILES = src/bridge/auth-session-bridge.service \
 	src/bridge/auth-session-bridge.conf
 
-BRIDGE_CPPFLAGS = -D_GNU_SOURCE -DAS_VERSION='"$(EXTVERSION)"' \
+BRIDGE_CPPFLAGS = -D_GNU_SOURCE -DBR_VERSION='"$(EXTVERSION)"' \
 	$(shell $(PKG_CONFIG) --cflags $(BRIDGE_LIBS))
 BRIDGE_LDLIBS = $(shell $(PKG_CONFIG) --libs $(BRIDGE_LIBS)) -lpthread
 
@@ -38,17 +42,18 @@ bridge: $(BRIDGE)
 $(BRIDGE): $(BRIDGE_OBJS)
 	$(CC) $(CFLAGS) $(BRIDGE_OBJS) $(LDFLAGS) $(BRIDGE_LDLIBS) -o $@
 
-$(BRIDGE_OBJS): src/bridge/%.o: src/bridge/%.c src/bridge/basics.h \
-		src/bridge/bridge.h src/bridge/builtin.h
+$(BRIDGE_OBJS): src/bridge/%.o: src/bridge/%.c $(wildcard src/bridge/*.h)
 	$(CC) $(CFLAGS) $(BRIDGE_CPPFLAGS) -c $< -o $@
 
 src/bridge/builtin.c: src/bridge/embed.awk $(BRIDGE_TEMPLATES)
 	awk -f src/bridge/embed.awk $(BRIDGE_TEMPLATES) >$@.new
 	mv $@.new $@
 
-# No source knows the program that runs it: no circle of files.
+# No circle of files, and no call up one of the bridge's own floors.
 check-floors-bridge: bridge
 	@test/lib/floors $(BRIDGE_OBJS)
+	@nm -A -P $(BRIDGE_OBJS) | awk -v floors='$(BRIDGE_FLOORS)' \
+		-f src/bridge/floors.awk
 
 install-bridge: bridge
 	$(MKDIR_P) '$(DESTDIR)$(bindir)' '$(DESTDIR)$(mandir)/man1' \

@@ -2,13 +2,16 @@
  * broker.c
  *		A connection to RabbitMQ: login, TLS, topology, frames, faults.
  *
- * Both the publisher (amqp.c) and the consumer (consume.c) stand on this.
+ * Both the publisher (amqp.c) and the consumer (queue.c) stand on this.
  * The topology, unless the URL's options say otherwise:
  *
  *		auth_session		durable topic exchange; routing key = kind
+ *		auth_session.events	the same, for events
  *		auth_session.mail	durable queue bound to it with "#"
  *		auth_session.dead	durable fanout exchange, and a queue of the same
  *							name: what could not be mailed
+ *		QUEUE.retry.SECONDS	durable queues that hand back to QUEUE what has
+ *							been in them for so long
  *
  * Everything is declared, so a new broker works at once; what is there
  * already must be the same.  With ?declare=no nothing is made: that the
@@ -19,7 +22,7 @@
  * by the options' timeout, and a write to a broker that does not read by the
  * heartbeat.
  */
-#include "bridge.h"
+#include "ends.h"
 
 #if __has_include(<rabbitmq-c/amqp.h>)
 #include <rabbitmq-c/amqp.h>
@@ -40,7 +43,7 @@
 #define CHANNEL   1
 #define FRAME_MAX 131072
 
-struct AsBroker
+struct BrBroker
 {
 	amqp_connection_state_t connection;
 	char *name; /* of the URL, for faults */
@@ -49,83 +52,78 @@ struct AsBroker
 	char *dead;
 	const char *queue_type; /* in the URL */
 	int heartbeat;          /* seconds */
+	bool passive;           /* ?declare=no */
 	bool broken;            /* not worth a good-bye */
 };
 
 void *
-as_broker_connection(AsBroker *broker)
+br_broker_connection(BrBroker *broker)
 {
 	return broker->connection;
 }
 
 const char *
-as_broker_exchange(const AsBroker *broker)
+br_broker_exchange(const BrBroker *broker)
 {
 	return broker->exchange;
 }
 
 const char *
-as_broker_queue(const AsBroker *broker)
+br_broker_queue(const BrBroker *broker)
 {
 	return broker->queue;
 }
 
-int64_t
-as_broker_patience(const AsBroker *broker)
-{
-	return broker->heartbeat ? broker->heartbeat * 500 : 30000;
-}
-
 void
-as_broker_recycle(AsBroker *broker)
+br_broker_recycle(BrBroker *broker)
 {
 	amqp_maybe_release_buffers(broker->connection);
 }
 
 bool
-as_broker_fault(AsBroker *broker, int status, const char *doing, AsFault *fault)
+br_broker_fault(BrBroker *broker, int status, const char *doing, BrFault *fault)
 {
-	AsKind kind = AS_KIND_UNREACHABLE;
+	BrKind kind = BR_KIND_UNREACHABLE;
 
 	broker->broken = true;
 	if (status == AMQP_STATUS_NO_MEMORY)
-		kind = AS_KIND_INTERNAL;
+		kind = BR_KIND_INTERNAL;
 	else if (status <= AMQP_STATUS_SSL_ERROR &&
 	         status > AMQP_STATUS_SSL_ERROR - 0x100)
-		kind = AS_KIND_TLS;
-	return as_fault_set(fault, kind, "%s: %s: %s", broker->name, doing,
+		kind = BR_KIND_TLS;
+	return br_fault_set(fault, kind, "%s: %s: %s", broker->name, doing,
 	                    amqp_error_string2(status));
 }
 
 /* The broker closed the channel or the connection: its code and words. */
 static bool
-closing_fault(AsBroker *broker, int code, amqp_bytes_t words, const char *doing,
-              AsFault *fault)
+closing_fault(BrBroker *broker, int code, amqp_bytes_t words, const char *doing,
+              BrFault *fault)
 {
-	AsKind kind = AS_KIND_UNREACHABLE;
+	BrKind kind = BR_KIND_UNREACHABLE;
 
 	broker->broken = true;
 	switch (code)
 	{
 		case 403: /* ACCESS_REFUSED */
 		case 530: /* NOT_ALLOWED: no such virtual host, or not for us */
-			kind = AS_KIND_LOGIN;
+			kind = BR_KIND_LOGIN;
 			break;
 		case 404: /* NOT_FOUND */
 		case 405: /* RESOURCE_LOCKED */
 		case 406: /* PRECONDITION_FAILED */
-			kind = AS_KIND_TOPOLOGY;
+			kind = BR_KIND_TOPOLOGY;
 			break;
 		default:
 			break;
 	}
-	return as_fault_set(fault, kind, "%s: %s: %d %.*s", broker->name, doing,
+	return br_fault_set(fault, kind, "%s: %s: %d %.*s", broker->name, doing,
 	                    code, (int) words.len, (const char *) words.bytes);
 }
 
 static bool
-method_fault(AsBroker *broker, const amqp_method_t *method, const char *doing,
-             AsFault *fault)
+method_fault(BrBroker *broker, const amqp_method_t *method, const char *doing,
+             BrFault *fault)
 {
 	if (method->id == AMQP_CONNECTION_CLOSE_METHOD)
 	{
@@ -141,12 +139,12 @@ method_fault(AsBroker *broker, const amqp_method_t *method, const char *doing,
 		return closing_fault(broker, close->reply_code, close->reply_text,
 		                     doing, fault);
 	}
-	return as_broker_fault(broker, AMQP_STATUS_WRONG_METHOD, doing, fault);
+	return br_broker_fault(broker, AMQP_STATUS_WRONG_METHOD, doing, fault);
 }
 
 static bool
-good_reply(AsBroker *broker, amqp_rpc_reply_t reply, const char *doing,
-           AsFault *fault)
+good_reply(BrBroker *broker, amqp_rpc_reply_t reply, const char *doing,
+           BrFault *fault)
 {
 	switch (reply.reply_type)
 	{
@@ -155,18 +153,18 @@ good_reply(AsBroker *broker, amqp_rpc_reply_t reply, const char *doing,
 		case AMQP_RESPONSE_SERVER_EXCEPTION:
 			return method_fault(broker, &reply.reply, doing, fault);
 		case AMQP_RESPONSE_LIBRARY_EXCEPTION:
-			return as_broker_fault(broker, reply.library_error, doing, fault);
+			return br_broker_fault(broker, reply.library_error, doing, fault);
 		default:
-			return as_broker_fault(broker, AMQP_STATUS_SOCKET_CLOSED, doing,
+			return br_broker_fault(broker, AMQP_STATUS_SOCKET_CLOSED, doing,
 			                       fault);
 	}
 }
 
 int
-as_broker_frame(AsBroker *broker, amqp_frame_t *frame, int64_t deadline,
-                AsFault *fault)
+br_broker_frame(BrBroker *broker, amqp_frame_t *frame, int64_t deadline,
+                BrFault *fault)
 {
-	int64_t left = deadline - as_clock_now();
+	int64_t left = deadline - br_clock_now();
 	struct timeval limit;
 	int status;
 
@@ -179,7 +177,7 @@ as_broker_frame(AsBroker *broker, amqp_frame_t *frame, int64_t deadline,
 		return 0;
 	if (status != AMQP_STATUS_OK)
 	{
-		(void) as_broker_fault(broker, status, "connection lost", fault);
+		(void) br_broker_fault(broker, status, "connection lost", fault);
 		return -1;
 	}
 	if (frame->frame_type == AMQP_FRAME_METHOD &&
@@ -194,8 +192,8 @@ as_broker_frame(AsBroker *broker, amqp_frame_t *frame, int64_t deadline,
 }
 
 static bool
-secure(amqp_socket_t *socket, AsBroker *broker, const AsOptions *options,
-       AsFault *fault)
+secure(amqp_socket_t *socket, BrBroker *broker, const BrOptions *options,
+       BrFault *fault)
 {
 	SSL_CTX *context;
 	bool trusted;
@@ -214,8 +212,8 @@ secure(amqp_socket_t *socket, AsBroker *broker, const AsOptions *options,
 	}
 	if (trusted)
 		return true;
-	return as_fault_set(
-	    fault, AS_KIND_TLS, "%s: cannot read trusted certificates from %s",
+	return br_fault_set(
+	    fault, BR_KIND_TLS, "%s: cannot read trusted certificates from %s",
 	    broker->name, options->ca_file ? options->ca_file : "the system");
 }
 
@@ -224,7 +222,7 @@ secure(amqp_socket_t *socket, AsBroker *broker, const AsOptions *options,
  * consumer, and that the broker blocks publishers for want of memory or disk.
  */
 static amqp_rpc_reply_t
-login(AsBroker *broker, const AsUrl *url, const char *vhost)
+login(BrBroker *broker, const BrUrl *url, const char *vhost)
 {
 	static const char *const known[] = {"consumer_cancel_notify",
 	                                    "connection.blocked",
@@ -252,11 +250,11 @@ login(AsBroker *broker, const AsUrl *url, const char *vhost)
 }
 
 static bool
-connect_and_login(AsBroker *broker, const AsUrl *url, const AsOptions *options,
-                  AsFault *fault)
+connect_and_login(BrBroker *broker, const BrUrl *url, const BrOptions *options,
+                  BrFault *fault)
 {
 	struct timeval limit = {options->timeout, 0};
-	char *vhost = as_copy("/");
+	char *vhost = br_copy("/");
 	amqp_socket_t *socket;
 	int status;
 	bool good;
@@ -275,19 +273,18 @@ connect_and_login(AsBroker *broker, const AsUrl *url, const AsOptions *options,
 	if (url->path && url->path[1])
 	{
 		free(vhost);
-		vhost = as_copy(url->path + 1);
+		vhost = br_copy(url->path + 1);
 	}
 	status =
 	    socket ? amqp_socket_open_noblock(socket, url->host, url->port, &limit)
 	           : AMQP_STATUS_NO_MEMORY;
 	if (status != AMQP_STATUS_OK)
-		good = as_broker_fault(broker, status, "cannot connect", fault);
+		good = br_broker_fault(broker, status, "cannot connect", fault);
 	else
 	{
 		(void) amqp_set_handshake_timeout(broker->connection, &limit);
 		(void) amqp_set_rpc_timeout(broker->connection, &limit);
-		good = good_reply(broker, login(broker, url, vhost), "login refused",
-		                  fault);
+		good = good_reply(broker, login(broker, url, vhost), "login", fault);
 		if (good)
 		{
 			amqp_channel_open(broker->connection, CHANNEL);
@@ -300,10 +297,10 @@ connect_and_login(AsBroker *broker, const AsUrl *url, const AsOptions *options,
 }
 
 static bool
-declare_exchange(AsBroker *broker, const char *name, const char *type,
-                 bool passive, AsFault *fault)
+declare_exchange(BrBroker *broker, const char *name, const char *type,
+                 bool passive, BrFault *fault)
 {
-	char *doing = as_format("exchange \"%s\"", name);
+	char *doing = br_format("exchange \"%s\"", name);
 	bool good;
 
 	amqp_exchange_declare(broker->connection, CHANNEL, amqp_cstring_bytes(name),
@@ -315,33 +312,43 @@ declare_exchange(AsBroker *broker, const char *name, const char *type,
 	return good;
 }
 
-/* Declare a queue; dead: where its rejected messages go, or NULL. */
-static bool
-declare_queue(AsBroker *broker, const char *name, const char *dead,
-              bool passive, AsFault *fault)
+static void
+add_text(amqp_table_t *table, const char *key, const char *value)
 {
-	amqp_table_entry_t entries[2];
+	amqp_table_entry_t *entry = &table->entries[table->num_entries++];
+
+	entry->key = amqp_cstring_bytes(key);
+	entry->value.kind = AMQP_FIELD_KIND_UTF8;
+	entry->value.value.bytes = amqp_cstring_bytes(value);
+}
+
+/*
+ * Declare a queue.  dead: the exchange that gets what is rejected, or NULL;
+ * back: the queue that gets what has been there for seconds, or NULL.
+ */
+static bool
+declare_queue(BrBroker *broker, const char *name, const char *dead,
+              const char *back, int seconds, bool passive, BrFault *fault)
+{
+	amqp_table_entry_t entries[4];
 	amqp_table_t arguments = {0, entries};
-	char *doing = as_format("queue \"%s\"", name);
+	char *doing = br_format("queue \"%s\"", name);
 	bool good;
 
 	if (dead && *dead)
+		add_text(&arguments, "x-dead-letter-exchange", dead);
+	if (back)
 	{
+		add_text(&arguments, "x-dead-letter-exchange", "");
+		add_text(&arguments, "x-dead-letter-routing-key", back);
 		entries[arguments.num_entries].key =
-		    amqp_cstring_bytes("x-dead-letter-exchange");
-		entries[arguments.num_entries].value.kind = AMQP_FIELD_KIND_UTF8;
-		entries[arguments.num_entries].value.value.bytes =
-		    amqp_cstring_bytes(dead);
+		    amqp_cstring_bytes("x-message-ttl");
+		entries[arguments.num_entries].value.kind = AMQP_FIELD_KIND_I32;
+		entries[arguments.num_entries].value.value.i32 = seconds * 1000;
 		arguments.num_entries++;
 	}
 	if (broker->queue_type)
-	{
-		entries[arguments.num_entries].key = amqp_cstring_bytes("x-queue-type");
-		entries[arguments.num_entries].value.kind = AMQP_FIELD_KIND_UTF8;
-		entries[arguments.num_entries].value.value.bytes =
-		    amqp_cstring_bytes(broker->queue_type);
-		arguments.num_entries++;
-	}
+		add_text(&arguments, "x-queue-type", broker->queue_type);
 	amqp_queue_declare(broker->connection, CHANNEL, amqp_cstring_bytes(name),
 	                   passive, 1, 0, 0, arguments);
 	good = good_reply(broker, amqp_get_rpc_reply(broker->connection), doing,
@@ -350,9 +357,20 @@ declare_queue(AsBroker *broker, const char *name, const char *dead,
 	return good;
 }
 
+bool
+br_broker_retry_queue(BrBroker *broker, int seconds, BrFault *fault)
+{
+	char *name = br_format("%s.retry.%d", broker->queue, seconds);
+	bool good = declare_queue(broker, name, NULL, broker->queue, seconds,
+	                          broker->passive, fault);
+
+	free(name);
+	return good;
+}
+
 static bool
-bind_queue(AsBroker *broker, const char *queue, const char *exchange,
-           AsFault *fault)
+bind_queue(BrBroker *broker, const char *queue, const char *exchange,
+           BrFault *fault)
 {
 	amqp_queue_bind(broker->connection, CHANNEL, amqp_cstring_bytes(queue),
 	                amqp_cstring_bytes(exchange), amqp_cstring_bytes("#"),
@@ -362,60 +380,63 @@ bind_queue(AsBroker *broker, const char *queue, const char *exchange,
 }
 
 static bool
-declare_topology(AsBroker *broker, bool with_queue, bool passive,
-                 AsFault *fault)
+declare_topology(BrBroker *broker, bool with_queue, bool passive,
+                 BrFault *fault)
 {
 	if (!declare_exchange(broker, broker->exchange, "topic", passive, fault))
 		return false;
 	if (!with_queue)
 		return true;
 	if (passive)
-		return declare_queue(broker, broker->queue, broker->dead, true, fault);
+		return declare_queue(broker, broker->queue, broker->dead, NULL, 0, true,
+		                     fault);
 	if (*broker->dead &&
 	    !(declare_exchange(broker, broker->dead, "fanout", false, fault) &&
-	      declare_queue(broker, broker->dead, NULL, false, fault) &&
+	      declare_queue(broker, broker->dead, NULL, NULL, 0, false, fault) &&
 	      bind_queue(broker, broker->dead, broker->dead, fault)))
 		return false;
-	return declare_queue(broker, broker->queue, broker->dead, false, fault) &&
+	return declare_queue(broker, broker->queue, broker->dead, NULL, 0, false,
+	                     fault) &&
 	       bind_queue(broker, broker->queue, broker->exchange, fault);
 }
 
-AsBroker *
-as_broker_open(const AsUrl *url, const AsOptions *options, bool with_queue,
-               AsFault *fault)
+BrBroker *
+br_broker_open(const BrUrl *url, const BrOptions *options, const char *exchange,
+               bool with_queue, BrFault *fault)
 {
-	AsBroker *broker = as_alloc(sizeof(*broker));
-	const char *declare = as_url_option(url, "declare", "yes");
-	const char *queue = as_url_option(url, "queue", NULL);
+	BrBroker *broker = br_alloc(sizeof(*broker));
+	const char *declare = br_url_option(url, "declare", "yes");
+	const char *queue = br_url_option(url, "queue", NULL);
 
-	broker->name = as_copy(url->name);
-	broker->exchange = as_copy(as_url_option(url, "exchange", "auth_session"));
-	broker->queue = as_copy(queue ? queue : "auth_session.mail");
+	broker->name = br_copy(url->name);
+	broker->exchange = br_copy(br_url_option(url, "exchange", exchange));
+	broker->queue = br_copy(queue ? queue : "auth_session.mail");
 	broker->dead =
-	    as_copy(as_url_option(url, "dead_letter", "auth_session.dead"));
-	broker->queue_type = as_url_option(url, "queue_type", NULL);
-	broker->heartbeat = atoi(as_url_option(url, "heartbeat", "30"));
+	    br_copy(br_url_option(url, "dead_letter", "auth_session.dead"));
+	broker->queue_type = br_url_option(url, "queue_type", NULL);
+	broker->passive = strcmp(declare, "no") == 0;
+	broker->heartbeat = atoi(br_url_option(url, "heartbeat", "30"));
 	if (broker->heartbeat < 0 || broker->heartbeat > 3600 ||
 	    (strcmp(declare, "yes") != 0 && strcmp(declare, "no") != 0))
 	{
-		as_fault_set(fault, AS_KIND_USAGE,
+		br_fault_set(fault, BR_KIND_USAGE,
 		             "%s: heartbeat is 0 to 3600, declare is yes or no",
 		             url->name);
 		broker->broken = true;
 	}
 	else if ((broker->connection = amqp_new_connection()) == NULL)
-		(void) as_broker_fault(broker, AMQP_STATUS_NO_MEMORY, "cannot connect",
+		(void) br_broker_fault(broker, AMQP_STATUS_NO_MEMORY, "cannot connect",
 		                       fault);
 	else if (connect_and_login(broker, url, options, fault) &&
 	         declare_topology(broker, with_queue || queue != NULL,
-	                          strcmp(declare, "no") == 0, fault))
+	                          broker->passive, fault))
 		return broker;
-	as_broker_close(broker);
+	br_broker_close(broker);
 	return NULL;
 }
 
 void
-as_broker_close(AsBroker *broker)
+br_broker_close(BrBroker *broker)
 {
 	if (broker == NULL)
 		return;

@@ -2,19 +2,19 @@
  * builtin.h
  *		The templates that are built in, as the build makes them.
  */
-#ifndef AS_BRIDGE_BUILTIN_H
-#define AS_BRIDGE_BUILTIN_H
+#ifndef BR_BUILTIN_H
+#define BR_BUILTIN_H
 
 #include <stddef.h>
 
-typedef struct AsBuiltin
+typedef struct BrBuiltin
 {
 	const char *locale;
 	const char *kind;
 	const char *content; /* of the template's file */
-} AsBuiltin;
+} BrBuiltin;
 
 /* Ended by one whose members are NULL. */
-extern const AsBuiltin as_builtins[];
+extern const BrBuiltin br_builtins[];
 
 #endif

@@ -9,7 +9,7 @@ function flush_file() {
 BEGIN {
 	print "/* Made by embed.awk from templates: edit those. */"
 	print "#include \"builtin.h\"\n"
-	print "const AsBuiltin as_builtins[] = {"
+	print "const BrBuiltin br_builtins[] = {"
 }
 
 FNR == 1 {

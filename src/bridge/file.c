@@ -7,7 +7,7 @@
  * holds codes.  A row counts as delivered when the line is written whole
  * and, for a file, flushed to the disk.
  */
-#include "bridge.h"
+#include "ends.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,64 +15,70 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The open descriptor, in sink->state as a pointer to it. */
+/* The open descriptor, in link->state as a pointer to it. */
 static int
-descriptor(const AsSink *sink)
+descriptor(const BrLink *link)
 {
-	return *(int *) sink->state;
+	return *(int *) link->state;
 }
 
 static void
-file_close(AsSink *sink)
+file_close(BrLink *link)
 {
-	if (sink->state == NULL)
+	if (link->state == NULL)
 		return;
-	if (descriptor(sink) != STDOUT_FILENO)
-		close(descriptor(sink));
-	free(sink->state);
-	sink->state = NULL;
+	if (descriptor(link) != STDOUT_FILENO)
+		close(descriptor(link));
+	free(link->state);
+	link->state = NULL;
 }
 
 static bool
-file_open(AsSink *sink, AsFault *fault)
+file_open(BrLink *link, BrFault *fault)
 {
+	const BrSink *sink = link->sink;
 	int fd = STDOUT_FILENO;
 
 	if (sink->url.path != NULL)
 		fd = open(sink->url.path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
 		          0600);
 	if (fd < 0)
-		return as_fault_set(fault, AS_KIND_UNREACHABLE, "cannot open %s: %s",
+		return br_fault_set(fault, BR_KIND_UNREACHABLE, "cannot open %s: %s",
 		                    sink->url.path, strerror(errno));
-	sink->state = as_alloc(sizeof(int));
-	*(int *) sink->state = fd;
+	link->state = br_alloc(sizeof(int));
+	*(int *) link->state = fd;
 	return true;
 }
 
 /* The line, or NULL after judging a notification that no mail can carry. */
 static char *
-make_line(AsSink *sink, AsNotification *n)
+make_line(const BrSink *sink, BrNotification *n)
 {
 	json_t *whole = json_copy(n->body);
-	AsMessage message;
-	AsFault fault;
+	BrMessage message;
+	BrFault fault;
 	char *line = NULL;
 	char *text;
+	bool good = false;
 
-	if (as_templates_render(sink->templates, n, &message, &fault))
+	/* An event says nothing to people. */
+	if (strcmp(n->channel, "event") == 0)
+		good = true;
+	else if (!br_templates_render(sink->templates, n, &message, &fault))
+		br_notification_judge(n, BR_REFUSED, "%s", fault.text);
+	else
 	{
 		json_object_set_new(whole, "message",
 		                    json_pack("{s:s, s:s, s:s*}", "subject",
 		                              message.subject, "text", message.text,
 		                              "sms", message.sms));
-		as_message_free(&message);
-		text = json_dumps(whole, JSON_COMPACT);
-		if (text != NULL)
-			line = as_format("%s\n", text);
-		as_free_secret(text);
+		br_message_free(&message);
+		good = true;
 	}
-	else
-		as_notification_judge(n, AS_REFUSED, "%s", fault.text);
+	text = good ? json_dumps(whole, JSON_COMPACT) : NULL;
+	if (text != NULL)
+		line = br_format("%s\n", text);
+	br_free_secret(text);
 	json_decref(whole);
 	return line;
 }
@@ -97,9 +103,10 @@ write_whole(int fd, const char *line)
 }
 
 static bool
-file_deliver(AsSink *sink, AsNotification **batch, size_t n, AsFault *fault)
+file_deliver(BrLink *link, BrNotification **batch, size_t n, BrFault *fault)
 {
-	int fd = descriptor(sink);
+	const BrSink *sink = link->sink;
+	int fd = descriptor(link);
 	size_t i;
 	bool good = true;
 
@@ -111,22 +118,22 @@ file_deliver(AsSink *sink, AsNotification **batch, size_t n, AsFault *fault)
 			continue;
 		good = write_whole(fd, line);
 		if (good)
-			batch[i]->outcome = AS_DELIVERED;
-		as_free_secret(line);
+			batch[i]->outcome = BR_DELIVERED;
+		br_free_secret(line);
 	}
 	/* A pipe or a terminal cannot be flushed and says EINVAL. */
 	if (good && sink->url.path && fdatasync(fd) != 0 && errno != EINVAL)
 	{
 		good = false;
 		for (i = 0; i < n; i++)
-			if (batch[i]->outcome == AS_DELIVERED)
-				batch[i]->outcome = AS_UNTRIED;
+			if (batch[i]->outcome == BR_DELIVERED)
+				batch[i]->outcome = BR_UNTRIED;
 	}
 	if (!good)
-		as_fault_set(fault, AS_KIND_UNREACHABLE, "cannot write to %s: %s",
+		br_fault_set(fault, BR_KIND_UNREACHABLE, "cannot write to %s: %s",
 		             sink->url.name, strerror(errno));
 	return good;
 }
 
-const AsSinkMethods as_file_methods = {file_open, file_deliver, NULL,
-                                       file_close};
+const BrSinkMethods br_file_methods = {NULL,         NULL, file_open,
+                                       file_deliver, NULL, file_close};

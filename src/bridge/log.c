@@ -4,7 +4,7 @@
  *
  * A line is built whole and written with one write, so that lines of several
  * bridges on one descriptor do not mix.  It carries no code, no token and no
- * full address: callers pass ids, kinds, counts, as_notification_mask's
+ * full address: callers pass ids, kinds, counts, br_notification_mask's
  * short form of a recipient, and fault texts that were cleaned when made.
  */
 #include "basics.h"
@@ -16,10 +16,10 @@
 #include <unistd.h>
 
 static bool log_json = false;
-static AsLevel log_least = AS_INFO;
+static BrLevel log_least = BR_INFO;
 
 void
-as_log_setup(bool json, AsLevel least)
+br_log_setup(bool json, BrLevel least)
 {
 	log_json = json;
 	log_least = least;
@@ -70,7 +70,7 @@ put_pair(FILE *out, const char *name, const char *value, bool first)
 }
 
 void
-as_log(AsLevel level, const char *event, ...)
+br_log(BrLevel level, const char *event, ...)
 {
 	static const char *const words[] = {"debug", "info", "warning", "error"};
 	struct timespec now;

@@ -7,12 +7,13 @@
  * queue must not get away with: duplicate names, trailing bytes, bad UTF-8,
  * NUL in a string, and nesting deeper than 2,048 levels.)
  */
-#include "bridge.h"
+#include "message.h"
 
 #include <openssl/crypto.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* What an email address, a token and a user agent leave far behind. */
 #define BODY_MAX 65536
@@ -45,10 +46,10 @@ is_word(const char *text)
 	return n > 0 && n <= 64 && text[n] == '\0';
 }
 
-AsNotification *
-as_notification_take(json_t *body, const char **why)
+BrNotification *
+br_notification_take(json_t *body, const char **why)
 {
-	AsNotification *n = as_alloc(sizeof(*n));
+	BrNotification *n = br_alloc(sizeof(*n));
 
 	n->body = body;
 	n->id = json_string_value(json_object_get(body, "id"));
@@ -72,12 +73,12 @@ as_notification_take(json_t *body, const char **why)
 		*why = "payload is not an object";
 	else
 		return n;
-	as_notification_free(n);
+	br_notification_free(n);
 	return NULL;
 }
 
-AsNotification *
-as_notification_parse(const char *bytes, size_t length, const char **why)
+BrNotification *
+br_notification_parse(const char *bytes, size_t length, const char **why)
 {
 	json_error_t error;
 	json_t *body;
@@ -93,20 +94,93 @@ as_notification_parse(const char *bytes, size_t length, const char **why)
 		*why = "malformed JSON";
 		return NULL;
 	}
-	return as_notification_take(body, why);
+	return br_notification_take(body, why);
 }
 
 char *
-as_notification_print(const AsNotification *n)
+br_notification_print(const BrNotification *n)
 {
 	char *text = json_dumps(n->body, JSON_COMPACT);
 
 	/* It was parsed or built from valid parts: only memory can be missing. */
-	return text ? text : as_copy("{}");
+	return text ? text : br_copy("{}");
+}
+
+/* Milliseconds from now until an RFC 3339 time; *found where it is one. */
+static int64_t
+until(const char *text, bool *found)
+{
+	struct timespec now;
+	struct tm t;
+	int hours = 0;
+	int minutes = 0;
+	int sign = 1;
+	const char *p;
+
+	memset(&t, 0, sizeof(t));
+	p = text ? strptime(text, "%Y-%m-%dT%H:%M:%S", &t) : NULL;
+	*found = p != NULL;
+	if (p == NULL)
+		return 0;
+	p += strspn(p, ".0123456789");
+	if (*p == '+' || *p == '-')
+	{
+		sign = *p == '-' ? -1 : 1;
+		if (sscanf(p + 1, "%2d:%2d", &hours, &minutes) < 1)
+			hours = 0;
+	}
+	clock_gettime(CLOCK_REALTIME, &now);
+	return ((int64_t) timegm(&t) - sign * (hours * 3600 + minutes * 60) -
+	        now.tv_sec) *
+	           1000 -
+	       now.tv_nsec / 1000000;
+}
+
+static int64_t
+member_life(const BrNotification *n, const char *name, bool *found)
+{
+	return until(json_string_value(json_object_get(
+	                 json_object_get(n->body, "payload"), name)),
+	             found);
+}
+
+int64_t
+br_notification_life(const BrNotification *n)
+{
+	bool has_code;
+	bool has_link;
+	int64_t code = member_life(n, "code_expires_at", &has_code);
+	int64_t link = member_life(n, "link_expires_at", &has_link);
+
+	if (has_code && has_link)
+		return code > link ? code : link;
+	return has_code ? code : has_link ? link : INT64_MAX;
 }
 
 void
-as_notification_free(AsNotification *n)
+br_notification_prune(BrNotification *n)
+{
+	json_t *payload = json_object_get(n->body, "payload");
+	bool found;
+
+	if (member_life(n, "code_expires_at", &found) < 0 && found)
+	{
+		(void) json_object_del(payload, "code");
+		(void) json_object_del(payload, "code_expires_at");
+	}
+}
+
+bool
+br_notification_urgent(const BrNotification *n)
+{
+	json_t *payload = json_object_get(n->body, "payload");
+
+	return json_object_get(payload, "code") != NULL ||
+	       json_object_get(payload, "link_token") != NULL;
+}
+
+void
+br_notification_free(BrNotification *n)
 {
 	static const char *const secrets[] = {"code", "link_token"};
 	json_t *payload;
@@ -128,7 +202,62 @@ as_notification_free(AsNotification *n)
 }
 
 void
-as_notification_judge(AsNotification *n, AsOutcome outcome, const char *format,
+br_list_push(BrList *list, BrNotification *n)
+{
+	n->next = NULL;
+	if (list->last != NULL)
+		list->last->next = n;
+	else
+		list->first = n;
+	list->last = n;
+	list->n++;
+}
+
+void
+br_list_unshift(BrList *list, BrNotification *n)
+{
+	n->next = list->first;
+	list->first = n;
+	if (list->last == NULL)
+		list->last = n;
+	list->n++;
+}
+
+BrNotification *
+br_list_shift(BrList *list)
+{
+	BrNotification *n = list->first;
+
+	if (n == NULL)
+		return NULL;
+	list->first = n->next;
+	if (list->first == NULL)
+		list->last = NULL;
+	list->n--;
+	n->next = NULL;
+	return n;
+}
+
+void
+br_list_append(BrList *list, BrList *from)
+{
+	BrNotification *n;
+
+	while ((n = br_list_shift(from)) != NULL)
+		br_list_push(list, n);
+}
+
+void
+br_list_free(BrList *list)
+{
+	BrNotification *n;
+
+	while ((n = br_list_shift(list)) != NULL)
+		br_notification_free(n);
+}
+
+void
+br_notification_judge(BrNotification *n, BrOutcome outcome, const char *format,
                       ...)
 {
 	va_list args;
@@ -144,12 +273,14 @@ as_notification_judge(AsNotification *n, AsOutcome outcome, const char *format,
 }
 
 void
-as_notification_mask(const AsNotification *n, char *out, size_t size)
+br_notification_mask(const BrNotification *n, char *out, size_t size)
 {
 	const char *at = strrchr(n->recipient, '@');
 	size_t length = strlen(n->recipient);
 
-	if (!as_notification_addressable(n))
+	if (strcmp(n->channel, "event") == 0)
+		snprintf(out, size, "-");
+	else if (!br_notification_addressable(n))
 		snprintf(out, size, "(invalid)");
 	else if (at != NULL)
 		snprintf(out, size, "%c***%s",
@@ -193,7 +324,7 @@ is_phone_number(const char *text)
 }
 
 bool
-as_notification_addressable(const AsNotification *n)
+br_notification_addressable(const BrNotification *n)
 {
 	if (strcmp(n->channel, "sms") == 0)
 		return is_phone_number(n->recipient);

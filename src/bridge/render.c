@@ -9,7 +9,7 @@
  * choose values (a user agent, say) gains nothing by writing braces: values
  * are never looked at again.
  */
-#include "bridge.h"
+#include "message.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -74,7 +74,8 @@ line_of(const char *text, const char *p)
 }
 
 bool
-as_render_check(const char *text, int *line, const char **why)
+br_render_check(const char *text, BrKnown known, const void *context, int *line,
+                const char **why)
 {
 	Tag open[DEPTH_MAX];
 	const char *p = text;
@@ -97,6 +98,8 @@ as_render_check(const char *text, int *line, const char **why)
 				open[depth] = tag;
 			depth++;
 		}
+		if (*why == NULL && known != NULL && !known(context, tag.name))
+			*why = "a placeholder that notifications of this kind never have";
 		if (*why != NULL)
 			break;
 		p = tag.end;
@@ -139,9 +142,9 @@ control_length(const unsigned char *p)
 }
 
 static void
-put_escaped(FILE *out, unsigned char c, AsEscape escape)
+put_escaped(FILE *out, unsigned char c, BrEscape escape)
 {
-	if (escape == AS_ESCAPE_HTML)
+	if (escape == BR_ESCAPE_HTML)
 	{
 		switch (c)
 		{
@@ -164,7 +167,7 @@ put_escaped(FILE *out, unsigned char c, AsEscape escape)
 				break;
 		}
 	}
-	else if (escape == AS_ESCAPE_URL && c != '-' && c != '_' && c != '.' &&
+	else if (escape == BR_ESCAPE_URL && c != '-' && c != '_' && c != '.' &&
 	         c != '~' && !(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'z') &&
 	         !(c >= 'A' && c <= 'Z'))
 	{
@@ -175,16 +178,16 @@ put_escaped(FILE *out, unsigned char c, AsEscape escape)
 }
 
 static bool
-put_value(FILE *out, const char *value, AsEscape escape)
+put_value(FILE *out, const char *value, BrEscape escape)
 {
 	const unsigned char *p = (const unsigned char *) value;
 	const unsigned char *end = p + cut_length(value, VALUE_MAX);
 
 	while (p < end)
 	{
-		int control = escape == AS_ESCAPE_URL ? 0 : control_length(p);
+		int control = escape == BR_ESCAPE_URL ? 0 : control_length(p);
 
-		if (control && escape == AS_ESCAPE_HEADER)
+		if (control && escape == BR_ESCAPE_HEADER)
 			return false;
 		if (control)
 			fputc(' ', out);
@@ -225,12 +228,12 @@ skip_section(const char *text, const Tag *opening)
 }
 
 char *
-as_render(const char *text, AsEscape escape, AsLookup lookup, void *context,
+br_render(const char *text, BrEscape escape, BrLookup lookup, void *context,
           char **why)
 {
 	char *result;
 	size_t length;
-	FILE *out = as_stream_open(&result, &length);
+	FILE *out = br_stream_open(&result, &length);
 	const char *p = text;
 	const char *bad;
 	bool good = true;
@@ -250,10 +253,10 @@ as_render(const char *text, AsEscape escape, AsLookup lookup, void *context,
 			good = put_value(out, value, escape);
 	}
 	fputs(p, out);
-	as_stream_close(out);
+	br_stream_close(out);
 	if (good)
 		return result;
-	*why = as_copy(tag.name);
-	as_free_secret(result);
+	*why = br_copy(tag.name);
+	br_free_secret(result);
 	return NULL;
 }

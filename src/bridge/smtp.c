@@ -1,161 +1,98 @@
 /*
  * smtp.c
- *		Mails, through libcurl, to one mail server.
+ *		Mails to one mail server, over connections that are kept.
+ *
+ * libcurl connects, greets, secures the connection and logs in; the mails
+ * then go over it one by one (MAIL, RCPT, DATA, RFC 5321), since libcurl's own
+ * upload gives a connection up for every refused recipient, and keeps neither
+ * the phases' time limits nor a stop while it waits for the final answer.
  *
  * TLS is what the URL asks for: smtps:// from the first byte; smtp:// with
  * STARTTLS required, unless the server is on this machine or ?starttls=no
  * says otherwise (try: where it is offered).  A password is never sent in
  * the clear but to loopback.
  *
- * Whose fault a refusal is depends on when it comes.  Up to and including
- * MAIL FROM it is the server, the login or our sender address: the sink
- * rests and no notification is blamed.  From RCPT TO on it is this mail:
- * 5xx refuses it for good, 4xx for now (RFC 5321, section 4.2.1), but for
- * 421, with which a server closes the connection.  The commands and replies
- * are followed through libcurl's trace; only the reply's code and its
- * enhanced code (RFC 3463) are kept, since its words may repeat the address.
+ * Whose fault a refusal is depends on when it comes:
+ *
+ *		connect to MAIL		the server's, the login's or our sender's: the sink
+ *							rests, no notification is blamed
+ *		RCPT to the dot		this mail's: 5xx refuses it for good, 4xx for now
+ *							(RFC 5321, section 4.2.1); but 421 is the server's
+ *							own good-bye, and 530 wants a login
+ *		no answer to RCPT	the server's, or the mail's own: see
+ *		or DATA				br_sink_suspect
+ *		no answer to the	the mail may have been taken: that was a try, to be
+ *		dot					counted and spaced like any other
+ *
+ * Of a reply only its code and enhanced code (RFC 3463) are kept, since its
+ * words may repeat the address.
  */
-#include "bridge.h"
+#include "ends.h"
 
 #include <ctype.h>
 #include <curl/curl.h>
-#include <openssl/evp.h>
+#include <poll.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <strings.h>
 
-/* RFC 2047 allows 75 characters for an encoded word: 45 bytes in base64. */
-#define WORD_BYTES 45
+/* RFC 5321, section 4.5.3.2, in seconds; the options may say less. */
+#define LIMIT_COMMAND 300
+#define LIMIT_DATA    120
+#define LIMIT_BLOCK   180
+
+/* What is sent before an answer is looked for. */
+#define BLOCK_LENGTH 16384
+/* A reply of more lines' worth is none. */
+#define REPLY_MOST 65536
 
 /* The sender, taken apart once. */
 typedef struct Smtp
 {
-	AsTransfers *transfers;
-	char *from_header;
-	char *from_address;
-	const char *from_domain;
+	BrSender sender;
 	char *server; /* URL without login and options */
 	long use_ssl;
 } Smtp;
 
-typedef enum Stage
+/* A connection. */
+typedef struct Session
 {
-	STAGE_CONNECT, /* greeting, TLS, login */
-	STAGE_MAIL,
-	STAGE_RCPT,
-	STAGE_DATA
-} Stage;
+	BrTransfer *transfer;
+	CURL *easy;
+	curl_socket_t fd;
+	bool pipelining; /* RFC 2920 */
+	bool smtputf8;   /* RFC 6531 */
+	bool lost;       /* of no use any more */
+	unsigned mails;  /* begun on it */
+	int64_t limit;   /* br_clock_now's scale: no command may end later */
+	int code;        /* of the last reply; 0: none came */
+	char enhanced[12];
+	char in[2048];
+	size_t have;
+} Session;
 
-/* One mail on its way. */
-typedef struct Mail
-{
-	Stage stage;
-	int code;          /* of the last reply to the last command; 0: none */
-	char enhanced[12]; /* "5.1.1", or empty */
-	bool over;         /* what follows is the good-bye */
-	struct curl_slist *headers;
-	struct curl_slist *recipients;
-	curl_mime *mime;
-} Mail;
-
-/* An unstructured header value, as encoded words where it needs them. */
-static char *
-encode_header(const char *text)
-{
-	const unsigned char *p = (const unsigned char *) text;
-	char *result;
-	size_t length;
-	FILE *out;
-	bool plain = strlen(text) <= 60 && strstr(text, "=?") == NULL;
-
-	for (; *p; p++)
-		plain = plain && *p >= 0x20 && *p < 0x7f;
-	if (plain)
-		return as_copy(text);
-	out = as_stream_open(&result, &length);
-	while (*text)
-	{
-		unsigned char base64[WORD_BYTES * 2];
-		size_t n = strnlen(text, WORD_BYTES);
-
-		if (text[n] != '\0')
-			while (n > 1 && ((unsigned char) text[n] & 0xc0) == 0x80)
-				n--;
-		EVP_EncodeBlock(base64, (const unsigned char *) text, (int) n);
-		fprintf(out, "=?UTF-8?B?%s?=%s", base64, text[n] ? "\r\n " : "");
-		text += n;
-	}
-	as_stream_close(out);
-	return result;
-}
-
-/* "Name <address>" or an address; fills the sender's members in. */
-static bool
-take_sender(Smtp *smtp, const char *from, AsFault *fault)
-{
-	const char *open = strrchr(from, '<');
-	const char *close = strrchr(from, '>');
-	AsNotification probe;
-	char *name;
-	char *encoded;
-	size_t n;
-
-	if (open && close && close > open && close[1] == '\0')
-		smtp->from_address =
-		    as_format("%.*s", (int) (close - open - 1), open + 1);
-	else
-	{
-		smtp->from_address = as_copy(from);
-		open = from;
-	}
-	memset(&probe, 0, sizeof(probe));
-	probe.channel = "email";
-	probe.recipient = smtp->from_address;
-	if (!as_notification_addressable(&probe) ||
-	    strpbrk(from, "\r\n\"\\") != NULL)
-		return as_fault_set(fault, AS_KIND_USAGE,
-		                    "from: \"%.100s\" is not a mail address, nor "
-		                    "Name <address>",
-		                    from);
-	smtp->from_domain = strchr(smtp->from_address, '@') + 1;
-	name = as_format("%.*s", (int) (open - from), from);
-	for (n = strlen(name); n > 0 && isspace((unsigned char) name[n - 1]); n--)
-		name[n - 1] = '\0';
-	encoded = encode_header(name);
-	if (*name == '\0')
-		smtp->from_header = as_format("From: %s", smtp->from_address);
-	else if (strcmp(name, encoded) == 0)
-		smtp->from_header =
-		    as_format("From: \"%s\" <%s>", name, smtp->from_address);
-	else
-		smtp->from_header =
-		    as_format("From: %s <%s>", encoded, smtp->from_address);
-	free(encoded);
-	free(name);
-	return true;
-}
+/* ---- prepared, by the main thread ---- */
 
 static void
-smtp_close(AsSink *sink)
+smtp_forget(BrSink *sink)
 {
-	Smtp *smtp = sink->state;
+	Smtp *smtp = sink->shared;
 
 	if (smtp == NULL)
 		return;
-	as_transfers_free(smtp->transfers);
-	free(smtp->from_header);
-	free(smtp->from_address);
+	br_sender_free(&smtp->sender);
 	free(smtp->server);
 	free(smtp);
-	sink->state = NULL;
+	sink->shared = NULL;
 }
 
 static bool
-take_security(Smtp *smtp, const AsSink *sink, AsFault *fault)
+take_security(Smtp *smtp, const BrSink *sink, BrFault *fault)
 {
-	bool local = as_url_loopback(&sink->url);
+	bool local = br_url_loopback(&sink->url);
 	const char *word =
-	    as_url_option(&sink->url, "starttls", local ? "no" : "required");
+	    br_url_option(&sink->url, "starttls", local ? "no" : "required");
 
 	if (strcmp(sink->url.scheme, "smtps") == 0 || strcmp(word, "required") == 0)
 		smtp->use_ssl = CURLUSESSL_ALL;
@@ -164,304 +101,501 @@ take_security(Smtp *smtp, const AsSink *sink, AsFault *fault)
 	else if (strcmp(word, "no") == 0)
 		smtp->use_ssl = CURLUSESSL_NONE;
 	else
-		return as_fault_set(fault, AS_KIND_USAGE,
+		return br_fault_set(fault, BR_KIND_USAGE,
 		                    "%s: starttls is required, try or no",
 		                    sink->url.name);
 	if (sink->url.user && smtp->use_ssl != CURLUSESSL_ALL && !local)
-		return as_fault_set(fault, AS_KIND_USAGE,
+		return br_fault_set(fault, BR_KIND_USAGE,
 		                    "%s: a login over the network needs "
 		                    "starttls=required, or smtps",
 		                    sink->url.name);
 	return true;
 }
 
-bool
-as_smtp_prepare(AsSink *sink, AsFault *fault)
+static bool
+smtp_prepare(BrSink *sink, BrFault *fault)
 {
-	Smtp *smtp = as_alloc(sizeof(*smtp));
+	Smtp *smtp = br_alloc(sizeof(*smtp));
 
-	sink->state = smtp;
-	if (sink->options->from == NULL)
-		as_fault_set(fault, AS_KIND_USAGE,
-		             "from: a mail needs a sender, give --from");
-	else if (take_sender(smtp, sink->options->from, fault) &&
-	         take_security(smtp, sink, fault))
-	{
-		/* The path is what libcurl says after EHLO. */
-		smtp->server = as_format(strchr(sink->url.host, ':') ? "%s://[%s]:%d/%s"
-		                                                     : "%s://%s:%d/%s",
-		                         sink->url.scheme, sink->url.host,
-		                         sink->url.port, smtp->from_domain);
-		return true;
-	}
-	smtp_close(sink);
-	return false;
+	sink->shared = smtp;
+	sink->need = sink->options->dot_timeout * 1000 + 1000;
+	if (!br_sender_make(&smtp->sender, sink->options, fault) ||
+	    !take_security(smtp, sink, fault))
+		return false;
+	/* The path is what libcurl says after EHLO. */
+	smtp->server = br_format(
+	    strchr(sink->url.host, ':') ? "%s://[%s]:%d/%s" : "%s://%s:%d/%s",
+	    sink->url.scheme, sink->url.host, sink->url.port, smtp->sender.ehlo);
+	return true;
 }
 
-/* Follows the dialogue; see the head of the file. */
-static int
-on_trace(CURL *easy, curl_infotype type, char *data, size_t size, void *context)
+/* ---- the connection ---- */
+
+/* What the server offers: the lines of its last answer to EHLO. */
+static size_t
+on_line(char *line, size_t size, size_t n, void *context)
 {
-	Mail *mail = context;
+	Session *s = context;
+	size_t length = size * n;
 
-	(void) easy;
-	/* With QUIT libcurl has made up its mind. */
-	if (type == CURLINFO_HEADER_OUT && size >= 4 &&
-	    strncmp(data, "QUIT", 4) == 0)
-		mail->over = true;
-	if (mail->over)
-		return 0;
-	if (type == CURLINFO_HEADER_OUT)
+	/* The greeting, or STARTTLS: what was offered before is void. */
+	if (length > 3 && strncmp(line, "220", 3) == 0)
+		s->pipelining = s->smtputf8 = false;
+	else if (length > 4 && strncmp(line, "250", 3) == 0)
 	{
-		mail->code = 0;
-		mail->enhanced[0] = '\0';
-		if (size >= 5 && strncmp(data, "MAIL ", 5) == 0)
-			mail->stage = STAGE_MAIL;
-		else if (size >= 5 && strncmp(data, "RCPT ", 5) == 0)
-			mail->stage = STAGE_RCPT;
-		else if (size >= 4 && strncmp(data, "DATA", 4) == 0)
-			mail->stage = STAGE_DATA;
+		size_t word = 0;
+
+		while (4 + word < length && isalnum((unsigned char) line[4 + word]))
+			word++;
+		if (word == 10 && strncasecmp(line + 4, "PIPELINING", word) == 0)
+			s->pipelining = true;
+		if (word == 8 && strncasecmp(line + 4, "SMTPUTF8", word) == 0)
+			s->smtputf8 = true;
 	}
-	else if (type == CURLINFO_HEADER_IN && size >= 4 &&
-	         isdigit((unsigned char) data[0]) &&
-	         isdigit((unsigned char) data[1]) &&
-	         isdigit((unsigned char) data[2]))
-	{
-		size_t n = 0;
+	return length;
+}
 
-		mail->code =
-		    (data[0] - '0') * 100 + (data[1] - '0') * 10 + data[2] - '0';
-		while (4 + n < size && n < sizeof(mail->enhanced) - 1 &&
-		       (isdigit((unsigned char) data[4 + n]) || data[4 + n] == '.'))
+static void
+smtp_close(BrLink *link)
+{
+	Session *s = link->state;
+
+	if (s == NULL)
+		return;
+	br_transfer_free(s->transfer, !s->lost);
+	free(s);
+	link->state = NULL;
+}
+
+static long
+limit_of(const BrSink *sink, long seconds)
+{
+	return seconds < sink->options->mail_timeout ? seconds
+	                                             : sink->options->mail_timeout;
+}
+
+static bool
+smtp_open(BrLink *link, BrFault *fault)
+{
+	const Smtp *smtp = link->sink->shared;
+	Session *s = br_alloc(sizeof(*s));
+	int code;
+
+	link->state = s;
+	s->lost = true;
+	s->transfer = br_transfer_make(link->sink, fault);
+	if (s->transfer == NULL)
+		return false;
+	s->easy = br_transfer_begin(s->transfer);
+	curl_easy_setopt(s->easy, CURLOPT_URL, smtp->server);
+	curl_easy_setopt(s->easy, CURLOPT_USE_SSL, smtp->use_ssl);
+	curl_easy_setopt(s->easy, CURLOPT_CONNECT_ONLY, 1L);
+	curl_easy_setopt(s->easy, CURLOPT_CONNECTTIMEOUT,
+	                 limit_of(link->sink, LIMIT_COMMAND));
+	curl_easy_setopt(s->easy, CURLOPT_SERVER_RESPONSE_TIMEOUT,
+	                 limit_of(link->sink, LIMIT_COMMAND));
+	curl_easy_setopt(s->easy, CURLOPT_HEADERFUNCTION, on_line);
+	curl_easy_setopt(s->easy, CURLOPT_HEADERDATA, s);
+	code = br_transfer_perform(s->transfer);
+	if (code == CURLE_OK && (curl_easy_getinfo(s->easy, CURLINFO_ACTIVESOCKET,
+	                                           &s->fd) != CURLE_OK ||
+	                         s->fd == CURL_SOCKET_BAD))
+		code = CURLE_COULDNT_CONNECT;
+	if (code != CURLE_OK)
+		return br_transfer_fault(s->transfer, code, fault);
+	s->lost = false;
+	return true;
+}
+
+/* ---- commands and replies ---- */
+
+static bool
+send_text(BrLink *link, const char *text, size_t length, int64_t deadline)
+{
+	Session *s = link->state;
+
+	while (length > 0 && !s->lost)
+	{
+		size_t sent = 0;
+		CURLcode code = curl_easy_send(s->easy, text, length, &sent);
+
+		text += sent;
+		length -= sent;
+		if (code == CURLE_AGAIN)
+			s->lost = !br_sink_wait(link->sink, s->fd, true, deadline);
+		else
+			s->lost = code != CURLE_OK;
+	}
+	return !s->lost;
+}
+
+/* One line into s->in, ended by NUL instead of CRLF; what is behind it stays
+ * there.  Of a line that is too long its start. */
+static bool
+read_line(BrLink *link, char *line, size_t size, int64_t deadline)
+{
+	Session *s = link->state;
+	bool whole = true;
+
+	for (;;)
+	{
+		char *end = memchr(s->in, '\n', s->have);
+		size_t n = end ? (size_t) (end - s->in) + 1 : 0;
+		CURLcode code;
+		size_t got = 0;
+
+		if (end != NULL || s->have == sizeof(s->in))
 		{
-			mail->enhanced[n] = data[4 + n];
-			n++;
+			size_t used = end ? n : s->have;
+
+			if (whole)
+				snprintf(line, size, "%.*s", (int) used, s->in);
+			s->have -= used;
+			memmove(s->in, s->in + used, s->have);
+			if (end != NULL)
+				return true;
+			whole = false;
+			continue;
 		}
-		mail->enhanced[n] = '\0';
+		code = curl_easy_recv(s->easy, s->in + s->have, sizeof(s->in) - s->have,
+		                      &got);
+		s->have += got;
+		if (code == CURLE_AGAIN)
+			s->lost = !br_sink_wait(link->sink, s->fd, false, deadline);
+		else
+			s->lost = code != CURLE_OK || got == 0;
+		if (s->lost)
+			return false;
 	}
-	return 0;
 }
 
-/* Text with the line ends that mail has. */
-static char *
-with_crlf(const char *text)
+/* The next reply's code; 0, and the session lost, where none came in time. */
+static int
+read_reply(BrLink *link, int64_t deadline)
 {
-	char *result;
-	size_t length;
-	FILE *out = as_stream_open(&result, &length);
+	Session *s = link->state;
+	size_t length = 0;
+	size_t n = 0;
+	char line[128];
 
-	for (; *text; text++)
+	s->code = 0;
+	s->enhanced[0] = '\0';
+	do
 	{
-		if (*text == '\n')
-			fputc('\r', out);
-		if (*text != '\r')
-			fputc(*text, out);
+		if (!read_line(link, line, sizeof(line), deadline))
+			return 0;
+		length += strlen(line);
+		s->lost = length > REPLY_MOST || strspn(line, "0123456789") != 3;
+	} while (!s->lost && line[3] == '-');
+	if (s->lost)
+		return 0;
+	s->code = atoi(line);
+	while (line[3] == ' ' && n < sizeof(s->enhanced) - 1 &&
+	       (isdigit((unsigned char) line[4 + n]) || line[4 + n] == '.'))
+	{
+		s->enhanced[n] = line[4 + n];
+		n++;
 	}
-	as_stream_close(out);
-	return result;
+	s->enhanced[n] = '\0';
+	return s->code;
 }
 
-static bool
-add_part(curl_mime *mime, const char *text, const char *type)
+/* When an answer has to be there: so many seconds from now, and early enough
+ * for what is still to come within the lease. */
+static int64_t
+deadline_of(const BrLink *link, long seconds)
 {
-	curl_mimepart *part = curl_mime_addpart(mime);
-	char *body = with_crlf(text);
-	bool good = part != NULL &&
-	            curl_mime_data(part, body, CURL_ZERO_TERMINATED) == CURLE_OK &&
-	            curl_mime_type(part, type) == CURLE_OK &&
-	            curl_mime_encoder(part, "quoted-printable") == CURLE_OK;
+	const Session *s = link->state;
+	int64_t deadline = br_clock_now() + limit_of(link->sink, seconds) * 1000;
 
-	as_free_secret(body);
-	return good;
+	return s->limit > 0 && s->limit < deadline ? s->limit : deadline;
 }
 
-/* Takes the line over; false where memory ran out. */
-static bool
-add_header(Mail *mail, char *line)
+/* ---- a mail ---- */
+
+/* One mail on its way. */
+typedef struct Mail
 {
-	struct curl_slist *longer = curl_slist_append(mail->headers, line);
-
-	free(line);
-	if (longer != NULL)
-		mail->headers = longer;
-	return longer != NULL;
-}
-
-static bool
-compose(Mail *mail, const Smtp *smtp, const AsNotification *n,
-        const AsMessage *message, CURL *easy)
-{
-	char *subject = encode_header(message->subject);
-	char date[64];
-	time_t now = time(NULL);
-	struct tm parts;
-	bool good;
-
-	localtime_r(&now, &parts);
-	strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S %z", &parts);
-	good = add_header(mail, as_format("Date: %s", date)) &&
-	       add_header(mail, as_copy(smtp->from_header)) &&
-	       add_header(mail, as_format("To: %s", n->recipient)) &&
-	       add_header(mail, as_format("Subject: %s", subject)) &&
-	       add_header(mail, as_format("Message-ID: <%s@%s>", n->id,
-	                                  smtp->from_domain)) &&
-	       add_header(mail, as_copy("Auto-Submitted: auto-generated")) &&
-	       add_header(mail, as_copy("X-Auto-Response-Suppress: All"));
-	free(subject);
-	mail->mime = curl_mime_init(easy);
-	good = good && mail->mime &&
-	       add_part(mail->mime, message->text, "text/plain; charset=utf-8");
-	if (message->html)
-		good =
-		    good &&
-		    add_header(mail, as_copy("Content-Type: multipart/alternative")) &&
-		    add_part(mail->mime, message->html, "text/html; charset=utf-8");
-	mail->recipients = curl_slist_append(NULL, n->recipient);
-	return good && mail->recipients;
-}
+	char *to;
+	bool utf8;
+	char *text;
+} Mail;
 
 static void
 mail_free(Mail *mail)
 {
-	curl_slist_free_all(mail->headers);
-	curl_slist_free_all(mail->recipients);
-	curl_mime_free(mail->mime);
-	free(mail);
+	free(mail->to);
+	br_free_secret(mail->text);
 }
 
-static Mail *
-mail_begin(const Smtp *smtp, AsTransfer *transfer)
-{
-	Mail *mail = as_alloc(sizeof(*mail));
-
-	curl_easy_setopt(transfer->easy, CURLOPT_URL, smtp->server);
-	curl_easy_setopt(transfer->easy, CURLOPT_USE_SSL, smtp->use_ssl);
-	curl_easy_setopt(transfer->easy, CURLOPT_VERBOSE, 1L);
-	curl_easy_setopt(transfer->easy, CURLOPT_DEBUGFUNCTION, on_trace);
-	curl_easy_setopt(transfer->easy, CURLOPT_DEBUGDATA, mail);
-	return mail;
-}
-
-/* Connects, logs in, and does nothing. */
+/* False after judging a notification that no mail can carry. */
 static bool
-check_begin(AsSink *sink, AsTransfer *transfer)
+mail_make(Mail *mail, BrLink *link, BrNotification *n)
 {
-	transfer->detail = mail_begin(sink->state, transfer);
-	curl_easy_setopt(transfer->easy, CURLOPT_CUSTOMREQUEST, "NOOP");
-	curl_easy_setopt(transfer->easy, CURLOPT_NOBODY, 1L);
-	return true;
-}
+	const Smtp *smtp = link->sink->shared;
+	BrMessage message;
+	BrFault fault;
 
-static bool
-check_end(AsSink *sink, AsTransfer *transfer, AsFault *fault)
-{
-	mail_free(transfer->detail);
-	return transfer->result == CURLE_OK ||
-	       as_transfer_fault(sink, transfer, fault);
-}
-
-static bool
-deliver_begin(AsSink *sink, AsTransfer *transfer)
-{
-	Smtp *smtp = sink->state;
-	AsNotification *n = transfer->n;
-	AsMessage message;
-	AsFault fault;
-	Mail *mail;
-	bool good;
-
-	if (strcmp(n->channel, "email") != 0 || !as_notification_addressable(n))
+	memset(mail, 0, sizeof(*mail));
+	if (strcmp(n->channel, "email") == 0)
+		mail->to = br_mail_address(n->recipient, &mail->utf8);
+	if (mail->to == NULL)
 	{
-		as_notification_judge(n, AS_REFUSED,
+		br_notification_judge(n, BR_REFUSED,
 		                      "the recipient is not a mail address");
 		return false;
 	}
-	if (!as_templates_render(sink->templates, n, &message, &fault))
+	mail->utf8 = mail->utf8 || smtp->sender.utf8;
+	if (!br_templates_render(link->sink->templates, n, &message, &fault))
 	{
-		as_notification_judge(n, AS_REFUSED, "%s", fault.text);
-		return false;
-	}
-	mail = mail_begin(smtp, transfer);
-	transfer->detail = mail;
-	good = compose(mail, smtp, n, &message, transfer->easy);
-	as_message_free(&message);
-	if (!good)
-	{
-		as_notification_judge(n, AS_DEFERRED, "out of memory");
+		br_notification_judge(n, BR_REFUSED, "%s", fault.text);
 		mail_free(mail);
 		return false;
 	}
-	curl_easy_setopt(transfer->easy, CURLOPT_MAIL_FROM, smtp->from_address);
-	curl_easy_setopt(transfer->easy, CURLOPT_MAIL_RCPT, mail->recipients);
-	curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, mail->headers);
-	curl_easy_setopt(transfer->easy, CURLOPT_MIMEPOST, mail->mime);
+	mail->text = br_mail_compose(&smtp->sender, mail->to, n, &message);
+	br_message_free(&message);
 	return true;
 }
 
+/* The envelope; with pipelining all of it at once (RFC 2920, section 3.1). */
 static bool
-deliver_end(AsSink *sink, AsTransfer *transfer, AsFault *fault)
+send_envelope(BrLink *link, const Mail *mail, int part)
 {
-	Mail *mail = transfer->detail;
-	AsNotification *n = transfer->n;
-	const char *at = mail->stage == STAGE_DATA ? "DATA" : "RCPT TO";
+	const Smtp *smtp = link->sink->shared;
+	Session *s = link->state;
+	char *mail_from = br_format("MAIL FROM:<%s>%s\r\n", smtp->sender.envelope,
+	                            mail->utf8 ? " SMTPUTF8" : "");
+	char *rcpt_to = br_format("RCPT TO:<%s>\r\n", mail->to);
+	const char *parts[] = {mail_from, rcpt_to, "DATA\r\n"};
+	char *all;
 	bool good = true;
 
-	if (transfer->result == CURLE_OK)
-		n->outcome = AS_DELIVERED;
-	else if (mail->stage >= STAGE_RCPT && mail->code >= 400 &&
-	         mail->code < 600 && mail->code != 421)
-		as_notification_judge(n, mail->code >= 500 ? AS_REFUSED : AS_DEFERRED,
-		                      "%s answers %d%s%s to %s", sink->url.name,
-		                      mail->code, mail->enhanced[0] ? " " : "",
-		                      mail->enhanced, at);
-	else
+	if (s->pipelining && part == 0)
 	{
-		good = false;
-		if (mail->stage == STAGE_MAIL && mail->code >= 400)
-			as_fault_set(fault,
-			             mail->code == 530 || mail->code == 535
-			                 ? AS_KIND_LOGIN
-			                 : AS_KIND_UNREACHABLE,
-			             "%s answers %d %s to our sender address",
-			             sink->url.name, mail->code, mail->enhanced);
-		else
-			(void) as_transfer_fault(sink, transfer, fault);
-		/*
-		 * Once per outage the mail itself is suspected, so that one that
-		 * breaks connections cannot stand in the way of the others.
-		 */
-		if (mail->stage >= STAGE_RCPT && sink->rest.failures == 0)
-			as_notification_judge(n, AS_DEFERRED,
-			                      "%s broke off during the delivery",
-			                      sink->url.name);
+		all = br_format("%s%s%s", parts[0], parts[1], parts[2]);
+		good =
+		    send_text(link, all, strlen(all), deadline_of(link, LIMIT_COMMAND));
+		free(all);
 	}
-	mail_free(mail);
+	else if (!s->pipelining)
+		good = send_text(link, parts[part], strlen(parts[part]),
+		                 deadline_of(link, LIMIT_COMMAND));
+	free(mail_from);
+	free(rcpt_to);
 	return good;
 }
 
+/* The connection, or the server as a whole, is of no use. */
 static bool
-smtp_open(AsSink *sink, AsFault *fault)
+server_fault(BrLink *link, const char *at, BrFault *fault)
 {
-	Smtp *smtp = sink->state;
+	Session *s = link->state;
+	int code = s->code;
 
-	if (smtp == NULL && !as_smtp_prepare(sink, fault))
+	s->lost = true;
+	if (code == 0)
+		return br_fault_set(fault, BR_KIND_UNREACHABLE, "%s: no answer to %s",
+		                    link->sink->url.name, at);
+	return br_fault_set(fault,
+	                    code == 530 || code == 534 || code == 535 || code == 538
+	                        ? BR_KIND_LOGIN
+	                        : BR_KIND_UNREACHABLE,
+	                    "%s answers %d%s%s to %s", link->sink->url.name, code,
+	                    s->enhanced[0] ? " " : "", s->enhanced, at);
+}
+
+/* A 4xx or 5xx that is about this mail: true.  False, with the fault, where
+ * it is not, or where there was no answer. */
+static bool
+judge_reply(BrLink *link, BrNotification *n, const char *at, BrFault *fault)
+{
+	const Session *s = link->state;
+
+	if (s->code == 0)
+	{
+		(void) server_fault(link, at, fault);
+		br_sink_suspect(link->sink, n, fault);
 		return false;
-	smtp = sink->state;
-	smtp->transfers = as_transfers_make(sink);
-	if (smtp->transfers == NULL)
-		return as_fault_set(fault, AS_KIND_INTERNAL, "libcurl: out of memory");
-	return as_transfers_run(smtp->transfers, NULL, 0, check_begin, check_end,
-	                        sink, fault);
+	}
+	if (s->code == 421 || s->code == 530)
+		return server_fault(link, at, fault);
+	br_notification_judge(n, s->code >= 500 ? BR_REFUSED : BR_DEFERRED,
+	                      "%s answers %d%s%s to %s", link->sink->url.name,
+	                      s->code, s->enhanced[0] ? " " : "", s->enhanced, at);
+	return true;
+}
+
+/* Forget the mail, keep the connection (RFC 5321, section 4.1.1.5). */
+static void
+reset(BrLink *link)
+{
+	Session *s = link->state;
+
+	if (!send_text(link, "RSET\r\n", 6, deadline_of(link, LIMIT_COMMAND)) ||
+	    read_reply(link, deadline_of(link, LIMIT_COMMAND)) / 100 != 2)
+		s->lost = true;
+}
+
+/* After a refused recipient: with pipelining DATA is on its way already, and
+ * a server that takes it gets a mail of nothing to nobody. */
+static void
+take_back(BrLink *link)
+{
+	Session *s = link->state;
+
+	if (s->pipelining &&
+	    read_reply(link, deadline_of(link, LIMIT_DATA)) / 100 == 3)
+	{
+		if (send_text(link, ".\r\n", 3, deadline_of(link, LIMIT_BLOCK)))
+			(void) read_reply(link, deadline_of(link, LIMIT_COMMAND));
+	}
+	if (!s->lost)
+		reset(link);
+}
+
+/* The text, its dot, and what the server says to that. */
+static bool
+send_mail(BrLink *link, BrNotification *n, const Mail *mail, BrFault *fault)
+{
+	Session *s = link->state;
+	size_t left = strlen(mail->text);
+	const char *p = mail->text;
+
+	s->code = 0;
+	while (left > 0)
+	{
+		size_t block = left < BLOCK_LENGTH ? left : BLOCK_LENGTH;
+
+		if (!send_text(link, p, block, deadline_of(link, LIMIT_BLOCK)))
+			return judge_reply(link, n, "DATA", fault);
+		p += block;
+		left -= block;
+	}
+	if (!send_text(link, ".\r\n", 3, deadline_of(link, LIMIT_BLOCK)))
+		return judge_reply(link, n, "DATA", fault);
+	if (read_reply(link, br_clock_now() +
+	                         link->sink->options->dot_timeout * 1000) == 0)
+	{
+		if (!br_sink_aborted(link->sink))
+			br_notification_judge(n, BR_DEFERRED, "%s: no answer to the mail",
+			                      link->sink->url.name);
+		return server_fault(link, "the mail", fault);
+	}
+	if (s->code / 100 != 2)
+		return judge_reply(link, n, "DATA", fault);
+	n->outcome = BR_DELIVERED;
+	return true;
+}
+
+/* *stale: a kept connection that was closed meanwhile; nothing happened. */
+static bool
+transact(BrLink *link, BrNotification *n, const Mail *mail, bool *stale,
+         BrFault *fault)
+{
+	Session *s = link->state;
+	int code = 0;
+
+	*stale = false;
+	if (send_envelope(link, mail, 0))
+		code = read_reply(link, deadline_of(link, LIMIT_COMMAND));
+	if (code / 100 != 2)
+	{
+		*stale = s->mails > 1 && (code == 0 || code == 421) &&
+		         !br_sink_aborted(link->sink);
+		if (mail->utf8 && code / 100 == 5)
+		{
+			(void) judge_reply(link, n, "MAIL FROM", fault);
+			s->lost = true;
+			return true;
+		}
+		return server_fault(link, "our sender address", fault);
+	}
+	code = 0;
+	if (send_envelope(link, mail, 1))
+		code = read_reply(link, deadline_of(link, LIMIT_COMMAND));
+	if (code / 100 != 2)
+	{
+		if (!judge_reply(link, n, "RCPT TO", fault))
+			return false;
+		take_back(link);
+		return true;
+	}
+	code = 0;
+	if (send_envelope(link, mail, 2))
+		code = read_reply(link, deadline_of(link, LIMIT_DATA));
+	if (code / 100 == 3)
+		return send_mail(link, n, mail, fault);
+	if (!judge_reply(link, n, "DATA", fault))
+		return false;
+	reset(link);
+	return true;
+}
+
+/* A connection that waits for a command: the server closed it, or said 421,
+ * where there is anything to read. */
+static bool
+is_stale(const Session *s)
+{
+	struct pollfd p = {s->fd, POLLIN, 0};
+
+	return s->lost || poll(&p, 1, 0) != 0;
 }
 
 static bool
-smtp_deliver(AsSink *sink, AsNotification **batch, size_t n, AsFault *fault)
+reopen(BrLink *link, BrFault *fault)
 {
-	Smtp *smtp = sink->state;
+	Session *s = link->state;
 
-	return as_transfers_run(smtp->transfers, batch, n, deliver_begin,
-	                        deliver_end, sink, fault);
+	s->lost = true;
+	smtp_close(link);
+	return smtp_open(link, fault);
 }
 
-const AsSinkMethods as_smtp_methods = {smtp_open, smtp_deliver, NULL,
-                                       smtp_close};
+static bool
+smtp_deliver(BrLink *link, BrNotification **batch, size_t count, BrFault *fault)
+{
+	BrNotification *n = batch[0];
+	bool stale = is_stale(link->state);
+	bool good = true;
+	Session *s;
+	Mail mail;
+
+	(void) count;
+	if (!mail_make(&mail, link, n))
+		return true;
+	do
+	{
+		good = !stale || reopen(link, fault);
+		stale = false;
+		s = link->state;
+		if (good && mail.utf8 && !s->smtputf8)
+		{
+			/* RFC 6531, section 3.2: it may not even be tried. */
+			br_notification_judge(n, BR_REFUSED,
+			                      "%s has no SMTPUTF8 for this address",
+			                      link->sink->url.name);
+			break;
+		}
+		s->mails++;
+		s->limit =
+		    n->lease_end > 0 ? n->lease_end - link->sink->need + 1000 : 0;
+		good = good && transact(link, n, &mail, &stale, fault);
+	} while (!good && stale);
+	mail_free(&mail);
+	return good;
+}
+
+/* The server closed it while nothing was to do: no reason to rest. */
+static bool
+smtp_tend(BrLink *link, BrFault *fault)
+{
+	Session *s = link->state;
+
+	(void) fault;
+	if (is_stale(s))
+		s->lost = true;
+	return true;
+}
+
+const BrSinkMethods br_smtp_methods = {smtp_prepare, smtp_forget, smtp_open,
+                                       smtp_deliver, smtp_tend,   smtp_close};

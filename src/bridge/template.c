@@ -8,7 +8,7 @@
  * link comes from site_url alone, which the bridge read from the database's
  * setting.
  */
-#include "bridge.h"
+#include "message.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -17,15 +17,15 @@
 /* One rendering: what lookup needs, and the value it made last. */
 typedef struct Rendering
 {
-	const AsTemplates *templates;
-	const AsNotification *n;
+	const BrTemplates *templates;
+	const BrNotification *n;
 	char *made;
 	bool in_link; /* a link's path cannot contain the link */
 } Rendering;
 
 /* The site's URL without its last slash, or NULL where it is not one. */
 static char *
-site_url(const AsNotification *n)
+site_url(const BrNotification *n)
 {
 	const char *url = json_string_value(json_object_get(n->body, "site_url"));
 	const unsigned char *p;
@@ -40,7 +40,7 @@ site_url(const AsNotification *n)
 	length = strlen(url);
 	while (length > 0 && url[length - 1] == '/')
 		length--;
-	return as_format("%.*s", (int) length, url);
+	return br_format("%.*s", (int) length, url);
 }
 
 /* What mails call the site: the option, else the host of its URL. */
@@ -51,12 +51,12 @@ site(const Rendering *r)
 	char *host;
 
 	if (r->templates->options->site_name)
-		return as_copy(r->templates->options->site_name);
+		return br_copy(r->templates->options->site_name);
 	url = site_url(r->n);
 	if (url == NULL)
 		return NULL;
 	host = strstr(url, "://") + 3;
-	host = as_format("%.*s", (int) strcspn(host, "/?#"), host);
+	host = br_format("%.*s", (int) strcspn(host, "/?#"), host);
 	free(url);
 	return host;
 }
@@ -74,14 +74,14 @@ readable_time(const char *value)
 		if (shape[i] == 'd'
 		        ? !isdigit((unsigned char) value[i])
 		        : value[i] != shape[i] && !(shape[i] == 'T' && value[i] == ' '))
-			return as_copy(value);
+			return br_copy(value);
 	n = i + strspn(value + i, ":.0123456789");
 	if (strcmp(value + n, "Z") == 0 || strcmp(value + n, "+00") == 0 ||
 	    strcmp(value + n, "+00:00") == 0)
 		zone = " UTC";
 	else
 		zone = value + n;
-	return as_format("%.10s %.5s%s", value, value + 11, zone);
+	return br_format("%.10s %.5s%s", value, value + 11, zone);
 }
 
 static const char *lookup(void *context, const char *name);
@@ -102,18 +102,18 @@ make_link(Rendering *r)
 	if (url == NULL)
 		return NULL;
 	r->in_link = true;
-	path = as_render(r->templates->options->link_path, AS_ESCAPE_URL, lookup, r,
+	path = br_render(r->templates->options->link_path, BR_ESCAPE_URL, lookup, r,
 	                 &why);
 	r->in_link = false;
-	whole = as_format("%s%s", url, path);
-	as_free_secret(path);
+	whole = br_format("%s%s", url, path);
+	br_free_secret(path);
 	free(url);
 	return whole;
 }
 
 /* A member of the payload as text; NULL for what is not a scalar. */
 static char *
-member(const AsNotification *n, const char *name)
+member(const BrNotification *n, const char *name)
 {
 	json_t *value = json_object_get(json_object_get(n->body, "payload"), name);
 	size_t length = strlen(name);
@@ -124,11 +124,11 @@ member(const AsNotification *n, const char *name)
 	    strcmp(name + length - 3, "_at") == 0)
 		return readable_time(json_string_value(value));
 	if (json_is_string(value))
-		return as_copy(json_string_value(value));
+		return br_copy(json_string_value(value));
 	if (json_is_integer(value))
-		return as_format("%" JSON_INTEGER_FORMAT, json_integer_value(value));
+		return br_format("%" JSON_INTEGER_FORMAT, json_integer_value(value));
 	if (json_is_true(value))
-		return as_copy("true");
+		return br_copy("true");
 	return NULL;
 }
 
@@ -156,52 +156,52 @@ lookup(void *context, const char *name)
 		made = r->in_link ? NULL : make_link(r);
 	else
 		made = member(r->n, name);
-	as_free_secret(r->made);
+	br_free_secret(r->made);
 	r->made = made;
 	return made;
 }
 
 bool
-as_templates_render(const AsTemplates *templates, const AsNotification *n,
-                    AsMessage *message, AsFault *fault)
+br_templates_render(const BrTemplates *templates, const BrNotification *n,
+                    BrMessage *message, BrFault *fault)
 {
-	static const AsEscape escapes[AS_NPARTS] = {
-	    AS_ESCAPE_HEADER, AS_ESCAPE_TEXT, AS_ESCAPE_HTML, AS_ESCAPE_TEXT};
-	const AsTemplate *t = as_templates_choose(templates, n);
-	char *made[AS_NPARTS] = {NULL, NULL, NULL, NULL};
+	static const BrEscape escapes[BR_NPARTS] = {
+	    BR_ESCAPE_HEADER, BR_ESCAPE_TEXT, BR_ESCAPE_HTML, BR_ESCAPE_TEXT};
+	const BrTemplate *t = br_templates_choose(templates, n);
+	char *made[BR_NPARTS] = {NULL, NULL, NULL, NULL};
 	Rendering r = {templates, n, NULL, false};
 	char *why = NULL;
 	int i;
 
 	memset(message, 0, sizeof(*message));
 	if (t == NULL)
-		return as_fault_set(fault, AS_KIND_TEMPLATE,
+		return br_fault_set(fault, BR_KIND_TEMPLATE,
 		                    "missing template: no locale has one for %s",
 		                    n->kind);
-	for (i = 0; i < AS_NPARTS && why == NULL; i++)
+	for (i = 0; i < BR_NPARTS && why == NULL; i++)
 		if (t->parts[i] != NULL)
-			made[i] = as_render(t->parts[i], escapes[i], lookup, &r, &why);
-	as_free_secret(r.made);
-	message->subject = made[AS_PART_SUBJECT];
-	message->text = made[AS_PART_TEXT];
-	message->html = made[AS_PART_HTML];
-	message->sms = made[AS_PART_SMS];
+			made[i] = br_render(t->parts[i], escapes[i], lookup, &r, &why);
+	br_free_secret(r.made);
+	message->subject = made[BR_PART_SUBJECT];
+	message->text = made[BR_PART_TEXT];
+	message->html = made[BR_PART_HTML];
+	message->sms = made[BR_PART_SMS];
 	if (why == NULL)
 		return true;
-	as_fault_set(fault, AS_KIND_TEMPLATE,
+	br_fault_set(fault, BR_KIND_TEMPLATE,
 	             "template %s/%s: the value of \"%s\" would break the subject",
 	             t->locale, t->kind, why);
 	free(why);
-	as_message_free(message);
+	br_message_free(message);
 	return false;
 }
 
 void
-as_message_free(AsMessage *message)
+br_message_free(BrMessage *message)
 {
-	as_free_secret(message->subject);
-	as_free_secret(message->text);
-	as_free_secret(message->html);
-	as_free_secret(message->sms);
+	br_free_secret(message->subject);
+	br_free_secret(message->text);
+	br_free_secret(message->html);
+	br_free_secret(message->sms);
 	memset(message, 0, sizeof(*message));
 }

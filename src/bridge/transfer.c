@@ -1,18 +1,15 @@
 /*
  * transfer.c
- *		Several libcurl transfers at once, over connections that are kept.
+ *		A link's libcurl handle: what mail servers and webhooks have in common.
  *
- * Mail servers and webhooks answer after milliseconds to seconds, so one
- * after the other would be slow.  A pool holds as many handles as there may
- * be connections; libcurl keeps the connections between runs.  Once the
- * sink itself has failed no further transfer is begun, and those under way
- * end as they can.
+ * One handle for one connection in one thread.  The connection is kept
+ * between transfers; a transfer ends within a second of br_sink_abort.
  *
  * libcurl says good-bye to a mail server when it closes a connection, and
- * would wait two minutes for the answer of one that hangs.  So the sockets
- * are known here, and those of a sink that failed are shut down first.
+ * would wait for the answer of one that hangs.  So the sockets are known
+ * here, and unless the farewell is to be polite they are shut down first.
  */
-#include "bridge.h"
+#include "ends.h"
 
 #include <curl/curl.h>
 #include <stdlib.h>
@@ -20,17 +17,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* More than connections: libcurl tries several addresses of a host. */
-#define SOCKETS_MAX 256
+/* More than one: libcurl tries several addresses of a host. */
+#define SOCKETS_MAX 16
 
-struct AsTransfers
+struct BrTransfer
 {
-	CURLM *multi;
-	int n;
-	CURL *easies[64];
-	AsTransfer slots[64];
-	bool busy[64];
-	bool failed;
+	BrSink *sink;
+	CURL *easy;
+	char error[CURL_ERROR_SIZE];
 	curl_socket_t sockets[SOCKETS_MAX]; /* open ones */
 	int nsockets;
 };
@@ -38,7 +32,7 @@ struct AsTransfers
 static curl_socket_t
 on_open(void *context, curlsocktype purpose, struct curl_sockaddr *address)
 {
-	AsTransfers *t = context;
+	BrTransfer *t = context;
 	curl_socket_t fd = socket(address->family, address->socktype | SOCK_CLOEXEC,
 	                          address->protocol);
 
@@ -57,7 +51,7 @@ on_open(void *context, curlsocktype purpose, struct curl_sockaddr *address)
 static int
 on_close(void *context, curl_socket_t fd)
 {
-	AsTransfers *t = context;
+	BrTransfer *t = context;
 	int i;
 
 	for (i = 0; i < t->nsockets; i++)
@@ -69,55 +63,38 @@ on_close(void *context, curl_socket_t fd)
 	return close(fd);
 }
 
-AsTransfers *
-as_transfers_make(const AsSink *sink)
+static int
+on_progress(void *context, curl_off_t down, curl_off_t downloaded,
+            curl_off_t up, curl_off_t uploaded)
 {
-	AsTransfers *t = as_alloc(sizeof(*t));
+	const BrTransfer *t = context;
 
-	t->n = sink->options->connections;
-	t->multi = curl_multi_init();
-	if (t->multi == NULL)
-	{
-		free(t);
-		return NULL;
-	}
-	curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, (long) t->n);
-	return t;
+	(void) down;
+	(void) downloaded;
+	(void) up;
+	(void) uploaded;
+	return br_sink_aborted(t->sink);
 }
 
-void
-as_transfers_free(AsTransfers *t)
+void *
+br_transfer_begin(BrTransfer *t)
 {
-	int i;
+	const BrOptions *options = t->sink->options;
+	const BrUrl *url = &t->sink->url;
+	CURL *easy = t->easy;
 
-	if (t == NULL)
-		return;
-	for (i = 0; t->failed && i < t->nsockets; i++)
-		(void) shutdown(t->sockets[i], SHUT_RDWR);
-	for (i = 0; i < t->n; i++)
-		if (t->easies[i])
-			curl_easy_cleanup(t->easies[i]);
-	curl_multi_cleanup(t->multi);
-	free(t);
-}
-
-/* What every transfer to this sink has in common. */
-static void
-prepare(AsTransfers *t, const AsSink *sink, CURL *easy, AsTransfer *transfer)
-{
-	const AsOptions *options = sink->options;
-
+	curl_easy_reset(easy);
+	t->error[0] = '\0';
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
-	curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
-	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, (long) options->timeout);
-	curl_easy_setopt(easy, CURLOPT_TIMEOUT, (long) options->timeout);
-	curl_easy_setopt(easy, CURLOPT_SERVER_RESPONSE_TIMEOUT,
-	                 (long) options->timeout);
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t->error);
+	curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
+	curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
+	curl_easy_setopt(easy, CURLOPT_XFERINFODATA, t);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, t);
 	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
 	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, t);
+	curl_easy_setopt(easy, CURLOPT_MAXCONNECTS, 1L);
 	curl_easy_setopt(easy, CURLOPT_PROXY, "");
 	curl_easy_setopt(easy, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
 	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
@@ -131,125 +108,65 @@ prepare(AsTransfers *t, const AsSink *sink, CURL *easy, AsTransfer *transfer)
 		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
 		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
 	}
-	if (sink->url.user)
+	if (url->user)
 	{
-		curl_easy_setopt(easy, CURLOPT_USERNAME, sink->url.user);
+		curl_easy_setopt(easy, CURLOPT_USERNAME, url->user);
 		curl_easy_setopt(easy, CURLOPT_PASSWORD,
-		                 sink->url.password ? sink->url.password : "");
+		                 url->password ? url->password : "");
 	}
+	return easy;
 }
 
-/* A delivery that could outlast its lease is left to whoever claims next. */
-static bool
-in_time(const AsSink *sink, const AsNotification *n)
+BrTransfer *
+br_transfer_make(BrSink *sink, BrFault *fault)
 {
-	return n == NULL || n->lease_end == 0 ||
-	       as_clock_now() + sink->options->timeout * 1000 < n->lease_end;
+	BrTransfer *t = br_alloc(sizeof(*t));
+
+	t->sink = sink;
+	t->easy = curl_easy_init();
+	if (t->easy != NULL)
+		return t;
+	free(t);
+	br_fault_set(fault, BR_KIND_INTERNAL, "libcurl: out of memory");
+	return NULL;
 }
 
-/* Begin the next transfer in a free slot; false where there was no need. */
-static bool
-start(AsTransfers *t, AsSink *sink, AsNotification *n,
-      bool (*begin)(AsSink *, AsTransfer *))
+void
+br_transfer_free(BrTransfer *t, bool politely)
 {
-	AsTransfer *transfer;
-	int i = 0;
+	int i;
 
-	while (t->busy[i])
-		i++;
-	transfer = &t->slots[i];
-	memset(transfer, 0, sizeof(*transfer));
-	transfer->n = n;
-	if (t->easies[i] == NULL)
-		t->easies[i] = curl_easy_init();
-	if (t->easies[i] == NULL || !in_time(sink, n))
-		return false;
-	transfer->easy = t->easies[i];
-	curl_easy_reset(t->easies[i]);
-	prepare(t, sink, t->easies[i], transfer);
-	if (!begin(sink, transfer))
-		return false;
-	t->busy[i] = true;
-	curl_multi_add_handle(t->multi, t->easies[i]);
-	return true;
+	if (t == NULL)
+		return;
+	for (i = 0; !politely && i < t->nsockets; i++)
+		(void) shutdown(t->sockets[i], SHUT_RDWR);
+	/* A second for the good-bye. */
+	curl_easy_setopt(t->easy, CURLOPT_SERVER_RESPONSE_TIMEOUT, 1L);
+	curl_easy_cleanup(t->easy);
+	free(t);
 }
 
-/* Take the ended ones out; returns how many, *failed where the sink did. */
-static int
-reap(AsTransfers *t, AsSink *sink,
-     bool (*end)(AsSink *, AsTransfer *, AsFault *), bool *failed,
-     AsFault *fault)
+void *
+br_transfer_handle(BrTransfer *t)
 {
-	CURLMsg *message;
-	int ended = 0;
-	int left;
+	return t->easy;
+}
 
-	while ((message = curl_multi_info_read(t->multi, &left)) != NULL)
-	{
-		char *private = NULL;
-		AsTransfer *transfer;
-		AsFault mine;
-
-		if (message->msg != CURLMSG_DONE)
-			continue;
-		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &private);
-		transfer = (AsTransfer *) private;
-		transfer->result = (int) message->data.result;
-		curl_easy_getinfo(message->easy_handle, CURLINFO_RESPONSE_CODE,
-		                  &transfer->status);
-		curl_multi_remove_handle(t->multi, message->easy_handle);
-		if (!end(sink, transfer, &mine) && !*failed)
-		{
-			*failed = true;
-			*fault = mine;
-		}
-		t->busy[transfer - t->slots] = false;
-		ended++;
-	}
-	return ended;
+int
+br_transfer_perform(BrTransfer *t)
+{
+	return (int) curl_easy_perform(t->easy);
 }
 
 bool
-as_transfers_run(AsTransfers *t, AsNotification **batch, size_t count,
-                 bool (*begin)(AsSink *, AsTransfer *),
-                 bool (*end)(AsSink *, AsTransfer *, AsFault *), AsSink *sink,
-                 AsFault *fault)
+br_transfer_fault(const BrTransfer *t, int code, BrFault *fault)
 {
-	size_t most = count > 0 ? count : 1;
-	size_t next = 0;
-	int active = 0;
-	int running;
-	bool failed = false;
+	BrKind kind = BR_KIND_UNREACHABLE;
 
-	for (;;)
-	{
-		while (!failed && next < most && active < t->n)
-		{
-			if (start(t, sink, count > 0 ? batch[next] : NULL, begin))
-				active++;
-			next++;
-		}
-		if (active == 0)
-			break;
-		curl_multi_perform(t->multi, &running);
-		active -= reap(t, sink, end, &failed, fault);
-		if (active > 0 && running > 0)
-			curl_multi_poll(t->multi, NULL, 0, 1000, NULL);
-	}
-	t->failed = failed;
-	return !failed;
-}
-
-bool
-as_transfer_fault(const AsSink *sink, const AsTransfer *transfer,
-                  AsFault *fault)
-{
-	AsKind kind = AS_KIND_UNREACHABLE;
-
-	switch ((CURLcode) transfer->result)
+	switch ((CURLcode) code)
 	{
 		case CURLE_LOGIN_DENIED:
-			kind = AS_KIND_LOGIN;
+			kind = BR_KIND_LOGIN;
 			break;
 		case CURLE_PEER_FAILED_VERIFICATION:
 		case CURLE_SSL_CONNECT_ERROR:
@@ -259,16 +176,15 @@ as_transfer_fault(const AsSink *sink, const AsTransfer *transfer,
 		case CURLE_SSL_ISSUER_ERROR:
 		case CURLE_SSL_ENGINE_INITFAILED:
 		case CURLE_USE_SSL_FAILED:
-			kind = AS_KIND_TLS;
+			kind = BR_KIND_TLS;
 			break;
 		case CURLE_OUT_OF_MEMORY:
-			kind = AS_KIND_INTERNAL;
+			kind = BR_KIND_INTERNAL;
 			break;
 		default:
 			break;
 	}
-	return as_fault_set(fault, kind, "%s: %s", sink->url.name,
-	                    transfer->error[0]
-	                        ? transfer->error
-	                        : curl_easy_strerror((CURLcode) transfer->result));
+	return br_fault_set(fault, kind, "%s: %s", t->sink->url.name,
+	                    t->error[0] ? t->error
+	                                : curl_easy_strerror((CURLcode) code));
 }

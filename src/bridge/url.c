@@ -48,7 +48,7 @@ take(CURLU *parts, CURLUPart which, unsigned flags)
 	char *copy = NULL;
 
 	if (curl_url_get(parts, which, &text, flags) == CURLUE_OK && text[0])
-		copy = as_copy(text);
+		copy = br_copy(text);
 	curl_free(text);
 	return copy;
 }
@@ -62,14 +62,14 @@ decode(const char *text, size_t length)
 	char *copy = NULL;
 
 	if (raw != NULL && strlen(raw) == (size_t) n)
-		copy = as_copy(raw);
+		copy = br_copy(raw);
 	curl_free(raw);
 	return copy;
 }
 
 static bool
-parse_options(AsUrl *url, const Scheme *scheme, const char *query,
-              AsFault *fault)
+parse_options(BrUrl *url, const Scheme *scheme, const char *query,
+              BrFault *fault)
 {
 	const int most = (int) (sizeof(url->options) / sizeof(url->options[0]));
 	const char *p = query;
@@ -82,7 +82,7 @@ parse_options(AsUrl *url, const Scheme *scheme, const char *query,
 		bool found;
 
 		if (equals == NULL || equals == p || url->noptions == most)
-			return as_fault_set(fault, AS_KIND_USAGE,
+			return br_fault_set(fault, BR_KIND_USAGE,
 			                    "%s: options are written ?name=value&...",
 			                    url->name);
 		url->options[url->noptions].name = decode(p, (size_t) (equals - p));
@@ -91,14 +91,14 @@ parse_options(AsUrl *url, const Scheme *scheme, const char *query,
 		url->noptions++;
 		if (url->options[url->noptions - 1].name == NULL ||
 		    url->options[url->noptions - 1].value == NULL)
-			return as_fault_set(fault, AS_KIND_USAGE,
+			return br_fault_set(fault, BR_KIND_USAGE,
 			                    "%s: bad percent-encoding in the options",
 			                    url->name);
-		known = as_format(" %s ", url->options[url->noptions - 1].name);
+		known = br_format(" %s ", url->options[url->noptions - 1].name);
 		found = strstr(scheme->options, known) != NULL;
 		free(known);
 		if (!found)
-			return as_fault_set(fault, AS_KIND_USAGE,
+			return br_fault_set(fault, BR_KIND_USAGE,
 			                    "%s: unknown option \"%.40s\" (known:%s)",
 			                    url->name, url->options[url->noptions - 1].name,
 			                    scheme->options);
@@ -110,7 +110,7 @@ parse_options(AsUrl *url, const Scheme *scheme, const char *query,
 }
 
 static bool
-parse_network(AsUrl *url, AsFault *fault)
+parse_network(BrUrl *url, BrFault *fault)
 {
 	CURLU *parts = curl_url();
 	const Scheme *scheme;
@@ -125,7 +125,7 @@ parse_network(AsUrl *url, AsFault *fault)
 	    curl_url_set(parts, CURLUPART_URL, url->text,
 	                 CURLU_NON_SUPPORT_SCHEME | CURLU_PATH_AS_IS) != CURLUE_OK)
 	{
-		as_fault_set(fault, AS_KIND_USAGE,
+		br_fault_set(fault, BR_KIND_USAGE,
 		             "not a URL that can be read (expected "
 		             "SCHEME://[USER:PASSWORD@]HOST[:PORT]/...)");
 		goto done;
@@ -134,7 +134,7 @@ parse_network(AsUrl *url, AsFault *fault)
 	scheme = url->scheme ? find_scheme(url->scheme) : NULL;
 	if (scheme == NULL)
 	{
-		as_fault_set(fault, AS_KIND_USAGE,
+		br_fault_set(fault, BR_KIND_USAGE,
 		             "unknown scheme \"%.40s\" (known: amqp, amqps, smtp, "
 		             "smtps, https, stdout, file)",
 		             url->scheme ? url->scheme : "");
@@ -143,7 +143,7 @@ parse_network(AsUrl *url, AsFault *fault)
 	url->host = take(parts, CURLUPART_HOST, 0);
 	if (url->host == NULL)
 	{
-		as_fault_set(fault, AS_KIND_USAGE, "%s: the URL names no host",
+		br_fault_set(fault, BR_KIND_USAGE, "%s: the URL names no host",
 		             url->scheme);
 		goto done;
 	}
@@ -157,7 +157,7 @@ parse_network(AsUrl *url, AsFault *fault)
 	url->port = port ? atoi(port) : scheme->port;
 	free(port);
 	url->name =
-	    as_format(strchr(url->host, ':') ? "%s://[%s]:%d" : "%s://%s:%d",
+	    br_format(strchr(url->host, ':') ? "%s://[%s]:%d" : "%s://%s:%d",
 	              url->scheme, url->host, url->port);
 	url->user = take(parts, CURLUPART_USER, CURLU_URLDECODE);
 	url->password = take(parts, CURLUPART_PASSWORD, CURLU_URLDECODE);
@@ -165,9 +165,9 @@ parse_network(AsUrl *url, AsFault *fault)
 	query = take(parts, CURLUPART_QUERY, 0);
 	if (query && scheme->options && !parse_options(url, scheme, query, fault))
 		goto done;
-	if (strcmp(url->scheme, "http") == 0 && !as_url_loopback(url))
+	if (strcmp(url->scheme, "http") == 0 && !br_url_loopback(url))
 	{
-		as_fault_set(fault, AS_KIND_USAGE,
+		br_fault_set(fault, BR_KIND_USAGE,
 		             "%s: plain http goes to loopback only, use https",
 		             url->name);
 		goto done;
@@ -180,14 +180,14 @@ done:
 }
 
 bool
-as_url_parse(AsUrl *url, const char *text, AsFault *fault)
+br_url_parse(BrUrl *url, const char *text, BrFault *fault)
 {
 	memset(url, 0, sizeof(*url));
-	url->text = as_copy(text);
+	url->text = br_copy(text);
 	if (strcmp(text, "stdout:") == 0)
 	{
-		url->scheme = as_copy("stdout");
-		url->name = as_copy("stdout:");
+		url->scheme = br_copy("stdout");
+		url->name = br_copy("stdout:");
 		return true;
 	}
 	if (strncmp(text, "file:", 5) == 0)
@@ -198,23 +198,23 @@ as_url_parse(AsUrl *url, const char *text, AsFault *fault)
 		if (strncmp(path, "///", 3) == 0)
 			path += 2;
 		if (*path == '\0')
-			return as_fault_set(fault, AS_KIND_USAGE,
+			return br_fault_set(fault, BR_KIND_USAGE,
 			                    "file: the URL names no path");
-		url->scheme = as_copy("file");
-		url->path = as_copy(path);
-		url->name = as_format("file:%s", path);
+		url->scheme = br_copy("file");
+		url->path = br_copy(path);
+		url->name = br_format("file:%s", path);
 		return true;
 	}
 	return parse_network(url, fault);
 }
 
 void
-as_url_free(AsUrl *url)
+br_url_free(BrUrl *url)
 {
 	int i;
 
-	as_free_secret(url->text);
-	as_free_secret(url->password);
+	br_free_secret(url->text);
+	br_free_secret(url->password);
 	free(url->scheme);
 	free(url->user);
 	free(url->host);
@@ -229,7 +229,7 @@ as_url_free(AsUrl *url)
 }
 
 const char *
-as_url_option(const AsUrl *url, const char *name, const char *fallback)
+br_url_option(const BrUrl *url, const char *name, const char *fallback)
 {
 	int i;
 
@@ -240,7 +240,7 @@ as_url_option(const AsUrl *url, const char *name, const char *fallback)
 }
 
 bool
-as_url_loopback(const AsUrl *url)
+br_url_loopback(const BrUrl *url)
 {
 	struct in_addr v4;
 	struct in6_addr v6;

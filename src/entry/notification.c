@@ -15,9 +15,10 @@ AS_ENTRY(auth_admin_claim_notifications);
 AS_ENTRY(auth_admin_settle_notifications);
 AS_ENTRY(auth_admin_release_notifications);
 
-#define CLAIM_MOST       10000
-#define LEASE_MOST       USECS_PER_DAY
-#define ERROR_MOST_BYTES 1000
+#define CLAIM_MOST         10000
+#define LEASE_MOST         USECS_PER_DAY
+#define ERROR_MOST_BYTES   1000
+#define CHANNEL_MOST_BYTES 16
 
 static void
 put_claimed(ReturnSetInfo *result, const AsClaimed *row)
@@ -44,11 +45,19 @@ is_lease(const Interval *lease)
 	       lease->day * USECS_PER_DAY + lease->time <= LEASE_MOST;
 }
 
+static bool
+is_channel(const char *channel)
+{
+	return channel == NULL || strcmp(channel, "email") == 0 ||
+	       strcmp(channel, "sms") == 0;
+}
+
 Datum
 auth_admin_claim_notifications(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	AsClaimed *rows;
+	AsText channel;
 	int most;
 	int count;
 
@@ -58,9 +67,12 @@ auth_admin_claim_notifications(PG_FUNCTION_ARGS)
 		as_fail(AS_INVALID_REQUEST, "max is not from 1 to 10000.");
 	if (PG_ARGISNULL(1) || !is_lease(PG_GETARG_INTERVAL_P(1)))
 		as_fail(AS_INVALID_REQUEST, "The lease is not from 0 to 24 hours.");
+	if (!as_call_text(fcinfo, 2, CHANNEL_MOST_BYTES, &channel) ||
+	    !is_channel(channel.bytes))
+		as_fail(AS_INVALID_REQUEST, "The channel is none of email and sms.");
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	count = as_delivery_claim(most, PG_GETARG_DATUM(1), &rows);
+	count = as_delivery_claim(most, PG_GETARG_DATUM(1), channel.bytes, &rows);
 	for (int i = 0; i < count; i++)
 		put_claimed(result, &rows[i]);
 	return (Datum) 0;
@@ -100,5 +112,6 @@ auth_admin_release_notifications(PG_FUNCTION_ARGS)
 	    require_ids(fcinfo),
 	    error.bytes == NULL
 	        ? NULL
-	        : as_display_text(error.bytes, error.length, ERROR_MOST_BYTES)));
+	        : as_display_text(error.bytes, error.length, ERROR_MOST_BYTES),
+	    !PG_ARGISNULL(2) && PG_GETARG_BOOL(2)));
 }

@@ -75,9 +75,9 @@ add_derived(AsClaimed *row)
 }
 
 int
-as_delivery_claim(int most, Datum lease, AsClaimed **rows)
+as_delivery_claim(int most, Datum lease, const char *channel, AsClaimed **rows)
 {
-	int count = as_outbox_claim(most, lease, rows);
+	int count = as_outbox_claim(most, lease, channel, rows);
 	int live = 0;
 
 	for (int i = 0; i < count; i++)

@@ -525,10 +525,12 @@ extern AsFailure as_proof_fail(AsAttempt *attempt, const AsProof *proof,
 /* ---- delivery.c: notifications handed to the bridge ---- */
 
 /*
- * Leases at most most due rows for lease (an interval), oldest first, with
- * code and link token in the payload; those whose code is dead are settled.
+ * Leases at most most due rows of channel (NULL: email and sms) for lease (an
+ * interval), oldest first, with code and link token in the payload; those
+ * whose code is dead are settled.
  */
-extern int as_delivery_claim(int most, Datum lease, AsClaimed **rows);
+extern int as_delivery_claim(int most, Datum lease, const char *channel,
+                             AsClaimed **rows);
 
 /* ---- consequence.c: what follows from a refusal ---- */
 

@@ -5,16 +5,40 @@
  * A row is written in the transaction of the change that it tells of. The
  * bridge leases rows (claim), and settles or releases them; a lease that
  * runs out hands the row out again, so every notification arrives at least
- * once. A row that was tried too often is parked with its error until
- * somebody releases it.
+ * once. A row that can never be delivered, or could not for days, is parked
+ * with its error until somebody releases it.
+ *
+ * Rows are claimed by lanes, one for a kind, codes before notices; so a flood
+ * of one kind keeps no other back. A lane is read from where it was last found
+ * to begin: what lies before are the dead index entries of settled rows, which
+ * no vacuum can remove while a dump holds its snapshot, and which made each
+ * claim slower than the one before. A row that is committed late, behind that
+ * point, is found when all is read again, once a minute.
  */
 #include "table/table.h"
 
 #include "catalog/pg_type.h"
 #include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
-/* Deliveries tried before a row is parked. */
-#define TRIES_MOST 10
+/*
+ * Deliveries tried before a row is parked: after pauses of 10, 40, 160, 640
+ * and 2,560 seconds (greylists forgive within half an hour), and of an hour
+ * from then on, about three days. A code ends with its own life before that.
+ */
+#define TRIES_MOST 76
+
+/* The lanes of sql/30_tables.sql in the order of their turns. */
+#define LANES    14
+#define CHANNELS 2
+#define ROUNDS   2
+/* Of a claim, what one lane gets in the first round. */
+#define LANE_SHARE 8
+
+/* From here on a lane is always read; and how often it is read whole. */
+#define LATE_USECS  (30 * USECS_PER_SEC)
+#define WHOLE_USECS (60 * USECS_PER_SEC)
 /* How long settled rows are kept, and undelivered ones at most: days. */
 #define SETTLED_DAYS     1
 #define UNDELIVERED_DAYS 30
@@ -26,36 +50,61 @@ static AsStatement insert = AS_WRITES(
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $2, $9)");
 
 /*
- * The batch is picked once: planned as a subquery of IN it could be read again
- * for each row, and hand out more than $2.
+ * One place for each lane of each channel, read twice: a share of it, and what
+ * else is due. The batch is picked once, and whole (its count is asked for)
+ * before the first row is updated: a second reading would not count the rows
+ * that the first has taken, and a batch that is read row by row could exceed
+ * $2.
  */
 static AsStatement claim = AS_WRITES(
     "WITH batch AS MATERIALIZED ("
-    "     SELECT id FROM auth_private.outbox"
-    "      WHERE settled_at IS NULL AND parked_at IS NULL AND due_at <= $1"
-    "      ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED)"
-    " UPDATE auth_private.outbox"
+    "     SELECT o.id, o.due_at, p.place"
+    "       FROM ROWS FROM (pg_catalog.unnest($4), pg_catalog.unnest($5),"
+    "                       pg_catalog.unnest($6), pg_catalog.unnest($7),"
+    "                       pg_catalog.unnest($8))"
+    "            AS p (place, channel, lane, floor, taken),"
+    "            LATERAL ("
+    "            SELECT id, due_at FROM auth_private.outbox AS o"
+    "             WHERE settled_at IS NULL AND parked_at IS NULL"
+    "               AND o.channel = p.channel AND o.lane = p.lane"
+    "               AND due_at >= p.floor AND due_at <= $1"
+    "             ORDER BY due_at"
+    "             LIMIT CASE WHEN p.taken = 0 THEN $9 ELSE $2 END"
+    "             OFFSET p.taken"
+    "             FOR UPDATE SKIP LOCKED) AS o"
+    "      LIMIT $2)"
+    " UPDATE auth_private.outbox AS o"
     "    SET due_at = $1 + $3, attempts = attempts + 1"
-    "  WHERE id IN (SELECT id FROM batch)"
-    " RETURNING id, created_at, kind, channel, recipient, user_id, code_id,"
-    "           payload");
+    "   FROM (SELECT id, due_at, place, pg_catalog.count(*) OVER () AS count"
+    "           FROM batch) AS b"
+    "  WHERE o.id = b.id AND b.count > 0"
+    " RETURNING o.id, created_at, kind, channel, recipient, user_id, code_id,"
+    "           payload, b.place, b.due_at AS was_due_at");
 
 static AsStatement settle =
     AS_WRITES("UPDATE auth_private.outbox"
               "   SET settled_at = $2, parked_at = NULL, error = NULL"
               " WHERE id = ANY ($1) AND settled_at IS NULL");
 
-/* A pause of 1, 2, 4, ... seconds, an hour at most. */
+/*
+ * A parked row is taken up again, with all its tries before it, unless it is
+ * parked ($5) once more. Without an error it is given back: that was no try.
+ */
 static AsStatement release = AS_WRITES(
     "UPDATE auth_private.outbox"
-    "   SET error = $3,"
-    "       attempts = CASE WHEN parked_at IS NULL THEN attempts ELSE 0 END,"
-    "       due_at = CASE WHEN parked_at IS NULL"
-    "                THEN $2 + LEAST(3600, 2 ^ LEAST(attempts - 1, 12))"
+    "   SET error = CASE WHEN $3 IS NULL AND parked_at IS NULL"
+    "               THEN error ELSE $3 END,"
+    "       attempts = CASE WHEN $5 THEN attempts"
+    "                  WHEN parked_at IS NOT NULL THEN 0"
+    "                  WHEN $3 IS NULL THEN GREATEST(attempts - 1, 0)"
+    "                  ELSE attempts END,"
+    "       due_at = CASE WHEN parked_at IS NULL AND $3 IS NOT NULL"
+    "                THEN $2 + LEAST(3600, 10 * 4 ^ LEAST(attempts - 1, 5))"
     "                     * '1 second'::pg_catalog.interval"
     "                ELSE $2 END,"
-    "       parked_at = CASE WHEN parked_at IS NULL AND attempts >= $4"
-    "                   THEN $2 END"
+    "       parked_at = CASE WHEN $5 THEN COALESCE(parked_at, $2)"
+    "                   WHEN parked_at IS NULL AND $3 IS NOT NULL"
+    "                        AND attempts >= $4 THEN $2 END"
     " WHERE id = ANY ($1) AND settled_at IS NULL");
 
 static AsStatement prune = AS_WRITES(
@@ -74,6 +123,8 @@ static const AsColumn claimed_columns[] = {
     AS_COLUMN(AsClaimed, UUID, user_id),
     AS_COLUMN(AsClaimed, UUID, code_id),
     AS_COLUMN(AsClaimed, JSONB, payload),
+    AS_COLUMN(AsClaimed, INT, place),
+    AS_COLUMN(AsClaimed, TIME, was_due_at),
 };
 static const AsShape claimed_shape = AS_SHAPE(AsClaimed, claimed_columns);
 
@@ -103,14 +154,121 @@ older_first(const void *a, const void *b)
 	              sizeof(AsUuid));
 }
 
-int
-as_outbox_claim(int most, Datum lease, AsClaimed **rows)
-{
-	int count = as_store_list(&claim, &claimed_shape, rows,
-	                          AS_ARGS(as_arg_time(GetCurrentTimestamp()),
-	                                  as_arg_int(most),
-	                                  as_arg_datum(INTERVALOID, lease)));
+/* ---- places: where a lane of a channel was last found to begin ---- */
 
+#define PLACES (CHANNELS * LANES)
+
+static const char *const channels[CHANNELS] = {"email", "sms"};
+
+/* This backend's, which is the bridge's as long as it lives. */
+static TimestampTz floors[PLACES];
+static TimestampTz whole_at;
+
+typedef struct Places
+{
+	int count;
+	Datum place[PLACES * ROUNDS];
+	Datum channel[PLACES * ROUNDS];
+	Datum lane[PLACES * ROUNDS];
+	Datum floor[PLACES * ROUNDS];
+	Datum taken[PLACES * ROUNDS];
+} Places;
+
+/* Lane 0 is of kinds without one of their own, and comes last. */
+static int
+lane_of(int turn)
+{
+	return (turn + 1) % LANES;
+}
+
+static void
+list_places(Places *places, const char *channel, int share)
+{
+	places->count = 0;
+	for (int round = 0; round < ROUNDS; round++)
+		for (int turn = 0; turn < LANES; turn++)
+			for (int c = 0; c < CHANNELS; c++)
+			{
+				int place = c * LANES + turn;
+				int i = places->count;
+
+				if (channel != NULL && strcmp(channel, channels[c]) != 0)
+					continue;
+				places->place[i] = Int32GetDatum(place);
+				places->channel[i] = CStringGetTextDatum(channels[c]);
+				places->lane[i] = Int32GetDatum(lane_of(turn));
+				places->floor[i] = TimestampTzGetDatum(floors[place]);
+				places->taken[i] = Int32GetDatum(round * share);
+				places->count++;
+			}
+}
+
+static AsArg
+arg_array(const Places *places, Datum *values, Oid type, Oid array_type)
+{
+	int16 length;
+	bool by_value;
+	char align;
+
+	get_typlenbyvalalign(type, &length, &by_value, &align);
+	return as_arg_datum(
+	    array_type, PointerGetDatum(construct_array(values, places->count, type,
+	                                                length, by_value, align)));
+}
+
+/*
+ * After a claim: a lane that gave rows begins with the first of them, one that
+ * gave none is empty if the batch was not full before its turn.
+ */
+static void
+move_floors(const Places *places, const AsClaimed *rows, int count,
+            bool is_full, TimestampTz now)
+{
+	TimestampTz late = now - LATE_USECS;
+
+	for (int i = 0; i < places->count / ROUNDS; i++)
+	{
+		int place = DatumGetInt32(places->place[i]);
+		TimestampTz first = late;
+		bool was_read = !is_full;
+
+		for (int j = 0; j < count; j++)
+			if (rows[j].place == place)
+			{
+				was_read = true;
+				first = Min(first, rows[j].was_due_at);
+			}
+		if (was_read)
+			floors[place] = Max(floors[place], first);
+	}
+}
+
+int
+as_outbox_claim(int most, Datum lease, const char *channel, AsClaimed **rows)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int share = Max(1, most / LANE_SHARE);
+	Places places;
+	int count;
+
+	if (now - whole_at >= WHOLE_USECS || now < whole_at)
+	{
+		memset(floors, 0, sizeof(floors));
+		whole_at = now;
+	}
+	list_places(&places, channel, share);
+	count = as_store_list(
+	    &claim, &claimed_shape, rows,
+	    AS_ARGS(as_arg_time(now), as_arg_int(most),
+	            as_arg_datum(INTERVALOID, lease),
+	            arg_array(&places, places.place, INT4OID, INT4ARRAYOID),
+	            arg_array(&places, places.channel, TEXTOID, TEXTARRAYOID),
+	            arg_array(&places, places.lane, INT4OID, INT4ARRAYOID),
+	            arg_array(&places, places.floor, TIMESTAMPTZOID,
+	                      TIMESTAMPTZARRAYOID),
+	            arg_array(&places, places.taken, INT4OID, INT4ARRAYOID),
+	            as_arg_int(share)));
+	move_floors(&places, *rows, count, count >= most, now);
 	if (count > 0)
 		qsort(*rows, count, sizeof(AsClaimed), older_first);
 	return count;
@@ -134,12 +292,13 @@ as_outbox_settle_one(const AsUuid *id)
 }
 
 int
-as_outbox_release(Datum ids, const char *error)
+as_outbox_release(Datum ids, const char *error, bool is_permanent)
 {
 	return (int) as_store_run(
-	    &release, AS_ARGS(as_arg_datum(UUIDARRAYOID, ids),
-	                      as_arg_time(GetCurrentTimestamp()),
-	                      as_arg_text(error), as_arg_int(TRIES_MOST)));
+	    &release,
+	    AS_ARGS(as_arg_datum(UUIDARRAYOID, ids),
+	            as_arg_time(GetCurrentTimestamp()), as_arg_text(error),
+	            as_arg_int(TRIES_MOST), as_arg_bool(is_permanent)));
 }
 
 int

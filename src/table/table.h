@@ -286,15 +286,21 @@ typedef struct AsClaimed
 	AsUuid user_id; /* all zeros: nobody's */
 	AsUuid code_id; /* all zeros: carries no code */
 	Jsonb *payload;
+	int32 place;            /* of outbox.c */
+	TimestampTz was_due_at; /* before it was leased */
 } AsClaimed;
 
-/* Leases at most most due rows for lease (an interval); oldest first. */
-extern int as_outbox_claim(int most, Datum lease, AsClaimed **rows);
+/*
+ * Leases at most most due rows of channel (NULL: email and sms) for lease (an
+ * interval); oldest first.
+ */
+extern int as_outbox_claim(int most, Datum lease, const char *channel,
+                           AsClaimed **rows);
 
 /* ids is a uuid[]; each says how many rows it found. */
 extern int as_outbox_settle(Datum ids);
 extern void as_outbox_settle_one(const AsUuid *id);
-extern int as_outbox_release(Datum ids, const char *error);
+extern int as_outbox_release(Datum ids, const char *error, bool is_permanent);
 extern int as_outbox_prune(TimestampTz now, int batch);
 
 /* ---- audit_log.c: what happened ---- */

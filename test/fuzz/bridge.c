@@ -10,7 +10,7 @@
  *
  * With FUZZ_MAIN it is a program that makes its inputs itself: ROUNDS SEED.
  */
-#include "../../src/bridge/bridge.h"
+#include "../../src/bridge/message.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -58,12 +58,12 @@ static void
 render_value(char *value)
 {
 	char *why = NULL;
-	char *html = as_render("<a href=\"{{v}}\" id='{{v}}'>{{v}}</a>",
-	                       AS_ESCAPE_HTML, only_value, value, &why);
+	char *html = br_render("<a href=\"{{v}}\" id='{{v}}'>{{v}}</a>",
+	                       BR_ESCAPE_HTML, only_value, value, &why);
 	char *header =
-	    as_render("Hi {{v}}", AS_ESCAPE_HEADER, only_value, value, &why);
-	char *text = as_render("{{v}}", AS_ESCAPE_TEXT, only_value, value, &why);
-	char *url = as_render("{{v}}", AS_ESCAPE_URL, only_value, value, &why);
+	    br_render("Hi {{v}}", BR_ESCAPE_HEADER, only_value, value, &why);
+	char *text = br_render("{{v}}", BR_ESCAPE_TEXT, only_value, value, &why);
+	char *url = br_render("{{v}}", BR_ESCAPE_URL, only_value, value, &why);
 
 	require(html && count(html, "<>\"'") == 8, "no markup of a value", value);
 	require(header == NULL || !has_control(header), "no line in a header",
@@ -90,30 +90,30 @@ render_template(char *template)
 	char *made;
 	int line = 0;
 
-	if (!as_render_check(template, &line, &bad))
+	if (!br_render_check(template, NULL, NULL, &line, &bad))
 	{
 		require(bad != NULL && line > 0, "a reason and a line", template);
 		return;
 	}
-	made = as_render(template, AS_ESCAPE_TEXT, only_value, value, &why);
+	made = br_render(template, BR_ESCAPE_TEXT, only_value, value, &why);
 	require(made != NULL, "a template that was passed renders", template);
 	free(made);
-	free(as_render(template, AS_ESCAPE_HTML, only_value, none, &why));
+	free(br_render(template, BR_ESCAPE_HTML, only_value, none, &why));
 }
 
 static void
 take_message(const char *text, size_t size)
 {
-	static AsTemplates *templates;
-	static AsOptions options = {.locale = "en", .link_path = "/{{link_token}}"};
+	static BrTemplates *templates;
+	static BrOptions options = {.locale = "en", .link_path = "/{{link_token}}"};
 	const char *why = NULL;
-	AsNotification *n = as_notification_parse(text, size, &why);
-	AsMessage message;
-	AsFault fault;
+	BrNotification *n = br_notification_parse(text, size, &why);
+	BrMessage message;
+	BrFault fault;
 	char mask[400];
 
 	if (templates == NULL)
-		templates = as_templates_load(&options, &fault);
+		templates = br_templates_load(&options, &fault);
 	require(templates != NULL, "the built-in templates load", "");
 	if (n == NULL)
 	{
@@ -122,27 +122,27 @@ take_message(const char *text, size_t size)
 	}
 	require(strlen(n->id) == 36 && !has_control(n->id), "an id", n->id);
 	require(!strpbrk(n->kind, "./\\ "), "a kind", n->kind);
-	if (as_notification_addressable(n))
+	if (br_notification_addressable(n))
 		require(!has_control(n->recipient) && !strpbrk(n->recipient, "<> ,"),
 		        "an address", n->recipient);
-	as_notification_mask(n, mask, sizeof(mask));
-	if (as_templates_render(templates, n, &message, &fault))
+	br_notification_mask(n, mask, sizeof(mask));
+	if (br_templates_render(templates, n, &message, &fault))
 	{
 		require(!has_control(message.subject), "a subject of one line",
 		        message.subject);
-		as_message_free(&message);
+		br_message_free(&message);
 	}
-	as_free_secret(as_notification_print(n));
-	as_notification_free(n);
+	br_free_secret(br_notification_print(n));
+	br_notification_free(n);
 }
 
 static void
 take_url(const char *text)
 {
-	AsUrl url;
-	AsFault fault;
+	BrUrl url;
+	BrFault fault;
 
-	if (as_url_parse(&url, text, &fault))
+	if (br_url_parse(&url, text, &fault))
 	{
 		require(url.scheme && url.name, "a scheme and a name", text);
 		require(!url.password || strlen(url.password) < 6 ||
@@ -151,8 +151,8 @@ take_url(const char *text)
 		        "no password in the name", text);
 	}
 	else
-		require(fault.kind == AS_KIND_USAGE && *fault.text, "a reason", text);
-	as_url_free(&url);
+		require(fault.kind == BR_KIND_USAGE && *fault.text, "a reason", text);
+	br_url_free(&url);
 }
 
 int

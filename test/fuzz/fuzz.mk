@@ -46,7 +46,7 @@ redact_CFLAGS = -std=c99 -D_DEFAULT_SOURCE -Isrc -I$(BUILD)
 redact_FUZZ_ARGS = -max_len=512
 
 bridge_SOURCES = $(addprefix src/bridge/,basics.c log.c url.c notification.c \
-	render.c template.c template_set.c builtin.c)
+	mail.c render.c template.c template_set.c builtin.c)
 bridge_CHECK = test/fuzz/bridge.c
 bridge_FUZZ = test/fuzz/bridge.c
 bridge_CFLAGS = -std=gnu99 $(BRIDGE_CPPFLAGS)

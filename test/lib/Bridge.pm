@@ -19,7 +19,7 @@ use Test::More;
 use Time::HiRes qw(usleep);
 
 our @EXPORT = qw(certificates cluster bridge_role enqueue start_rabbit
-  start_mail_server start_web_hook rabbit run_bridge start_bridge stop finish
+  start_mail_server start_mail_script start_web_hook rabbit run_bridge start_bridge stop finish
   kill_hard stop_rabbit rabbitmqctl eventually lines metric write_file free_port);
 
 my $peers = abs_path(dirname(__FILE__) . '/peers');
@@ -204,9 +204,9 @@ sub bridge_role
 		CREATE ROLE bridge LOGIN;
 		GRANT USAGE ON SCHEMA auth_admin TO bridge;
 		GRANT EXECUTE ON FUNCTION
-			auth_admin.claim_notifications(int, interval),
+			auth_admin.claim_notifications(int, interval, text),
 			auth_admin.settle_notifications(uuid[]),
-			auth_admin.release_notifications(uuid[], text) TO bridge;});
+			auth_admin.release_notifications(uuid[], text, boolean) TO bridge;});
 	return;
 }
 
@@ -305,10 +305,13 @@ sub rabbit
 	return split /\n/, $out;
 }
 
+# With a peer as the last argument, that one is started again.
 sub start_python
 {
 	my ($name, $script, @arguments) = @_;
-	my $peer = { dir => tempdir(CLEANUP => 1), port => free_port() };
+	my $peer = ref $arguments[-1] ? pop @arguments : { dir => tempdir(CLEANUP => 1), port => free_port() };
+
+	write_file("$peer->{dir}/log", '');
 
 	$peer->{pid} =
 	  spawn($name, "$peer->{dir}/log", {}, "$peers/$script", $peer->{dir},
@@ -320,6 +323,7 @@ sub start_python
 }
 
 sub start_mail_server { return start_python('mail server', 'mail_server.py', @_); }
+sub start_mail_script { return start_python('mail script', 'mail_script.py', @_); }
 sub start_web_hook { return start_python('web hook', 'web_hook.py', @_); }
 
 # Runs the bridge to its end: status, standard output, log.
@@ -340,10 +344,10 @@ sub start_bridge
 {
 	my (@arguments) = @_;
 	my $dir = tempdir(CLEANUP => 1);
-	my $bridge = { dir => $dir, log => "$dir/log", metrics => "$dir/metrics" };
+	my $bridge = { dir => $dir, log => write_file("$dir/log", ''), metrics => "$dir/metrics" };
 
 	$bridge->{pid} = spawn('bridge', $bridge->{log}, {}, 'auth-session-bridge',
-		'--metrics', "file:$dir/metrics", @arguments);
+		'--metrics', "$dir/metrics", @arguments);
 	return $bridge;
 }
 

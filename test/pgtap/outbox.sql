@@ -2,7 +2,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(60);
+SELECT plan(78);
 SET LOCAL auth_session.resend_cooldown = 0;
 SET LOCAL auth_session.message_rate_per_account = 0;
 
@@ -25,7 +25,7 @@ SELECT id AS a1 FROM auth.signup(pg_temp.email('a1'), pg_temp.password()) \gset
 SELECT auth.signup(pg_temp.email('a2'), pg_temp.password()) \g /dev/null
 SELECT auth.signup(phone => pg_temp.phone(3), password => pg_temp.password()) \g /dev/null
 SELECT ok(bool_and(payload = '{}'), 'C4: the table has neither code nor link') FROM auth_private.outbox WHERE settled_at IS NULL;
-CREATE TEMP TABLE claimed ON COMMIT DROP AS SELECT row_number() OVER () AS n, c.* FROM auth_admin.claim_notifications(2, '1 hour') AS c;
+CREATE TEMP TABLE claimed ON COMMIT DROP AS SELECT row_number() OVER () AS n, c.* FROM auth_admin.claim_notifications(2, '1 hour', 'email') AS c;
 SELECT results_eq('SELECT recipient FROM claimed ORDER BY n', ARRAY[pg_temp.email('a1'), pg_temp.email('a2')], 'as many as asked for, oldest first');
 SELECT results_eq('SELECT kind, channel, user_id FROM claimed WHERE n = 1', format('VALUES (%L, %L, %L::uuid)', 'confirm_email', 'email', :'a1'), 'with kind, channel and user');
 SELECT set_eq('SELECT jsonb_object_keys(payload) FROM claimed WHERE n = 1', ARRAY['code', 'code_expires_at', 'link_token', 'link_expires_at'],
@@ -68,21 +68,44 @@ $$;
 SELECT is(auth_admin.release_notifications(ARRAY[:'i2']::uuid[], 'mailbox full'), 1, 'releasing counts, too');
 SELECT is(error, 'mailbox full', 'keeps the error') FROM auth_private.outbox WHERE id = :'i2';
 SELECT is(pg_temp.pause_after(:'i2', tries), pause, format('after try %s it pauses for %s', tries, pause))
-FROM (VALUES (1, interval '1 s'), (2, interval '2 s'), (9, interval '256 s'), (3, interval '4 s')) AS pauses (tries, pause);
+FROM (VALUES (2, interval '40 s'), (5, interval '2560 s'), (6, interval '1 hour'), (75, interval '1 hour'), (1, interval '10 s')) AS pauses (tries, pause);
 SELECT is((SELECT count(*) FROM auth_admin.claim_notifications(10, '1 hour')), 0::bigint, 'in which it is not handed out');
-SELECT pg_temp.comes_true($$SELECT EXISTS (SELECT FROM auth_admin.claim_notifications(10, '1 hour'))$$, 'but after it');
+UPDATE auth_private.outbox SET due_at = clock_timestamp() WHERE id = :'i2';
+SELECT is((SELECT count(*) FROM auth_admin.claim_notifications(10, '1 hour')), 1::bigint, 'but after it');
 SELECT is(parked_at, NULL, 'so few tries park nothing') FROM auth_private.outbox WHERE id = :'i2';
-UPDATE auth_private.outbox SET attempts = 10 WHERE id = :'i2';
+SELECT cmp_ok((SELECT sum(LEAST(3600, 10 * 4 ^ LEAST(try - 1, 5))) FROM generate_series(1, 75) AS try), '>', 3 * 86400 - 7200.0::double precision,
+	'a temporary error is tried again for three days, past any greylist');
+UPDATE auth_private.outbox SET attempts = 76 WHERE id = :'i2';
 SELECT auth_admin.release_notifications(ARRAY[:'i2']::uuid[], 'no such mailbox') \g /dev/null
-SELECT isnt(parked_at, NULL, 'ten do') FROM auth_private.outbox WHERE id = :'i2';
+SELECT isnt(parked_at, NULL, 'then it is parked') FROM auth_private.outbox WHERE id = :'i2';
 UPDATE auth_private.outbox SET due_at = clock_timestamp() WHERE id = :'i2';
 SELECT is((SELECT count(*) FROM auth_admin.claim_notifications(10, '1 hour')), 0::bigint, 'what is parked is not handed out');
 SELECT results_eq('SELECT notifications_waiting, notifications_parked, notifications_last_parked_error FROM auth_admin.stats',
 	$$VALUES (1::bigint, 1::bigint, 'no such mailbox')$$, 'operators see it');
-SELECT is(auth_admin.release_notifications(ARRAY[:'i2']::uuid[], NULL), 1, 'and can take it up again');
+SELECT results_eq('SELECT id, kind, recipient, error, since > now() FROM auth_admin.parked_notifications',
+	format($$VALUES (%L::uuid, 'confirm_email', pg_temp.email('a2'), 'no such mailbox', true)$$, :'i2'), 'and which it is');
+SELECT columns_are('auth_admin', 'parked_notifications', ARRAY['id', 'kind', 'recipient', 'error', 'since'], 'and no more');
+SELECT is((SELECT auth_admin.release_notifications(array_agg(id), NULL) FROM auth_admin.parked_notifications WHERE kind = 'confirm_email'), 1, 'and can take it up again');
 SELECT is((SELECT id FROM auth_admin.claim_notifications(10, '1 hour')), :'i2', 'then it is handed out at once');
 SELECT is(attempts, 1, 'with all its tries before it') FROM auth_private.outbox WHERE id = :'i2';
 SELECT is(notifications_parked, 0::bigint, 'and parked no more') FROM auth_admin.stats;
+SELECT is(auth_admin.release_notifications(ARRAY[:'i2']::uuid[], '550 no such user', true), 1, 'a permanent error');
+SELECT ok(parked_at IS NOT NULL AND attempts = 1, 'parks after a single try') FROM auth_private.outbox WHERE id = :'i2';
+SELECT parked_at AS parked_at FROM auth_private.outbox WHERE id = :'i2' \gset
+SELECT is(auth_admin.release_notifications(ARRAY[:'i2']::uuid[], '550 no such user', true), 1, 'told twice');
+SELECT is(parked_at, :'parked_at', 'it stays where it is') FROM auth_private.outbox WHERE id = :'i2';
+SELECT auth_admin.release_notifications(ARRAY[:'i2']::uuid[], NULL) \g /dev/null
+
+-- Nobody's fault: no try.
+SELECT is((SELECT id FROM auth_admin.claim_notifications(10, '1 hour')), :'i2', 'handed out again');
+SELECT auth_admin.release_notifications(ARRAY[:'i2']::uuid[], 'temporary') \g /dev/null
+UPDATE auth_private.outbox SET due_at = clock_timestamp() WHERE id = :'i2';
+SELECT count(*) FROM auth_admin.claim_notifications(10, '1 hour') \g /dev/null
+SELECT is(attempts, 2, 'twice') FROM auth_private.outbox WHERE id = :'i2';
+SELECT auth_admin.release_notifications(ARRAY[:'i2']::uuid[], NULL) \g /dev/null
+SELECT results_eq(format('SELECT attempts, error, due_at <= clock_timestamp(), parked_at FROM auth_private.outbox WHERE id = %L', :'i2'),
+	$$VALUES (1, 'temporary', true, NULL::timestamptz)$$, 'given back without an error, that was no try, and it is due at once');
+SELECT is((SELECT id FROM auth_admin.claim_notifications(10, '1 hour')), :'i2', 'to whoever claims next');
 SELECT auth_admin.release_notifications(ARRAY[:'i2']::uuid[], E'550 no\r\nX: forged\u001b[31m' || repeat('x', 5000)) \g /dev/null
 SELECT ok(length(error) <= 1000 AND error !~ '[\x01-\x1f\x7f]', 'G6: an error is kept short and without control characters') FROM auth_private.outbox WHERE id = :'i2';
 SELECT is(auth_admin.settle_notifications(ARRAY[:'i2']::uuid[]), 1, 'what was released can be settled');
@@ -101,6 +124,25 @@ SELECT set_eq($$SELECT recipient, payload ? 'code' AS code, payload ? 'link_toke
 SELECT is((SELECT count(*) FROM auth_private.outbox WHERE recipient IN (pg_temp.email('used'), pg_temp.email('ended')) AND settled_at IS NULL), 0::bigint,
 	'what is skipped is settled');
 
+-- ---- by channel, and fair between kinds ----
+
+UPDATE auth_private.outbox SET settled_at = now() WHERE settled_at IS NULL;
+INSERT INTO auth_private.outbox (id, created_at, due_at, attempts, kind, channel, recipient, payload)
+SELECT gen_random_uuid(), clock_timestamp(), clock_timestamp() - interval '5 s', 0, kind, channel, kind || n, '{}'
+FROM (VALUES ('new_signin', 'email', 100), ('confirm_email', 'email', 100), ('password_changed', 'sms', 3), ('unheard_of', 'email', 3)) AS k (kind, channel, most),
+	generate_series(1, most) AS n;
+CREATE FUNCTION pg_temp.kinds(most integer, via text) RETURNS SETOF text LANGUAGE sql AS
+	$$SELECT kind || ' ' || count(*) FROM auth_admin.claim_notifications(most, '0', via) GROUP BY kind ORDER BY kind$$;
+SELECT results_eq($$SELECT pg_temp.kinds(16, NULL)$$, ARRAY['confirm_email 10', 'new_signin 2', 'password_changed 2', 'unheard_of 2'],
+	'of a claim each kind gets a share, codes what is left');
+SELECT results_eq($$SELECT pg_temp.kinds(16, 'sms')$$, ARRAY['password_changed 3'], 'of one channel it hands out no other');
+SELECT results_eq($$SELECT pg_temp.kinds(1000, 'email')$$, ARRAY['confirm_email 100', 'new_signin 100', 'unheard_of 3'], 'and all that there is');
+SELECT results_eq($$SELECT pg_temp.kinds(1, NULL)$$, ARRAY['confirm_email 1'], 'codes before notices');
+UPDATE auth_private.outbox SET due_at = clock_timestamp() - interval '10 s' WHERE recipient = 'unheard_of3';
+SELECT is((SELECT count(*) FROM auth_admin.claim_notifications(1000, '1 hour') WHERE recipient = 'unheard_of3'), 1::bigint,
+	'a row that was committed late is found behind those of its lane that were claimed');
+UPDATE auth_private.outbox SET settled_at = now() WHERE settled_at IS NULL;
+
 -- ---- other payloads ----
 
 SELECT auth.signin(pg_temp.email('used'), pg_temp.password()) \g /dev/null
@@ -118,6 +160,7 @@ SELECT is((SELECT count(*) FROM auth_private.outbox WHERE recipient = pg_temp.em
 SELECT pg_temp.raises(format('SELECT * FROM auth_admin.claim_notifications(%s, %s)', most, lease), 'invalid_request', format('claim %s for %s', most, lease), hint)
 FROM (VALUES ('0', $$'1 s'$$, 'max'), ('-1', $$'1 s'$$, 'max'), ('10001', $$'1 s'$$, 'max'), ('NULL', $$'1 s'$$, 'max'), ('1', 'NULL', 'lease'),
 	('1', $$'-1 s'$$, 'lease'), ('1', $$'25 hours'$$, 'lease'), ('1', $$'170000000 years'$$, 'lease')) AS bad (most, lease, hint);
+SELECT pg_temp.raises($$SELECT * FROM auth_admin.claim_notifications(1, '1 s', 'fax')$$, 'invalid_request', 'claim of another channel', 'channel');
 SELECT pg_temp.raises(format('SELECT auth_admin.settle_notifications(%s)', ids), 'invalid_request', 'settle ' || left(ids, 30), 'ids')
 FROM unnest(ARRAY['NULL', 'ARRAY[NULL]::uuid[]', $$array_fill('00000000-0000-0000-0000-000000000000'::uuid, ARRAY[10001])$$]) AS ids;
 SELECT pg_temp.raises(format('SELECT auth_admin.release_notifications(%s, %L)', ids, 'why'), 'invalid_request', 'release ' || left(ids, 30), 'ids')

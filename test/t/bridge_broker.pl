@@ -60,9 +60,46 @@ sub complete
 # ---- no queue: mandatory
 enqueue($node, { kind => 'new_signin', recipient => 'ada@example.org' });
 my ($status, $out, $log) = run_bridge(@bridge, '--once');
-is($status, 8, 'a message that no queue takes');
-like(sql('SELECT error FROM auth_private.outbox'), qr/^temporary: no queue is bound to exchange "auth_session" for new_signin/,
-	'comes back, and the row is released with the reason');
+is($status, 3, 'a message that no queue takes');
+like($log, qr/sink_failed .*no queue is bound to exchange \\"auth_session\\" for new_signin/,
+	'comes back: the broker rests, with the reason');
+is(sql('SELECT error IS NULL AND settled_at IS NULL FROM auth_private.outbox'), 't', 'and no row is blamed');
+
+# ---- the relay may start before there is a queue; a queue may vanish under it
+sql('TRUNCATE auth_private.outbox');
+enqueue($node, { recipient => 'early@example.org' });
+{
+	my $bridge = start_bridge(@bridge);
+
+	ok(eventually('rests', sub { metric($bridge, 'sink_failures_total') >= 2 }), 'a relay without a consumer');
+	rabbit($rabbit, 'declare', 'later');
+	ok(eventually('settled', sub { unsettled() == 0 }), 'publishes when there is one');
+	rabbit($rabbit, 'delete', 'later');
+	is(stop($bridge), 0, 'clean stop');
+	$bridge = start_bridge(@database, '--to', "$rabbit->{url}/?queue=own&dead_letter=", '--poll', '1');
+	ok(eventually('declared', sub { eval { rabbit($rabbit, 'count', 'own'); 1 } }), 'a relay that declares its queue');
+	rabbit($rabbit, 'delete', 'own');
+	enqueue($node, { recipient => 'again@example.org' });
+	ok(eventually('settled', sub { unsettled() == 0 }), 'declares it again when it vanished');
+	is((rabbit($rabbit, 'count', 'own'))[0], 1, 'and the message is in it');
+	is(sql('SELECT max(attempts) || coalesce(max(error), $$$$) FROM auth_private.outbox'), '1', 'at the cost of no try');
+	rabbit($rabbit, 'delete', 'own');
+
+	# A queue that is full.
+	rabbit($rabbit, 'full', 'app');
+	enqueue($node, { recipient => 'full@example.org' });
+	is(stop($bridge), 0, 'clean stop');
+	$bridge = start_bridge(@bridge);
+	ok(eventually('refused', sub { slurp_file($bridge->{log}) =~ /sink_failed .*the broker did not take it/ }),
+		'a queue that takes no more');
+	is(unsettled(), 1, 'settles nothing');
+	rabbit($rabbit, 'delete', 'app');
+	rabbit($rabbit, 'declare', 'app');
+	ok(eventually('settled', sub { unsettled() == 0 }), 'and the row waits for one that does');
+	is((taken())[0], 1, 'which gets it');
+	is(stop($bridge), 0, 'clean stop');
+	rabbit($rabbit, 'delete', 'app');
+}
 
 # ---- one message
 rabbit($rabbit, 'declare', 'app');
@@ -112,6 +149,8 @@ $listener->query_safe('LISTEN auth_session_outbox');
 $listener->quit;
 ($message) = map { decode_json($_) } rabbit($rabbit, 'take', 'app');
 like(body_of($message)->{payload}{code}, qr/^\d{6}$/, 'the message has the code');
+cmp_ok($message->{expiration} // 0, '>', 0, 'and lives no longer than that and its link');
+cmp_ok($message->{expiration}, '<=', 86400 * 7 * 1000, 'in milliseconds');
 
 # ---- a clean stop finishes what is claimed
 reset_all();
@@ -153,7 +192,7 @@ enqueue($node, { count => 10000 });
 	ok(eventually('all settled', sub { unsettled() == 0 }), 'started again: the rest is delivered');
 	my ($n, $ids) = taken();
 	complete("all 10,000 arrive, " . ($n - 10000) . " of them twice, with the same id", $ids);
-	is(sql('SELECT max(attempts) FROM auth_private.outbox'), '1', 'each with a single claim');
+	is(sql('SELECT max(attempts) FROM auth_private.outbox'), '1', 'and none paid for it with a try');
 
 	# A bridge that waits costs next to nothing.
 	my @stat = split / /, slurp_file("/proc/$bridge->{pid}/stat");
@@ -263,7 +302,7 @@ enqueue($node, { count => 4000 });
 
 	reset_all();
 	ok(eventually('up', sub { metric($bridge, 'email_up') }), 'a bridge with a configuration file');
-	write_file($conf, "to = nonsense\n");
+	write_file($conf, "to = nonsense\n", 0600);
 	kill 'HUP', $bridge->{pid};
 	ok(eventually('refused', sub { $told->('reload_failed') }), 'SIGHUP with a wrong one is refused');
 	enqueue($node, { recipient => 'old@example.org' });
@@ -308,19 +347,15 @@ enqueue($node, { recipient => 'tls@example.org' });
 is((run_bridge(@database, '--to', $tls_url, @trust, '--once'))[0], 0, 'a message over TLS');
 is((taken())[0], 1, 'arrives');
 
-# ---- metrics over HTTP
+# ---- metrics, as node_exporter's textfile collector reads them
 {
-	my $port = free_port();
-	my $bridge = start_bridge(@bridge, '--metrics', "127.0.0.1:$port");
-	my $answer;
+	my $bridge = start_bridge(@bridge);
 
-	ok(eventually('metrics', sub {
-		my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port") or return 0;
-		print $socket "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
-		$answer = join '', <$socket>;
-		return $answer =~ /source_up 1/; }), 'metrics over HTTP');
-	like($answer, qr{^HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4}, 'in the text format of Prometheus');
-	like($answer, qr/^# TYPE auth_session_bridge_delivered_total counter$/m, 'with types');
+	ok(eventually('metrics', sub { metric($bridge, 'source_up') }), 'metrics in a file');
+	my $text = slurp_file($bridge->{metrics});
+	like($text, qr/^# TYPE auth_session_bridge_delivered_total counter$/m, 'with types');
+	is_deeply([ grep { !/^(# (HELP|TYPE) .*|auth_session_bridge_[a-z_]+ \d+)$/ } split /\n/, $text ], [],
+		'in the text format of Prometheus');
 	is(stop($bridge), 0, 'clean stop');
 }
 

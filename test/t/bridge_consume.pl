@@ -13,7 +13,8 @@ my $rabbit = start_rabbit();
 my $server = start_mail_server();
 my @relay = ('--database', $node->connstr('postgres') . ' user=bridge', '--to', $rabbit->{url}, '--once');
 my @consume = ('--consume', $rabbit->{url}, '--to', "smtp://127.0.0.1:$server->{port}",
-	'--from', 'no-reply@example.org', '--timeout', '5', '--lease', '10');
+	'--from', 'no-reply@example.org', '--timeout', '5', '--mail-timeout', '5', '--dot-timeout', '5',
+	'--retry', '1');
 my $queue = 'auth_session.mail';
 my $dead = 'auth_session.dead';
 
@@ -114,14 +115,34 @@ is((run_bridge(@consume, '--once'))[0], 8, 'poison among good messages');
 is(scalar(() = mails()), $before + 2, 'does not keep them back');
 rabbit($rabbit, 'take', $dead);
 
-# ---- later is later
+# ---- later is later: the retry queue hands it back
 rabbit($rabbit, 'publish', $queue, message(recipient => 'once@example.org'));
-is((run_bridge(@consume, '--once'))[0], 0, 'a recipient that is refused for now');
-is((mails())[-1]{to}[0], 'once@example.org', 'is mailed with the next try');
+is((run_bridge(@consume, '--once'))[0], 8, 'a recipient that is refused for now');
+ok(eventually('back', sub { count($queue) == 1 }), 'is put off, and comes back');
+is((run_bridge(@consume, '--once'))[0], 0, 'to be tried again');
+is((mails())[-1]{to}[0], 'once@example.org', 'and is mailed with the next try');
 rabbit($rabbit, 'publish', $queue, message(recipient => 'greylist@example.org'));
 is((run_bridge(@consume, '--once', '--tries', '2'))[0], 8, 'one that is refused every time');
-is(count($dead), 1, 'is buried after the tries');
+ok(eventually('back', sub { count($queue) == 1 }), 'comes back too');
+is((run_bridge(@consume, '--once', '--tries', '2'))[0], 8, 'is refused again');
+is(count($dead), 1, 'and buried after the tries');
 rabbit($rabbit, 'take', $dead);
+
+# ---- a code that died on the way
+{
+	my %payload = (code => '012345', link_token => 'abc', link_expires_at => '2001-01-01T00:00:00+00:00');
+
+	rabbit($rabbit, 'publish', $queue, message(kind => 'confirm_email', payload => { %payload, code_expires_at => '2001-01-01T00:00:00Z' }));
+	$before = () = mails();
+	is((run_bridge(@consume, '--once'))[0], 0, 'a code and a link that are dead');
+	is(scalar(() = mails()), $before, 'are not mailed');
+	is(count($queue) + count($dead), 0, 'and dropped');
+	rabbit($rabbit, 'publish', $queue, message(kind => 'confirm_email',
+		payload => { %payload, code_expires_at => '2001-01-01T00:00:00Z', link_expires_at => '2999-01-01T00:00:00.5+02:00' }));
+	is((run_bridge(@consume, '--once'))[0], 0, 'a dead code with a link that lives');
+	unlike(text((mails())[-1]), qr/012345/, 'the code is not mailed');
+	like(text((mails())[-1]), qr/^Subject: Confirm your email address/m, 'but the mail is');
+}
 
 # ---- a duplicate
 my $twice = message();
@@ -178,6 +199,8 @@ write_file("$server->{dir}/hang", '');
 	is($status, 9, 'a queue of that name without the dead-letter exchange');
 	like($log, qr/kind=topology .*queue \\"app\\"/, 'is not silently taken');
 	$arguments[1] = "$other&declare=no";
+	is((run_bridge(@arguments, '--check'))[0], 9, 'nor without its retry queue');
+	rabbit($rabbit, 'declare', 'app.retry.1');
 	is((run_bridge(@arguments, '--check'))[0], 0, 'unless it is said to be as it should be');
 	$arguments[1] = "$rabbit->{url}/?queue=none&declare=no";
 	is((run_bridge(@arguments, '--check'))[0], 9, 'a queue that is to be there and is not');

@@ -45,12 +45,13 @@ refuses('number out of range', 2, 'usage', qr/batch: .*from 1 to 10000/, @good, 
 refuses('no number', 2, 'usage', qr/batch: .*12x/, @good, '--batch', '12x');
 refuses('number that overflows', 2, 'usage', qr/batch/, @good, '--batch', '99999999999999999999');
 refuses('unknown word', 2, 'usage', qr/log-format: .*xml/, @good, '--log-format', 'xml');
-refuses('lease shorter than two timeouts', 2, 'usage', qr/lease/, @good, '--lease', '20', '--timeout', '15');
+refuses('lease shorter than two timeouts', 2, 'usage', qr/lease: must be 30 s/, @good, '--lease', '20', '--timeout', '15');
+refuses('lease shorter than the answer to a mail', 2, 'usage', qr/lease: must be 602 s/, '--database', 'x', '--to',
+	'smtp://127.0.0.1', '--from', 'a@example.org', '--lease', '600');
+refuses('metrics in no directory', 1, 'internal', qr/metrics: cannot write/, @good, '--metrics', "$dir/no/file");
+refuses('pauses that are none', 2, 'usage', qr/retry: up to/, '--consume', 'amqp://h', '--to', 'stdout:', '--retry', '5 x');
 refuses('link path without slash', 2, 'usage', qr/link-path/, @good, '--link-path', 'x');
 refuses('link path that is no template', 6, 'template', qr/link-path/, @good, '--link-path', '/{{x');
-refuses('metrics elsewhere than loopback', 2, 'usage', qr/metrics: .*loopback/, @good,
-	'--metrics', '192.0.2.1:9000');
-
 # ---- URLs
 my @to = ('--database', 'host=/nowhere', '--from', 'a@example.org', '--to');
 refuses('unknown scheme', 2, 'usage', qr/to: unknown scheme \\"gopher\\"/, @to, 'gopher://u:geheim@host/');
@@ -82,7 +83,7 @@ refuses('missing key file', 2, 'usage', qr/cannot read \S*nokey/, @hook,
 	'--webhook-secret-file', "$dir/nokey");
 foreach my $bad ('', 'whsec_!!!!', 'whsec_c2hvcnQ=', "whsec_" . 'A' x 100)
 {
-	write_file("$dir/key", "$bad\n");
+	write_file("$dir/key", "$bad\n", 0600);
 	refuses("key '" . substr($bad, 0, 20) . "'", 2, 'usage', qr/key:1: expected/, @hook,
 		'--webhook-secret-file', "$dir/key");
 }
@@ -92,7 +93,7 @@ sub refuses_file
 {
 	my ($what, $content, $status, $kind, $text) = @_;
 
-	write_file("$dir/conf", $content);
+	write_file("$dir/conf", $content, 0600);
 	return refuses($what, $status, $kind, $text, '--config', "$dir/conf");
 }
 refuses('missing configuration file', 2, 'usage', qr/cannot read \S*nofile/,
@@ -102,7 +103,7 @@ refuses_file('no assignment', "database\n", 2, 'usage', qr/conf:1: expected/);
 refuses_file('flag that is neither', "once = maybe\n", 2, 'usage', qr/conf:1: once: .*yes nor no/);
 refuses_file('URL in the file', "to = nope://u:geheim\@host/\ndatabase = x\n", 2, 'usage', qr/to: unknown scheme/);
 {
-	write_file("$dir/conf", "database = host=/nowhere\n to =  file:$dir/out \nlog-format = json\n");
+	write_file("$dir/conf", "database = host=/nowhere\n to =  file:$dir/out \nlog-format = json\n", 0600);
 	my ($status, $out, $log) = run_bridge('--config', "$dir/conf", '--check');
 	my @events = map { decode_json($_) } split /\n/, $log;
 	is($status, 3, 'the file is used: unreachable database');
@@ -112,6 +113,36 @@ refuses_file('URL in the file', "to = nope://u:geheim\@host/\ndatabase = x\n", 2
 		'both ends are tried, and told as JSON');
 	($status) = run_bridge('--config', "$dir/conf", '--to', 'nope:', '--check');
 	is($status, 2, 'the command line wins over the file');
+}
+
+# ---- what others can read is no place for a password
+write_file("$dir/open", "to = stdout:\n", 0604);
+refuses('configuration that others can read', 2, 'usage', qr/config: \S*open is open to others/, '--config', "$dir/open");
+chmod 0660, "$dir/open";
+refuses('configuration that the group can write', 2, 'usage', qr/config: \S*open is open to others/, '--config', "$dir/open");
+write_file("$dir/key", 'whsec_' . 'A' x 32 . "\n", 0644);
+refuses('key that others can read', 2, 'usage', qr/webhook-secret-file: \S*key is open to others/, @hook,
+	'--webhook-secret-file', "$dir/key");
+write_file("$dir/conninfo", "host=/nowhere password=geheim\nmore\n", 0644);
+refuses('conninfo that others can read', 2, 'usage', qr/database: \S*conninfo is open/, '--database', "\@$dir/conninfo", '--to', 'stdout:');
+chmod 0640, "$dir/conninfo";
+refuses('conninfo from a file', 3, 'unreachable', qr{database: cannot connect: .*/nowhere}, '--database', "\@$dir/conninfo",
+	'--to', "file:$dir/out");
+{
+	local $ENV{AUTH_SESSION_BRIDGE_DATABASE} = 'host=/nowhere2 password=geheim';
+	local $ENV{AUTH_SESSION_BRIDGE_TO} = "file:$dir/out";
+
+	refuses('settings from the environment', 3, 'unreachable', qr{/nowhere2});
+	refuses('the command line wins over it', 3, 'unreachable', qr{/nowhere3}, '--database', 'host=/nowhere3');
+}
+{
+	my $bridge = start_bridge('--database', 'host=/nowhere password=geheim', '--to=amqp://u:geheim@127.0.0.1:' . free_port());
+
+	ok(eventually('started', sub { slurp_file($bridge->{log}) =~ /database_failed/ }), 'a command line with passwords');
+	my $line = slurp_file("/proc/$bridge->{pid}/cmdline");
+	like($line, qr/--database/, 'whose options can be read by everybody');
+	unlike($line, qr/geheim/, 'shows none of them');
+	is(stop($bridge), 0, 'clean stop');
 }
 
 # ---- templates
@@ -137,10 +168,27 @@ refuses('missing part', 6, 'template', qr{en/new_signin.tmpl: missing part .*tex
 	templates('en/new_signin.tmpl' => "%% subject\nHi\n"));
 refuses('subject of two lines', 6, 'template', qr/subject is not one line/, @good,
 	templates('en/new_signin.tmpl' => "%% subject\nHi\nBcc: x\n%% text\nHi\n"));
+refuses('misspelt kind', 6, 'template', qr{en/new_sigin.tmpl: there is no kind}, @good,
+	templates('en/new_sigin.tmpl' => $whole));
+refuses('misspelt placeholder', 6, 'template', qr{part text, line 2: a placeholder that .* never have}, @good,
+	templates('en/confirm_email.tmpl' => "%% subject\nHi\n%% text\nHi\n{{coed}}\n"));
+refuses('code in a notice', 6, 'template', qr{part text, line 1: a placeholder that .* never have}, @good,
+	templates('en/new_signin.tmpl' => "%% subject\nHi\n%% text\n{{code}}\n"));
+{
+	my @render = ('--render', 'confirm_email');
+	my ($status, $out) = run_bridge(@render);
+
+	is($status, 0, '--render shows a template, without database or destination');
+	like($out, qr/\A%% subject\nConfirm your email address.*\n    123456\n.*\n%% html\n.*\n%% sms\n/s, 'all its parts');
+	like((run_bridge(@render, '--locale', 'de-AT'))[1], qr/^Best\xc3\xa4tigen/m, 'de-AT is German where nothing is nearer');
+	like((run_bridge(@render, '--locale', 'de-AT', templates('de-AT/confirm_email.tmpl' => "%% subject\nServus {{code}}\n%% text\nHi\n")))[1],
+		qr/^Servus 123456$/m, 'or Austrian');
+	is((run_bridge('--render', 'new_sigin'))[0], 6, 'a kind that is none is refused');
+}
 refuses('open section', 6, 'template', qr/part text, line 1: a section is not closed/, @good,
 	templates('en/new_signin.tmpl' => "%% subject\nHi\n%% text\n{{#ip}}Hi\n"));
 refuses('crossed sections', 6, 'template', qr/line 2: a section ends/, @good,
-	templates('en/new_signin.tmpl' => "%% subject\nHi\n%% text\n\n{{#a}}{{#b}}{{/a}}{{/b}}\n"));
+	templates('en/new_signin.tmpl' => "%% subject\nHi\n%% text\n\n{{#ip}}{{#at}}{{/ip}}{{/at}}\n"));
 refuses('unescaped value', 6, 'template', qr/placeholder/, @good,
 	templates('en/new_signin.tmpl' => "%% subject\nHi\n%% text\n{{{ip}}}\n"));
 refuses('unknown part', 6, 'template', qr/:5: unknown or repeated part/, @good,
@@ -149,7 +197,7 @@ refuses('unknown part', 6, 'template', qr/:5: unknown or repeated part/, @good,
 	my ($status, $out) = run_bridge('--dump-templates', "$dir/dump");
 	is($status, 0, '--dump-templates');
 	my @dumped = glob "$dir/dump/*/*.tmpl";
-	is(scalar @dumped, 22, 'writes eleven kinds in two languages');
+	is(scalar @dumped, 26, 'writes thirteen kinds in two languages');
 	($status) = run_bridge(@good, '--check', '--templates', "$dir/dump");
 	is($status, 3, 'what it wrote is taken as templates');
 	($status) = run_bridge('--dump-templates', "$dir/dump");

@@ -94,41 +94,41 @@ foreach my $bad ('0170123', '+0170123', '+49 170 123', '+1234567890123456', "+49
 }
 
 # ---- what the hook answers
+# Whom an answer is about: the notification, or the hook, for all alike.
 my %answers = (
 	200 => '', 204 => '',
-	400 => 'permanent', 401 => 'permanent', 404 => 'permanent', 410 => 'permanent', 302 => 'permanent',
-	408 => 'temporary', 425 => 'temporary', 500 => 'temporary',
-	429 => 'temporary', 503 => 'temporary');
+	400 => 'permanent', 413 => 'permanent', 422 => 'permanent',
+	408 => 'temporary', 425 => 'temporary', 500 => 'temporary', 501 => 'temporary',
+	map { $_ => 'hook' } 301, 302, 401, 403, 404, 405, 410, 429, 502, 503, 504);
 foreach my $answer (sort keys %answers)
 {
 	my $before = () = requests($hook);
 	write_file("$hook->{dir}/status", $answer);
 	enqueue($node, { recipient => 'ada@example.org' });
-	($status) = run_bridge(@bridge, '--once');
-	is(sql('SELECT coalesce(error, settled_at::text) FROM auth_private.outbox') =~ /^(permanent|temporary): \S+ answers $answer/ ? $1 : '',
+	($status, undef, $log) = run_bridge(@bridge, '--once');
+	my $said = sql(q{SELECT coalesce(error, CASE WHEN settled_at IS NULL THEN 'hook' ELSE '' END)
+		FROM auth_private.outbox});
+	is($said =~ /^(permanent|temporary): \S+ answers $answer$/ ? $1 : $said,
 		$answers{$answer}, "$answer " . ($answers{$answer} ? "is $answers{$answer}" : 'settles'));
+	like($log, qr/sink_failed .*answers $answer/, '  the destination rests, and the log says why')
+	  if $answers{$answer} eq 'hook';
 	is(scalar(() = requests($hook)), $before + 1, '  after one request');
 	sql('TRUNCATE auth_private.outbox');
 }
 
-# ---- parked after a bounded number of tries, seen in stats, released again
+# ---- a permanent refusal is parked at once, seen, and released again
 write_file("$hook->{dir}/status", 400);
 enqueue($node, { recipient => 'parked@example.org' });
 {
 	my $bridge = start_bridge(@bridge, '--poll', '1');
-	for my $try (1 .. 10)
-	{
-		ok(eventually('released', sub {
-			sql("SELECT count(*) FROM auth_private.outbox WHERE attempts = $try AND error IS NOT NULL
-				AND (parked_at IS NOT NULL OR due_at > now())"); }), "permanent refusal, try $try");
-		# The pauses grow; they need not be sat out here.
-		sql('UPDATE auth_private.outbox SET due_at = now() WHERE parked_at IS NULL') if $try < 10;
-	}
-	is(sql('SELECT notifications_parked FROM auth_admin.stats'), '1', 'after ten it is parked');
-	like(sql('SELECT notifications_last_parked_error FROM auth_admin.stats'), qr/^permanent: .*answers 400$/,
-		'with the error, in auth_admin.stats');
+	my $before = () = requests($hook);
+
+	ok(eventually('parked', sub { sql('SELECT notifications_parked FROM auth_admin.stats') }), 'a permanent refusal parks');
+	is(sql('SELECT attempts FROM auth_private.outbox'), '1', 'after one try');
+	like(sql('SELECT error FROM auth_admin.parked_notifications WHERE recipient = $$parked@example.org$$'),
+		qr/^permanent: .*answers 400$/, 'auth_admin.parked_notifications has it, with the error');
 	write_file("$hook->{dir}/status", 200);
-	sql('SELECT auth_admin.release_notifications(array_agg(id), NULL) FROM auth_private.outbox');
+	sql('SELECT auth_admin.release_notifications(array_agg(id), NULL) FROM auth_admin.parked_notifications');
 	ok(eventually('settled', sub { unsettled() == 0 }), 'released by an operator, it is delivered');
 	is(sql('SELECT notifications_parked FROM auth_admin.stats'), '0', 'and nothing is parked');
 
@@ -139,16 +139,51 @@ enqueue($node, { recipient => 'parked@example.org' });
 	ok(eventually('down', sub { metric($bridge, 'sink_failures_total') >= 3 }), 'a hook that is not well');
 	write_file("$hook->{dir}/status", 200);
 	ok(eventually('settled', sub { unsettled() == 0 }), 'gets everything when it is');
-	cmp_ok(sql('SELECT max(attempts) FROM auth_private.outbox'), '<=', 3, 'at the price of no more than a few tries');
+	is(sql('SELECT max(attempts) FROM auth_private.outbox'), '1', 'and no notification paid for it with a try');
 	is(stop($bridge), 0, 'clean stop');
 }
+
+# ---- it says when it wants to be asked again
+sql('TRUNCATE auth_private.outbox');
+write_file("$hook->{dir}/status", '429 retry=1800');
+enqueue($node, {});
+($status, undef, $log) = run_bridge(@bridge, '--once');
+my ($rest) = $log =~ /sink_failed .*answers 429.* retry_ms=(\d+)/;
+is($rest, 1_800_000, 'Retry-After is honoured');
+write_file("$hook->{dir}/status", '503 retry=999999');
+($status, undef, $log) = run_bridge(@bridge, '--once');
+($rest) = $log =~ /sink_failed .*answers 503.* retry_ms=(\d+)/;
+is($rest, 3_600_000, 'up to an hour');
+
+# ---- the status is taken, whatever follows it
+foreach my $how (qw(endless drip))
+{
+	my $before = () = requests($hook);
+
+	sql('TRUNCATE auth_private.outbox');
+	unlink "$hook->{dir}/sent";
+	write_file("$hook->{dir}/status", "200 $how");
+	enqueue($node, {});
+	is((run_bridge(@bridge, '--once'))[0], 0, "200 with a body that does not end ($how) delivers");
+	is(unsettled(), 0, '  and the row is settled');
+	is(scalar(() = requests($hook)), $before + 1, '  after one request');
+	ok(eventually('sent', sub { -s "$hook->{dir}/sent" }), '  whose answer was broken off');
+	cmp_ok(slurp_file("$hook->{dir}/sent"), '<', 20_000_000, '  early');
+}
+
+# ---- deliveries at once
+sql('TRUNCATE auth_private.outbox');
+write_file("$hook->{dir}/status", '200 slow=300');
+enqueue($node, { count => 32 });
+is((run_bridge(@bridge, '--once', '--connections', '8'))[0], 0, 'a hook that takes its time');
+is((sort { $b <=> $a } map { $_->{at_once} } requests($hook))[0], 8, 'has eight requests at once');
 
 # ---- a hook that hangs
 write_file("$hook->{dir}/status", 'hang');
 sql('TRUNCATE auth_private.outbox');
 enqueue($node, {});
 is((run_bridge(@bridge, '--once'))[0], 3, 'a hook that hangs is unreachable');
-like(sql('SELECT error FROM auth_private.outbox'), qr/^temporary: /, 'and the row released');
+is(sql('SELECT error IS NULL AND settled_at IS NULL FROM auth_private.outbox'), 't', 'and no row is blamed');
 write_file("$hook->{dir}/status", 200);
 
 # ---- two sinks: one that is down does not keep the other's back

@@ -2,6 +2,7 @@
 """Looks into RabbitMQ for tests (pika).
 
   rabbit.py URL declare QUEUE          bound to exchange auth_session with "#"
+  rabbit.py URL full QUEUE             the same, but it takes no message
   rabbit.py URL take QUEUE             takes all messages there are, and prints
                                       each as one JSON object per line
   rabbit.py URL ids QUEUE             the same, but prints only the message ids
@@ -18,10 +19,13 @@ import pika
 url, command, queue = sys.argv[1:4]
 connection = pika.BlockingConnection(pika.URLParameters(url))
 channel = connection.channel()
-if command == "declare":
+if command in ("declare", "full"):
     channel.exchange_declare("auth_session", "topic", durable=True)
-    channel.queue_declare(queue, durable=True)
+    channel.queue_declare(queue, durable=True, arguments={
+        "x-max-length": 1, "x-overflow": "reject-publish"} if command == "full" else {})
     channel.queue_bind(queue, "auth_session", "#")
+    for i in range(3 if command == "full" else 0):
+        channel.basic_publish("", queue, b"full")
 elif command == "count":
     print(channel.queue_declare(queue, passive=True).method.message_count)
 elif command == "publish":
@@ -48,6 +52,7 @@ elif command in ("take", "ids"):
                 "delivery_mode": properties.delivery_mode,
                 "type": properties.type,
                 "app_id": properties.app_id,
+                "expiration": properties.expiration,
                 "headers": {k: repr(v) for k, v in headers.items()},
                 "body": text}))
         left -= 1

@@ -1,18 +1,22 @@
 /*
- * claim.c
+ * outbox.c
  *		The outbox: one connection that listens, claims, settles, releases.
  *
  * LISTEN comes before the first look at the outbox, so that nothing written
  * in between is missed; a NOTIFY can be missed all the same (a connection
- * that broke), hence the poll in relay.c.  All calls go through the three
+ * that broke), hence the poll in flow.c.  All calls go through the three
  * functions of auth_admin that the bridge's role is granted, each in a
  * short transaction of its own.
  *
+ * A refused row is released with "permanent: " or "temporary: " and the
+ * reason: the database parks it at once, or counts and spaces the tries.  One
+ * that was not tried is released without a reason.
+ *
  * Every wait is bounded by the options' timeout.  After any failure the
- * connection is closed, and the next as_outbox_open makes a new one: that
- * an answer is still to come is the only state it could have.
+ * connection is closed, and the next opening makes a new one: that an answer
+ * is still to come is the only state it could have.
  */
-#include "bridge.h"
+#include "ends.h"
 
 #include <libpq-fe.h>
 #include <stdlib.h>
@@ -20,6 +24,8 @@
 
 /* Given back this long before the database would give the row away. */
 #define LEASE_MARGIN 1000
+/* What one call of settle or release takes. */
+#define IDS_MOST 10000
 
 static const char listen_sql[] = "LISTEN auth_session_outbox";
 static const char site_sql[] =
@@ -27,67 +33,49 @@ static const char site_sql[] =
 static const char granted_sql[] =
     "SELECT pg_catalog.bool_and("
     "pg_catalog.has_function_privilege(f, 'execute')) FROM (VALUES "
-    "('auth_admin.claim_notifications(int, interval)'), "
+    "('auth_admin.claim_notifications(int, interval, text)'), "
     "('auth_admin.settle_notifications(uuid[])'), "
-    "('auth_admin.release_notifications(uuid[], text)')) v (f)";
+    "('auth_admin.release_notifications(uuid[], text, boolean)')) v (f)";
 static const char claim_sql[] =
     "SELECT id::pg_catalog.text, pg_catalog.to_char("
     "created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), "
     "kind, channel, recipient, user_id::pg_catalog.text, "
     "payload::pg_catalog.text "
     "FROM auth_admin.claim_notifications($1::pg_catalog.int4, "
-    "$2::pg_catalog.interval)";
+    "$2::pg_catalog.interval, $3::pg_catalog.text)";
 static const char settle_sql[] =
     "SELECT auth_admin.settle_notifications($1::pg_catalog.uuid[])";
 static const char release_sql[] =
     "SELECT auth_admin.release_notifications($1::pg_catalog.uuid[], "
-    "$2::pg_catalog.text)";
+    "$2::pg_catalog.text, $3::pg_catalog.bool)";
 
-struct AsOutbox
+typedef struct Outbox
 {
-	const AsOptions *options;
-	char *conninfo; /* the one that connection was made with */
+	BrSource source;
 	PGconn *connection;
-	char *site_url; /* or NULL */
-};
+	char *site_url;       /* or NULL */
+	int64_t site_read_at; /* br_clock_now's scale */
+} Outbox;
 
-AsOutbox *
-as_outbox_make(const AsOptions *options)
+static void
+outbox_close(BrSource *source)
 {
-	AsOutbox *outbox = as_alloc(sizeof(*outbox));
+	Outbox *outbox = (Outbox *) source;
 
-	outbox->options = options;
-	outbox->conninfo = as_copy(options->database);
-	return outbox;
-}
-
-void
-as_outbox_close(AsOutbox *outbox)
-{
 	if (outbox->connection)
 		PQfinish(outbox->connection);
 	outbox->connection = NULL;
-	as_metrics_set(AS_GAUGE_SOURCE_UP, 0);
+	br_metrics_set(BR_GAUGE_SOURCE_UP, 0);
 }
 
-void
-as_outbox_free(AsOutbox *outbox)
+static void
+outbox_free(BrSource *source)
 {
-	as_outbox_close(outbox);
-	as_free_secret(outbox->conninfo);
+	Outbox *outbox = (Outbox *) source;
+
+	outbox_close(source);
 	free(outbox->site_url);
 	free(outbox);
-}
-
-void
-as_outbox_adopt(AsOutbox *outbox, const AsOptions *options)
-{
-	outbox->options = options;
-	if (strcmp(outbox->conninfo, options->database) == 0)
-		return;
-	as_outbox_close(outbox);
-	as_free_secret(outbox->conninfo);
-	outbox->conninfo = as_copy(options->database);
 }
 
 /*
@@ -95,28 +83,28 @@ as_outbox_adopt(AsOutbox *outbox, const AsOptions *options)
  * no other way to learn it of a failed connection), without what follows.
  */
 static bool
-connection_fault(const PGconn *connection, const char *doing, AsFault *fault)
+connection_fault(const PGconn *connection, const char *doing, BrFault *fault)
 {
-	char *text = as_copy(connection ? PQerrorMessage(connection) : "");
+	char *text = br_copy(connection ? PQerrorMessage(connection) : "");
 	char *end = strstr(text, "\nLOCATION");
 	const char *fatal;
-	AsKind kind = AS_KIND_UNREACHABLE;
+	BrKind kind = BR_KIND_UNREACHABLE;
 
 	if (end)
 		*end = '\0';
 	fatal = strstr(text, "FATAL:  ");
 	if ((fatal && strncmp(fatal + 8, "28", 2) == 0) ||
 	    strstr(text, "no password supplied"))
-		kind = AS_KIND_LOGIN;
+		kind = BR_KIND_LOGIN;
 	else if (fatal && (strncmp(fatal + 8, "3D000", 5) == 0 ||
 	                   strncmp(fatal + 8, "42501", 5) == 0))
-		kind = AS_KIND_DATABASE;
+		kind = BR_KIND_DATABASE;
 	else if (strstr(text, "SSL") || strstr(text, "certificate"))
-		kind = AS_KIND_TLS;
+		kind = BR_KIND_TLS;
 	else if (strstr(text, "invalid connection option") ||
 	         strstr(text, "in connection info string"))
-		kind = AS_KIND_USAGE;
-	as_fault_set(fault, kind, "database: %s: %s", doing,
+		kind = BR_KIND_USAGE;
+	br_fault_set(fault, kind, "database: %s: %s", doing,
 	             *text ? text : "no connection");
 	free(text);
 	return false;
@@ -124,19 +112,19 @@ connection_fault(const PGconn *connection, const char *doing, AsFault *fault)
 
 static bool
 result_fault(const PGconn *connection, const PGresult *result,
-             const char *doing, AsFault *fault)
+             const char *doing, BrFault *fault)
 {
 	const char *state =
 	    result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
 	const char *text =
 	    result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
-	AsKind kind = AS_KIND_UNREACHABLE;
+	BrKind kind = BR_KIND_UNREACHABLE;
 
 	if (state == NULL || text == NULL)
 		return connection_fault(connection, doing, fault);
 	if (strncmp(state, "42", 2) == 0 || strncmp(state, "3F", 2) == 0)
-		kind = AS_KIND_DATABASE;
-	return as_fault_set(fault, kind, "database: %s: %s: %s", doing, state,
+		kind = BR_KIND_DATABASE;
+	return br_fault_set(fault, kind, "database: %s: %s: %s", doing, state,
 	                    text);
 }
 
@@ -148,7 +136,7 @@ no_notice(void *unused, const char *message)
 }
 
 static bool
-connect(AsOutbox *outbox, int64_t deadline, AsFault *fault)
+connect(Outbox *outbox, int64_t deadline, BrFault *fault)
 {
 	/* The conninfo may say otherwise, but for the last two. */
 	const char *const names[] = {"fallback_application_name",
@@ -158,8 +146,13 @@ connect(AsOutbox *outbox, int64_t deadline, AsFault *fault)
 	                             "dbname",
 	                             "client_encoding",
 	                             NULL};
-	const char *const values[] = {"auth-session-bridge", "15",   "5", "3",
-	                              outbox->conninfo,      "UTF8", NULL};
+	const char *const values[] = {"auth-session-bridge",
+	                              "15",
+	                              "5",
+	                              "3",
+	                              outbox->source.options->database,
+	                              "UTF8",
+	                              NULL};
 	PostgresPollingStatusType state = PGRES_POLLING_WRITING;
 	PGconn *connection = PQconnectStartParams(names, values, 1);
 
@@ -172,11 +165,11 @@ connect(AsOutbox *outbox, int64_t deadline, AsFault *fault)
 	{
 		if (state == PGRES_POLLING_FAILED)
 			return connection_fault(connection, "cannot connect", fault);
-		if (!as_clock_wait(PQsocket(connection), state == PGRES_POLLING_WRITING,
+		if (!br_clock_wait(PQsocket(connection), state == PGRES_POLLING_WRITING,
 		                   deadline))
-			return as_fault_set(fault, AS_KIND_UNREACHABLE,
+			return br_fault_set(fault, BR_KIND_UNREACHABLE,
 			                    "database: cannot connect: no answer in %d s",
-			                    outbox->options->timeout);
+			                    outbox->source.options->timeout);
 		state = PQconnectPoll(connection);
 	}
 	if (PQsetnonblocking(connection, 1) != 0)
@@ -186,10 +179,10 @@ connect(AsOutbox *outbox, int64_t deadline, AsFault *fault)
 
 /* Send what is pending and wait for one whole answer. */
 static PGresult *
-await(AsOutbox *outbox, const char *doing, AsFault *fault)
+await(Outbox *outbox, const char *doing, BrFault *fault)
 {
 	PGconn *connection = outbox->connection;
-	int64_t deadline = as_clock_now() + outbox->options->timeout * 1000;
+	int64_t deadline = br_clock_now() + outbox->source.options->timeout * 1000;
 	PGresult *last = NULL;
 	PGresult *next;
 	int flushing = 1;
@@ -215,11 +208,11 @@ await(AsOutbox *outbox, const char *doing, AsFault *fault)
 				continue;
 			}
 		}
-		if (!as_clock_wait(PQsocket(connection), flushing > 0, deadline))
+		if (!br_clock_wait(PQsocket(connection), flushing > 0, deadline))
 		{
-			as_fault_set(fault, AS_KIND_UNREACHABLE,
+			br_fault_set(fault, BR_KIND_UNREACHABLE,
 			             "database: %s: no answer in %d s", doing,
-			             outbox->options->timeout);
+			             outbox->source.options->timeout);
 			break;
 		}
 	}
@@ -229,8 +222,8 @@ await(AsOutbox *outbox, const char *doing, AsFault *fault)
 
 /* Run one statement; NULL with the fault, the connection closed. */
 static PGresult *
-run(AsOutbox *outbox, const char *sql, int n, const char *const *values,
-    const char *doing, AsFault *fault)
+run(Outbox *outbox, const char *sql, int n, const char *const *values,
+    const char *doing, BrFault *fault)
 {
 	PGresult *result = NULL;
 
@@ -247,12 +240,12 @@ run(AsOutbox *outbox, const char *sql, int n, const char *const *values,
 		result = NULL;
 	}
 	if (result == NULL)
-		as_outbox_close(outbox);
+		outbox_close(&outbox->source);
 	return result;
 }
 
-bool
-as_outbox_refresh(AsOutbox *outbox, AsFault *fault)
+static bool
+read_site(Outbox *outbox, BrFault *fault)
 {
 	PGresult *result =
 	    run(outbox, site_sql, 0, NULL, "reading auth_session.site_url", fault);
@@ -262,15 +255,17 @@ as_outbox_refresh(AsOutbox *outbox, AsFault *fault)
 	free(outbox->site_url);
 	outbox->site_url = NULL;
 	if (PQntuples(result) == 1 && *PQgetvalue(result, 0, 0))
-		outbox->site_url = as_copy(PQgetvalue(result, 0, 0));
+		outbox->site_url = br_copy(PQgetvalue(result, 0, 0));
 	PQclear(result);
+	outbox->site_read_at = br_clock_now();
 	return true;
 }
 
-bool
-as_outbox_open(AsOutbox *outbox, AsFault *fault)
+static bool
+outbox_open(BrSource *source, BrFault *fault)
 {
-	int64_t deadline = as_clock_now() + outbox->options->timeout * 1000;
+	Outbox *outbox = (Outbox *) source;
+	int64_t deadline = br_clock_now() + outbox->source.options->timeout * 1000;
 	PGresult *result;
 	bool granted;
 
@@ -278,12 +273,12 @@ as_outbox_open(AsOutbox *outbox, AsFault *fault)
 		return true;
 	if (!connect(outbox, deadline, fault))
 	{
-		as_outbox_close(outbox);
+		outbox_close(&outbox->source);
 		return false;
 	}
 	result = run(outbox, listen_sql, 0, NULL, "LISTEN", fault);
 	PQclear(result);
-	if (result == NULL || !as_outbox_refresh(outbox, fault))
+	if (result == NULL || !read_site(outbox, fault))
 		return false;
 	result = run(outbox, granted_sql, 0, NULL,
 	             "looking for the functions of "
@@ -295,19 +290,19 @@ as_outbox_open(AsOutbox *outbox, AsFault *fault)
 	PQclear(result);
 	if (!granted)
 	{
-		as_outbox_close(outbox);
-		return as_fault_set(fault, AS_KIND_DATABASE,
+		outbox_close(&outbox->source);
+		return br_fault_set(fault, BR_KIND_DATABASE,
 		                    "database: the role may not execute "
 		                    "auth_admin.claim_notifications, "
 		                    "settle_notifications and release_notifications");
 	}
-	as_metrics_set(AS_GAUGE_SOURCE_UP, 1);
+	br_metrics_set(BR_GAUGE_SOURCE_UP, 1);
 	return true;
 }
 
 /* One row as the body that is published. */
 static json_t *
-make_body(const AsOutbox *outbox, const PGresult *result, int row)
+make_body(const Outbox *outbox, const PGresult *result, int row)
 {
 	json_t *payload = json_loads(PQgetvalue(result, row, 6), 0, NULL);
 	json_t *body = json_object();
@@ -327,124 +322,174 @@ make_body(const AsOutbox *outbox, const PGresult *result, int row)
 	return body;
 }
 
-/* Rows that no one can read go back with the reason. */
-static void
-give_back(AsOutbox *outbox, const char *id, const char *why)
+static bool
+settle(Outbox *outbox, const char *ids, BrFault *fault)
 {
-	AsVerdict verdict;
-	AsFault ignored;
-	char *error = as_format("permanent: %s", why);
+	PGresult *result =
+	    run(outbox, settle_sql, 1, &ids, "settle_notifications", fault);
 
-	as_log(AS_WARNING, "refused", "id", id, "text", why, (char *) NULL);
-	as_metrics_add(AS_COUNT_REFUSED, 1);
-	snprintf(verdict.id, sizeof(verdict.id), "%s", id);
-	verdict.error = error;
-	/* Should this fail, the lease runs out and it comes again. */
-	if (outbox->connection)
-		(void) as_outbox_tell(outbox, &verdict, 1, &ignored);
-	free(error);
+	PQclear(result);
+	return result != NULL;
 }
 
-bool
-as_outbox_claim(AsOutbox *outbox, int most, AsNotification **list, size_t *n,
-                AsFault *fault)
+/* error NULL: given back, at the cost of no try. */
+static bool
+release(Outbox *outbox, const char *ids, const char *error, bool permanent,
+        BrFault *fault)
 {
-	char number[16];
+	const char *values[] = {ids, error, permanent ? "t" : "f"};
+	PGresult *result =
+	    run(outbox, release_sql, 3, values, "release_notifications", fault);
+
+	PQclear(result);
+	return result != NULL;
+}
+
+/* A row that no one can read goes back with the reason; should that fail,
+ * the lease runs out and it comes again. */
+static bool
+give_back(Outbox *outbox, const char *id, const char *why, BrFault *fault)
+{
+	char *ids = br_format("{%s}", id);
+	char *error = br_format("permanent: %s", why);
+	bool good;
+
+	br_log(BR_WARNING, "refused", "id", id, "text", why, (char *) NULL);
+	br_metrics_add(BR_COUNT_REFUSED, 1);
+	good = release(outbox, ids, error, true, fault);
+	free(error);
+	free(ids);
+	return good;
+}
+
+static bool
+outbox_take(BrSource *source, const char *channel, size_t most, BrList *list,
+            BrFault *fault)
+{
+	Outbox *outbox = (Outbox *) source;
+	char number[32];
 	char lease[32];
-	const char *values[2] = {number, lease};
-	int64_t lease_end = as_clock_now() + outbox->options->lease * 1000;
+	const char *values[] = {number, lease, channel};
+	int64_t lease_end = br_clock_now() + source->lease;
 	PGresult *result;
+	bool good = true;
 	int row;
 
-	*n = 0;
-	snprintf(number, sizeof(number), "%d", most);
-	snprintf(lease, sizeof(lease), "%d seconds", outbox->options->lease);
-	result = run(outbox, claim_sql, 2, values, "claim_notifications", fault);
+	if (br_clock_now() - outbox->site_read_at >= source->options->poll * 1000 &&
+	    !read_site(outbox, fault))
+		return false;
+	snprintf(number, sizeof(number), "%zu", most);
+	snprintf(lease, sizeof(lease), "%d seconds", source->options->lease);
+	result = run(outbox, claim_sql, 3, values, "claim_notifications", fault);
 	if (result == NULL)
 		return false;
 	for (row = 0; row < PQntuples(result); row++)
 	{
 		const char *why;
-		AsNotification *one =
-		    as_notification_take(make_body(outbox, result, row), &why);
+		BrNotification *one =
+		    br_notification_take(make_body(outbox, result, row), &why);
 
 		if (one == NULL)
 		{
-			give_back(outbox, PQgetvalue(result, row, 0), why);
+			good = good &&
+			       give_back(outbox, PQgetvalue(result, row, 0), why, fault);
 			continue;
 		}
 		one->lease_end = lease_end - LEASE_MARGIN;
-		list[(*n)++] = one;
+		br_list_push(list, one);
+		br_metrics_add(BR_COUNT_CLAIMED, 1);
 	}
-	as_metrics_add(AS_COUNT_CLAIMED, *n);
 	PQclear(result);
-	return true;
+	return good;
 }
 
-/* Call one function for the verdicts whose error is this one. */
+/* Whether two ended alike, and one call tells both. */
 static bool
-tell_group(AsOutbox *outbox, const AsVerdict *verdicts, size_t n,
-           const char *error, AsFault *fault)
+ended_alike(const BrNotification *a, const BrNotification *b)
 {
+	return a->outcome == b->outcome && strcmp(a->error, b->error) == 0;
+}
+
+/* Take out of judged all that ended like its first, and write their ids. */
+static char *
+take_alike(BrList *judged, BrList *alike)
+{
+	BrNotification *first = br_list_shift(judged);
+	BrList kept = {NULL, NULL, 0};
+	BrNotification *n;
 	char *ids;
 	size_t length;
-	FILE *out = as_stream_open(&ids, &length);
-	const char *values[2];
-	PGresult *result;
-	size_t i;
-	size_t told = 0;
+	FILE *out = br_stream_open(&ids, &length);
 
-	fputc('{', out);
-	for (i = 0; i < n; i++)
-		if ((verdicts[i].error == NULL) == (error == NULL) &&
-		    (error == NULL || strcmp(verdicts[i].error, error) == 0))
-			fprintf(out, "%s%s", told++ ? "," : "", verdicts[i].id);
+	fprintf(out, "{%s", first->id);
+	br_list_push(alike, first);
+	while ((n = br_list_shift(judged)) != NULL)
+		if (alike->n < IDS_MOST && ended_alike(first, n))
+		{
+			fprintf(out, ",%s", n->id);
+			br_list_push(alike, n);
+		}
+		else
+			br_list_push(&kept, n);
 	fputc('}', out);
-	as_stream_close(out);
-	values[0] = ids;
-	values[1] = error;
-	result =
-	    run(outbox, error ? release_sql : settle_sql, error ? 2 : 1, values,
-	        error ? "release_notifications" : "settle_notifications", fault);
-	free(ids);
-	PQclear(result);
-	if (result != NULL && error == NULL)
-		as_metrics_add(AS_COUNT_SETTLED, told);
-	return result != NULL;
+	br_stream_close(out);
+	*judged = kept;
+	return ids;
 }
 
-bool
-as_outbox_tell(AsOutbox *outbox, const AsVerdict *verdicts, size_t n,
-               AsFault *fault)
+static bool
+tell_alike(Outbox *outbox, const BrList *alike, const char *ids, BrFault *fault)
 {
-	size_t i;
-	size_t j;
+	const BrNotification *first = alike->first;
+	char *error = NULL;
+	bool good;
 
-	/* Each error once, at its first appearance. */
-	for (i = 0; i < n; i++)
+	if (first->outcome == BR_DELIVERED || first->outcome == BR_EXPIRED)
 	{
-		for (j = 0; j < i; j++)
-			if ((verdicts[i].error == NULL) == (verdicts[j].error == NULL) &&
-			    (verdicts[i].error == NULL ||
-			     strcmp(verdicts[i].error, verdicts[j].error) == 0))
-				break;
-		if (j == i &&
-		    !tell_group(outbox, verdicts, n, verdicts[i].error, fault))
+		good = settle(outbox, ids, fault);
+		if (good)
+			br_metrics_add(BR_COUNT_SETTLED, alike->n);
+		return good;
+	}
+	if (first->outcome != BR_UNTRIED)
+		error = br_format(
+		    "%s: %s", first->outcome == BR_REFUSED ? "permanent" : "temporary",
+		    first->error);
+	good = release(outbox, ids, error, first->outcome == BR_REFUSED, fault);
+	free(error);
+	return good;
+}
+
+static bool
+outbox_tell(BrSource *source, BrList *judged, BrFault *fault)
+{
+	while (judged->n > 0)
+	{
+		BrList alike = {NULL, NULL, 0};
+		char *ids = take_alike(judged, &alike);
+		bool good = tell_alike((Outbox *) source, &alike, ids, fault);
+
+		free(ids);
+		if (!good)
+		{
+			br_list_append(judged, &alike);
 			return false;
+		}
+		br_list_free(&alike);
 	}
 	return true;
 }
 
 /* Take what has arrived; false with the fault, the connection closed. */
 static bool
-collect(AsOutbox *outbox, bool *woken, AsFault *fault)
+collect(Outbox *outbox, bool *woken, BrFault *fault)
 {
 	PGnotify *notify;
 
 	if (!PQconsumeInput(outbox->connection))
 	{
 		(void) connection_fault(outbox->connection, "waiting", fault);
-		as_outbox_close(outbox);
+		outbox_close(&outbox->source);
 		return false;
 	}
 	while ((notify = PQnotifies(outbox->connection)) != NULL)
@@ -455,20 +500,46 @@ collect(AsOutbox *outbox, bool *woken, AsFault *fault)
 	return true;
 }
 
-bool
-as_outbox_wait(AsOutbox *outbox, int64_t deadline, bool *woken, AsFault *fault)
+static bool
+outbox_wait(BrSource *source, int64_t deadline, bool *news, BrFault *fault)
 {
-	*woken = false;
+	Outbox *outbox = (Outbox *) source;
+
+	*news = false;
 	/* One may have come with the answer to the last claim. */
-	if (!collect(outbox, woken, fault))
+	if (!collect(outbox, news, fault))
 		return false;
-	if (!*woken)
+	if (!*news)
 	{
-		as_signals_wait(PQsocket(outbox->connection), deadline);
-		if (!collect(outbox, woken, fault))
+		br_wait(PQsocket(outbox->connection), deadline);
+		if (!collect(outbox, news, fault))
 			return false;
 	}
-	if (*woken)
-		as_metrics_add(AS_COUNT_WAKEUPS, 1);
+	if (*news)
+		br_metrics_add(BR_COUNT_WAKEUPS, 1);
 	return true;
+}
+
+/* The take that brought nothing said so. */
+static bool
+outbox_empty(BrSource *source)
+{
+	(void) source;
+	return true;
+}
+
+static const BrSourceMethods outbox_methods = {
+    outbox_open,  outbox_take,  outbox_tell, outbox_wait,
+    outbox_empty, outbox_close, outbox_free};
+
+BrSource *
+br_outbox_make(const BrOptions *options)
+{
+	Outbox *outbox = br_alloc(sizeof(*outbox));
+
+	outbox->source.methods = &outbox_methods;
+	outbox->source.options = options;
+	outbox->source.word = "database";
+	outbox->source.lease = options->lease * 1000;
+	return &outbox->source;
 }
