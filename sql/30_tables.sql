@@ -33,7 +33,7 @@ COMMENT ON COLUMN auth_private.accounts.pending_email IS
 COMMENT ON COLUMN auth_private.accounts.app IS
 	'what operators set; the app claim of access tokens';
 COMMENT ON COLUMN auth_private.accounts.epoch IS
-	'grows with whatever ends all sessions: a sign-in in flight that saw an older one gives up';
+	'grows with whatever ends all sessions: those of an older one have ended';
 COMMENT ON COLUMN auth_private.accounts.code_failures IS
 	'wrong tries on one-time codes since the last success; from 20 on only links are accepted';
 
@@ -66,19 +66,43 @@ CREATE TABLE auth_private.sessions (
 	user_agent text,
 	aal text NOT NULL,
 	amr text[] NOT NULL,
+	epoch bigint NOT NULL,
 	PRIMARY KEY (user_id, id)
 ) WITH (fillfactor = 80);
 CREATE INDEX sessions_expiry_day ON auth_private.sessions (expiry_day);
 COMMENT ON TABLE auth_private.sessions IS
-	'the live sessions: a session that is not here has ended';
+	'the sessions: one that is not here has ended, and so has one that a row of revocations ends';
 COMMENT ON COLUMN auth_private.sessions.jti IS
 	'the jti of the one access token that is good';
 COMMENT ON COLUMN auth_private.sessions.generation IS
 	'how many refresh tokens this session has had';
 COMMENT ON COLUMN auth_private.sessions.refresh_digest IS
 	'SHA-256 of the secret of the current refresh token';
+COMMENT ON COLUMN auth_private.sessions.epoch IS
+	'the epoch of the account as the sign-in saw it: the session lives while that is the epoch in force';
 COMMENT ON COLUMN auth_private.sessions.expiry_day IS
 	'the UTC day of expires_at, for prune: as its index holds no column that a renew changes, renewals stay HOT';
+
+CREATE TABLE auth_private.revocations (
+	user_id uuid,
+	session_id uuid,
+	id uuid,
+	keep uuid,
+	password_hash text,
+	weight integer NOT NULL,
+	at timestamptz NOT NULL,
+	PRIMARY KEY (user_id, session_id, id)
+);
+COMMENT ON TABLE auth_private.revocations IS
+	'ends of sessions whose rows somebody held: in force at once, worked into the rows by the recorder as soon as they are free';
+COMMENT ON COLUMN auth_private.revocations.session_id IS
+	'the session that has ended; all zeros for all sessions of the user';
+COMMENT ON COLUMN auth_private.revocations.keep IS
+	'the session that goes on where all others end';
+COMMENT ON COLUMN auth_private.revocations.password_hash IS
+	'the new password, where that ended the sessions; of several the newest counts';
+COMMENT ON COLUMN auth_private.revocations.weight IS
+	'what it adds to the epoch of the account: 1, or 0 where only epochs are to be compared';
 
 /*
  * No foreign key: pg_restore -j loads both tables side by side, and the
@@ -197,6 +221,7 @@ COMMENT ON TABLE auth_private.common_passwords IS
 SELECT pg_catalog.pg_extension_config_dump('auth_private.accounts', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.identifiers', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.sessions', '');
+SELECT pg_catalog.pg_extension_config_dump('auth_private.revocations', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.codes', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.outbox', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.audit_log', '');

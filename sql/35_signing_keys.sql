@@ -28,26 +28,3 @@ COMMENT ON COLUMN auth_private.signing_keys.verifies_until IS 'when the last tok
 COMMENT ON COLUMN auth_private.signing_keys.is_imported IS 'whether it came from outside; rotation never activates such a key';
 
 SELECT pg_catalog.pg_extension_config_dump('auth_private.signing_keys', '');
-
-CREATE FUNCTION auth_private.keys_changed() RETURNS trigger
-	LANGUAGE c
-	AS 'MODULE_PATHNAME', 'auth_private_keys_changed';
-
-COMMENT ON FUNCTION auth_private.keys_changed() IS 'makes every open backend drop the keys that it has loaded';
-
--- ALWAYS: also for changes that arrive by replication. It writes nothing.
-CREATE TRIGGER signing_keys_changed
-	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON auth_private.signing_keys
-	FOR EACH STATEMENT EXECUTE FUNCTION auth_private.keys_changed();
-
-ALTER TABLE auth_private.signing_keys ENABLE ALWAYS TRIGGER signing_keys_changed;
-
-COMMENT ON TRIGGER signing_keys_changed ON auth_private.signing_keys IS 'a key that is retired is refused at once in every open backend';
-
-CREATE TRIGGER mac_keys_changed
-	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON auth_private.mac_keys
-	FOR EACH STATEMENT EXECUTE FUNCTION auth_private.keys_changed();
-
-ALTER TABLE auth_private.mac_keys ENABLE ALWAYS TRIGGER mac_keys_changed;
-
-COMMENT ON TRIGGER mac_keys_changed ON auth_private.mac_keys IS 'a MAC key that is replaced is refused at once in every open backend';

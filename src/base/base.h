@@ -321,6 +321,22 @@ extern bool as_store_probe(const char *table, const char *primary_key,
                            const AsUuid *first, const AsUuid *second,
                            AsUuid *third);
 
+typedef enum AsLocked
+{
+	AS_LOCKED,
+	AS_HELD,  /* by somebody else's transaction */
+	AS_ABSENT /* there is no such row now */
+} AsLocked;
+
+/*
+ * Locks the newest version of the row with a key of one or two uuids (second
+ * NULL), FOR UPDATE or else FOR KEY SHARE, until the transaction ends; waits
+ * for nobody. Without the executor, as as_store_probe.
+ */
+extern AsLocked as_store_try_lock(const char *table, const char *primary_key,
+                                  const AsUuid *first, const AsUuid *second,
+                                  bool for_update);
+
 /*
  * Takes an exclusive lock on a value that need not have a row yet, until the
  * transaction ends: table is a relation of auth_private, key any number. The
@@ -339,6 +355,29 @@ extern Oid as_store_relation(const char *table);
 
 /* The owner's Oid; raises where the role is missing. */
 extern Oid as_store_owner(void);
+
+/* ---- watch.c: whether a table has changed ---- */
+
+typedef enum AsWatched
+{
+	AS_WATCH_SIGNING_KEYS,
+	AS_WATCH_MAC_KEYS,
+	AS_WATCH_REVOCATIONS
+} AsWatched;
+
+/*
+ * The version of a table, never 0, which changes with it. What is read after
+ * this was called holds as long as it answers the same.
+ */
+extern uint64 as_watch_version(AsWatched which);
+
+/*
+ * For the triggers on these tables: when this transaction commits, every
+ * backend of the database, and of its standbys, sees another version; this
+ * one at its next command. Goes by the tables' names, so that whatever
+ * relation the trigger fired on, it is theirs that are invalidated.
+ */
+extern void as_watch_changed(void);
 
 /* ---- json_writer.c: small JSON objects ---- */
 

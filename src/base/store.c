@@ -20,6 +20,7 @@
 #include "access/parallel.h"
 #include "access/stratnum.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
@@ -447,6 +448,64 @@ as_store_probe(const char *table, const char *primary_key, const AsUuid *first,
 	UnregisterSnapshot(snapshot);
 	table_close(relation, AccessShareLock);
 	return found;
+}
+
+/* What table_tuple_lock says of the newest version of a row. */
+static AsLocked
+lock_tuple(Relation relation, HeapTuple tuple, Snapshot snapshot,
+           LockTupleMode mode)
+{
+	TupleTableSlot *slot = table_slot_create(relation, NULL);
+	TM_FailureData failure;
+	TM_Result result;
+
+	result = table_tuple_lock(relation, &tuple->t_self, snapshot, slot,
+	                          GetCurrentCommandId(true), mode, LockWaitSkip,
+	                          TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
+	ExecDropSingleTupleTableSlot(slot);
+	switch (result)
+	{
+		case TM_Ok:
+			return AS_LOCKED;
+		case TM_Deleted:
+		case TM_SelfModified:
+			return AS_ABSENT;
+		default:
+			return AS_HELD;
+	}
+}
+
+AsLocked
+as_store_try_lock(const char *table, const char *primary_key,
+                  const AsUuid *first, const AsUuid *second, bool for_update)
+{
+	Relation relation;
+	Snapshot snapshot;
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple tuple;
+	AsLocked locked = AS_ABSENT;
+
+	/* What this transaction wrote just now is to be seen. */
+	CommandCounterIncrement();
+	relation = table_open(as_store_relation(table), RowShareLock);
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyInit(&key[0], 1, BTEqualStrategyNumber, F_UUID_EQ,
+	            PointerGetDatum(first));
+	if (second != NULL)
+		ScanKeyInit(&key[1], 2, BTEqualStrategyNumber, F_UUID_EQ,
+		            PointerGetDatum(second));
+	scan = systable_beginscan(relation, as_store_relation(primary_key), true,
+	                          snapshot, second == NULL ? 1 : 2, key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		locked =
+		    lock_tuple(relation, tuple, snapshot,
+		               for_update ? LockTupleExclusive : LockTupleKeyShare);
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(relation, NoLock);
+	return locked;
 }
 
 void

@@ -27,4 +27,10 @@ extern void as_worker_record(AsTaken *taken, int count);
 /* Sends the NOTIFY; on false it could not, and has put the wake back. */
 extern bool as_worker_wake_bridge(void);
 
+/*
+ * Works revocations into the rows they name, a transaction a user; whether all
+ * were.
+ */
+extern bool as_worker_fold(void);
+
 #endif /* AS_ENTRY_H */

@@ -1,11 +1,9 @@
 /*
  * key_admin.c: the signing keys, as others see them: auth.jwks for everybody,
- * the rest for operators, and the trigger by which every backend loads its
- * keys anew.
+ * the rest for operators.
  */
 #include "entry/entry.h"
 
-#include "commands/trigger.h"
 #include "utils/builtins.h"
 
 AS_ENTRY(auth_jwks);
@@ -15,7 +13,6 @@ AS_ENTRY(auth_admin_activate_signing_key);
 AS_ENTRY(auth_admin_retire_signing_key);
 AS_ENTRY(auth_admin_seal_keys);
 AS_ENTRY(auth_admin_jwt_secret);
-AS_ENTRY(auth_private_keys_changed);
 
 typedef struct KeyFlow
 {
@@ -220,13 +217,4 @@ auth_admin_jwt_secret(PG_FUNCTION_ARGS)
 		as_fail(AS_INVALID_REQUEST,
 		        "The active key is no HMAC key: use auth.jwks().");
 	PG_RETURN_TEXT_P(jwk);
-}
-
-Datum
-auth_private_keys_changed(PG_FUNCTION_ARGS)
-{
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		elog(ERROR, "auth_private.keys_changed is a trigger");
-	as_keys_changed();
-	PG_RETURN_POINTER(NULL);
 }

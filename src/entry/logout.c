@@ -1,8 +1,8 @@
 /*
  * logout.c: auth.logout and auth.logout_all.
  *
- * The session's row is deleted, then its cache row: from the commit on no
- * connection, backend or standby that has replayed it takes the token. A
+ * From the commit on no connection, backend or standby that has replayed it
+ * takes the token, whatever transactions others keep open. A
  * refresh token needs no context (RFC 7009): whoever has it may end what it
  * stands for, and one whose session is gone already is no error.
  */
@@ -93,12 +93,9 @@ log_out_all(void *flow)
 
 	if (outcome != AS_OK)
 		return outcome;
-	/* First the account, so that no sign-in in flight survives. */
-	if (!as_account_begin_epoch(&event->user_id))
-		return AS_SESSION_REVOKED;
-	logout->ended = as_session_end_all(
-	    &event->user_id, keep_current ? &event->session_id : NULL);
-	return AS_OK;
+	return as_epoch_begin(&event->user_id,
+	                      keep_current ? &event->session_id : NULL, NULL, NULL,
+	                      &logout->ended);
 }
 
 Datum

@@ -25,7 +25,8 @@ find_account(Change *change)
 	AsFailure outcome = as_attempt_require_context(&change->attempt);
 
 	if (outcome == AS_OK &&
-	    !as_account_find(&change->attempt.event.user_id, &change->account))
+	    !as_account_find_in_force(&change->attempt.event.user_id,
+	                              &change->account))
 		outcome = AS_SESSION_REVOKED;
 	return outcome;
 }
@@ -62,16 +63,16 @@ check_current(Change *change)
 static AsFailure
 save(Change *change)
 {
-	AsAccount now;
+	const AsAccount *account = &change->account;
+	int ended;
+	AsFailure outcome =
+	    as_epoch_begin(&account->id, &change->attempt.event.session_id,
+	                   &account->hash, &change->new.hash, &ended);
 
-	if (!as_account_lock(&change->account.id, AS_ACCOUNT_EXCLUSIVE, &now) ||
-	    now.epoch != change->account.epoch)
-		return as_attempt_refuse(&change->attempt, AS_INVALID_CREDENTIALS,
-		                         "account changed meanwhile");
-	as_account_set_password(&now.id, &change->new.hash);
-	(void) as_session_end_all(&now.id, &change->attempt.event.session_id);
-	as_code_drop_all(&now.id);
-	as_message_tell(&now, "password_changed", as_request_origin_payload());
+	if (outcome != AS_OK)
+		return outcome;
+	as_code_drop_all(&account->id);
+	as_message_tell(account, "password_changed", as_request_origin_payload());
 	return AS_OK;
 }
 

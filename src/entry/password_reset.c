@@ -118,16 +118,19 @@ try_proof(Reset *reset)
 static AsFailure
 save(Reset *reset)
 {
-	AsAccount now;
+	const AsAccount *account = &reset->account;
+	AsFailure outcome;
+	int ended;
 
-	if (!as_account_lock(&reset->account.id, AS_ACCOUNT_EXCLUSIVE, &now) ||
-	    !as_code_consume(&reset->try.code))
+	if (!as_code_consume(&reset->try.code))
 		return AS_INVALID_CODE;
-	as_account_set_password(&now.id, &reset->new.hash);
-	as_account_forget_code_failures(&now.id);
-	(void) as_session_end_all(&now.id, NULL);
-	as_code_drop_all(&now.id);
-	as_message_tell(&now, "password_changed", as_request_origin_payload());
+	outcome =
+	    as_epoch_begin(&account->id, NULL, NULL, &reset->new.hash, &ended);
+	if (outcome != AS_OK)
+		return AS_INVALID_CODE;
+	as_account_forget_code_failures(&account->id);
+	as_code_drop_all(&account->id);
+	as_message_tell(account, "password_changed", as_request_origin_payload());
 	as_signin_limit_forgive(reset->proof.identifier.canonical);
 	return AS_OK;
 }

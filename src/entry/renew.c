@@ -85,7 +85,8 @@ classify(Renew *renew)
 	AsDigest successor;
 
 	if (!as_session_find(&presented->user_id, &presented->session_id,
-	                     &renew->session))
+	                     &renew->session) ||
+	    as_session_is_ended(&presented->user_id, &presented->session_id))
 		return refuse_gone(renew);
 	if (session->expires_at <= GetCurrentTimestamp())
 		return as_attempt_refuse(&renew->attempt, AS_SESSION_EXPIRED,
@@ -116,12 +117,14 @@ rotate(Renew *renew)
 
 /*
  * The next access token says what the account is now. A ban ends all
- * sessions; this is for one that slipped in beside it.
+ * sessions; this is for one that slipped in beside it. A session may have a
+ * row and have ended: what was written of it is undone by the refusal.
  */
 static AsFailure
 check_account(Renew *renew)
 {
-	if (!as_account_find(&renew->presented.user_id, &renew->account) ||
+	if (as_session_is_ended(&renew->session.user_id, &renew->session.id) ||
+	    !as_account_find(&renew->presented.user_id, &renew->account) ||
 	    renew->account.status == AS_ACCOUNT_PENDING ||
 	    as_account_is_banned(&renew->account, GetCurrentTimestamp()))
 		return refuse_gone(renew);

@@ -3,8 +3,8 @@
  *
  * The steps are those of the contract, in its order, and can be read off
  * sign_in below. An unknown account costs the same hash as a known one. The
- * hash is computed with no lock held; then the account is locked and must
- * still be the one that was looked at (grant.c).
+ * hash is computed with no lock held; then the password must still be the one
+ * that was checked (look_again, and grant.c).
  */
 #include "entry/entry.h"
 
@@ -53,7 +53,7 @@ look_up_account(SignIn *signin)
 	if (!is_owned)
 		owner = as_uuid_random();
 	signin->is_known =
-	    as_account_find(&owner, &signin->grant.account) && is_owned;
+	    as_account_find_in_force(&owner, &signin->grant.account) && is_owned;
 	if (signin->is_known)
 		signin->attempt.event.user_id = owner;
 	return AS_OK;
@@ -72,6 +72,24 @@ check_password(SignIn *signin)
 	return as_attempt_fail(&signin->attempt, AS_INVALID_CREDENTIALS,
 	                       signin->is_known ? "wrong password"
 	                                        : "unknown account");
+}
+
+/*
+ * The password may have changed while its hash was computed: looks again,
+ * once. One that still fits goes on as a sign-in that began afterwards.
+ */
+static AsFailure
+look_again(SignIn *signin)
+{
+	AsAccount *account = &signin->grant.account;
+	AsPasswordHash verified = account->hash;
+
+	if (!as_account_find_in_force(&account->id, account))
+		return as_attempt_refuse(&signin->attempt, AS_INVALID_CREDENTIALS,
+		                         "account is gone");
+	return strcmp(verified.phc, account->hash.phc) == 0
+	           ? AS_OK
+	           : check_password(signin);
 }
 
 /* Before the lock: no lock is held while hashing. */
@@ -101,6 +119,7 @@ sign_in(void *flow)
 	         attempt, signin->identifier.canonical)) == AS_OK &&
 	    (outcome = look_up_account(signin)) == AS_OK &&
 	    (outcome = check_password(signin)) == AS_OK &&
+	    (outcome = look_again(signin)) == AS_OK &&
 	    (outcome = as_grant_check_status(attempt, &grant->account)) == AS_OK &&
 	    (outcome = strengthen_hash(signin)) == AS_OK)
 		outcome = as_grant_open(attempt, grant);

@@ -30,6 +30,10 @@
 #define WAKE_INTERVAL_MS 25   /* between two NOTIFYs in a database */
 #define WAKE_RETRY_MS    1000 /* after one that failed */
 
+/* Between two looks at revocations whose rows somebody holds. */
+#define FOLD_MIN_MS 50
+#define FOLD_MAX_MS 1000
+
 PGDLLEXPORT void auth_session_worker_main(Datum arg);
 
 static bool is_dispatcher = false;
@@ -134,6 +138,12 @@ worker_must_yield(void)
 
 /* ---- serving one database ---- */
 
+static long
+worker_sooner(long wait_ms, int64 other_ms)
+{
+	return wait_ms < 0 || other_ms < wait_ms ? (long) other_ms : wait_ms;
+}
+
 /* Serves a database until there is nothing more to do. */
 static void
 worker_serve(Oid database)
@@ -141,6 +151,8 @@ worker_serve(Oid database)
 	AsTaken *taken;
 	int64 idle_since = as_clock_ms();
 	int64 next_wake = idle_since;
+	int64 next_fold = idle_since;
+	int fold_pause = FOLD_MIN_MS;
 
 	if (!as_dispatch_serve_begin(database))
 		return;
@@ -163,14 +175,27 @@ worker_serve(Oid database)
 
 		now = as_clock_ms();
 		if (now < next_wake)
-		{
-			if (wait_ms < 0 || next_wake - now < wait_ms)
-				wait_ms = (long) (next_wake - now);
-		}
-		else if (as_dispatch_take_wake())
+			wait_ms = worker_sooner(wait_ms, next_wake - now);
+		else if (as_dispatch_take_work(AS_WORK_BRIDGE))
 		{
 			next_wake = now + (as_worker_wake_bridge() ? WAKE_INTERVAL_MS
 			                                           : WAKE_RETRY_MS);
+			idle_since = now;
+			continue;
+		}
+		if (now < next_fold)
+			wait_ms = worker_sooner(wait_ms, next_fold - now);
+		else if (as_dispatch_take_work(AS_WORK_FOLD))
+		{
+			if (as_worker_fold())
+				fold_pause = FOLD_MIN_MS;
+			else
+			{
+				/* Somebody holds a row: looks again, less and less often. */
+				as_dispatch_put_back_work(AS_WORK_FOLD);
+				next_fold = as_clock_ms() + fold_pause;
+				fold_pause = Min(fold_pause * 2, FOLD_MAX_MS);
+			}
 			idle_since = now;
 			continue;
 		}

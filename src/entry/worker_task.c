@@ -37,6 +37,9 @@
 #define MAX_TRIES     5
 #define REDO_AFTER_MS 1000
 
+/* Users whose revocations are worked off between two looks at the list. */
+#define FOLD_USERS 100
+
 #define CHANNEL "auth_session_outbox"
 
 /* What is in it lives until the next task. */
@@ -312,11 +315,91 @@ as_worker_wake_bridge(void)
 		ErrorData *error = worker_rescue();
 
 		woken = false;
-		as_dispatch_put_back_wake();
+		as_dispatch_put_back_work(AS_WORK_BRIDGE);
 		ereport(LOG, (errcode(error->sqlerrcode),
 		              errmsg("auth_session could not wake the bridge: %s",
 		                     error->message)));
 	}
 	PG_END_TRY();
 	return woken;
+}
+
+/*
+ * The next users of whom revocations are pending, in the memory of the task;
+ * NULL where they can't be listed now.
+ */
+static int
+worker_list_users(const AsUuid *after, AsUuid **users)
+{
+	int volatile count = -1;
+
+	PG_TRY();
+	{
+		MemoryContext task = CurrentMemoryContext;
+
+		worker_begin("auth_session: folding revocations");
+		MemoryContextSwitchTo(task);
+		count = OidIsValid(as_store_relation("revocations"))
+		            ? as_revocation_list_users(after, FOLD_USERS, users)
+		            : 0;
+		worker_commit();
+	}
+	PG_CATCH();
+	{
+		(void) worker_rescue();
+	}
+	PG_END_TRY();
+	return count;
+}
+
+/* Whether nothing is left to be done for a user. */
+static bool
+worker_fold_user(const AsUuid *user)
+{
+	bool volatile done = false;
+
+	PG_TRY();
+	{
+		worker_begin("auth_session: folding revocations");
+		done = as_fold_user(user);
+		worker_commit();
+	}
+	PG_CATCH();
+	{
+		ErrorData *error = worker_rescue();
+
+		if (!worker_can_wait(error))
+			ereport(LOG, (errcode(error->sqlerrcode),
+			              errmsg("auth_session could not work revocations into "
+			                     "sessions, and tries again: %s",
+			                     error->message)));
+		done = false;
+	}
+	PG_END_TRY();
+	return done;
+}
+
+bool
+as_worker_fold(void)
+{
+	AsUuid after = {{0}};
+	bool done = true;
+	int count;
+
+	worker_set_lock_wait(RELOCK_WAIT);
+	do
+	{
+		AsUuid *users;
+
+		worker_forget_last_task();
+		count = worker_list_users(&after, &users);
+		for (int i = 0; i < count; i++)
+		{
+			done = worker_fold_user(&users[i]) && done;
+			after = users[i];
+			CHECK_FOR_INTERRUPTS();
+		}
+	} while (count == FOLD_USERS);
+	worker_set_lock_wait(LOCK_WAIT);
+	return done && count >= 0;
 }

@@ -2,7 +2,7 @@
  * key_ring.c: the signing keys that this backend has loaded.
  *
  * Every request verifies a token, so keys are loaded once, with their OpenSSL
- * contexts, and kept until the table changes (key_watch.c).
+ * contexts, and kept until the table changes (watch.c).
  *
  * A private key is read only by a backend that signs: it takes OpenSSL ten
  * times as long, and most backends never need it.
@@ -151,7 +151,7 @@ can_sign(const AsSigningKey *signing)
 const AsSigningKey *
 as_key_ring(int *count)
 {
-	uint64 version = as_key_watch(AS_WATCH_SIGNING_KEYS);
+	uint64 version = as_watch_version(AS_WATCH_SIGNING_KEYS);
 
 	if (version != loaded_version ||
 	    (is_incomplete && GetCurrentTimestamp() - loaded_at > RETRY_US))

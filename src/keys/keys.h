@@ -110,33 +110,10 @@ typedef enum AsSealing
  */
 extern AsSealing as_keys_seal(const char *previous_file, int *sealed);
 
-/* ---- key_watch.c: whether the keys' tables have changed ---- */
-
-/*
- * For the triggers on both tables: when this transaction commits, every
- * backend of the database, and of its standbys, drops the keys that it has
- * loaded; this one at its next command. Goes by the tables' names, so that
- * whatever relation the trigger fired on, it is theirs that are invalidated.
- */
-extern void as_keys_changed(void);
-
 /* ---- the files of this floor among themselves ---- */
 
 #define AS_SIGNING_KEYS "signing_keys"
 #define AS_MAC_KEYS     "mac_keys"
-
-/* key_watch.c */
-typedef enum AsKeyWatch
-{
-	AS_WATCH_SIGNING_KEYS,
-	AS_WATCH_MAC_KEYS
-} AsKeyWatch;
-
-/*
- * The version of a table, never 0, which changes with it. What is read after
- * this was called holds as long as it answers the same.
- */
-extern uint64 as_key_watch(AsKeyWatch which);
 
 /* sealed.c: what is stored under the master key */
 

@@ -4,7 +4,7 @@
  * One random key from which the key of each purpose is derived. It is made
  * on first use, not by CREATE EXTENSION, so that what a restore brings back
  * never meets another; where there are several, the newest counts. A backend
- * keeps it until the table changes (key_watch.c). Its stored form is sealed
+ * keeps it until the table changes (watch.c). Its stored form is sealed
  * under the master key, where there is one.
  */
 #include "keys/keys.h"
@@ -111,7 +111,7 @@ load(uint64 version, bool may_create)
 bool
 as_mac_key(AsMacPurpose purpose, bool may_create, AsMacKey *out)
 {
-	uint64 version = as_key_watch(AS_WATCH_MAC_KEYS);
+	uint64 version = as_watch_version(AS_WATCH_MAC_KEYS);
 
 	if (version != loaded_version && !load(version, may_create))
 		return false;

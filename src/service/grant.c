@@ -3,9 +3,10 @@
  * who it is.
  *
  * What was checked, was checked with no lock held, on an account as it was
- * looked at. Here the account is locked and must still be of the same epoch:
- * whatever ends all sessions makes it grow, so no sign-in that was in flight
- * meanwhile succeeds.
+ * looked at. Here its epoch is joined (epoch.c) and its password must still be
+ * the one that was checked: whatever else has ended its sessions meanwhile,
+ * this is a sign-in that begins after it. Whatever ends them from here on ends
+ * this one's too.
  */
 #include "service/service.h"
 
@@ -27,27 +28,35 @@ as_grant_check_status(AsAttempt *attempt, const AsAccount *account)
 }
 
 /*
- * A hash weaker than the settings is replaced here: that changes no epoch, so
- * sign-ins beside this one go on.
+ * A hash weaker than the settings is replaced by the way, where nobody holds
+ * the row: that changes no epoch, so sign-ins beside this one go on.
  */
-static AsFailure
-lock_account(AsAttempt *attempt, AsGrant *grant)
+static void
+replace_hash(const AsGrant *grant)
 {
-	AsAccount *seen = &grant->account;
-	AsAccount now;
-	bool is_changing =
-	    grant->stronger != NULL || auth_session_max_sessions_per_user > 0;
+	const AsUuid *id = &grant->account.id;
+	AsAccount row;
 
-	if (!as_account_lock(&seen->id,
-	                     is_changing ? AS_ACCOUNT_EXCLUSIVE : AS_ACCOUNT_SHARED,
-	                     &now) ||
-	    now.epoch != seen->epoch)
+	if (grant->stronger != NULL && !as_revocation_is_pending(id) &&
+	    as_account_lock(id, AS_ACCOUNT_IF_FREE, &row))
+		as_account_set_hash(id, &grant->account.hash, grant->stronger);
+}
+
+static AsFailure
+join_account(AsAttempt *attempt, AsGrant *grant)
+{
+	AsAccount *account = &grant->account;
+	AsPasswordHash verified = account->hash;
+	AsLocked joined = as_epoch_join(&account->id);
+
+	if (joined == AS_ABSENT || !as_account_find_in_force(&account->id, account))
 		return as_attempt_refuse(attempt, AS_INVALID_CREDENTIALS,
-		                         "account changed meanwhile");
-	*seen = now;
-	if (grant->stronger != NULL && as_password_needs_rehash(&now.hash))
-		as_account_set_hash(&now.id, grant->stronger);
-	return as_grant_check_status(attempt, seen);
+		                         "account is gone");
+	if (strcmp(verified.phc, account->hash.phc) != 0)
+		return AS_BUSY;
+	if (joined == AS_LOCKED)
+		replace_hash(grant);
+	return as_grant_check_status(attempt, account);
 }
 
 AsFailure
@@ -55,13 +64,13 @@ as_grant_open(AsAttempt *attempt, AsGrant *grant)
 {
 	AsOrigin origin = as_request_origin();
 	AsTexts amr = {grant->method_count, grant->methods};
-	AsFailure outcome = lock_account(attempt, grant);
+	AsFailure outcome = join_account(attempt, grant);
 
 	Assert(grant->aal != NULL && grant->method_count > 0);
 	if (outcome != AS_OK)
 		return outcome;
-	as_session_open(&grant->account.id, &origin, grant->aal, &amr,
-	                &grant->session, &grant->token);
+	as_session_open(&grant->account, &origin, grant->aal, &amr, &grant->session,
+	                &grant->token);
 	if (auth_session_max_sessions_per_user > 0)
 		as_session_keep_newest(&grant->account.id,
 		                       auth_session_max_sessions_per_user);

@@ -285,7 +285,7 @@ extern void as_signin_limit_forgive(const char *identifier);
 /* ---- session_life.c: sessions and their access tokens ---- */
 
 /* Opens a session and caches its access token; token is its first. */
-extern void as_session_open(const AsUuid *user_id, const AsOrigin *origin,
+extern void as_session_open(const AsAccount *account, const AsOrigin *origin,
                             const char *aal, const AsTexts *amr,
                             AsSession *session, AsRefreshToken *token);
 
@@ -304,14 +304,52 @@ extern bool as_session_renew(const AsRefreshToken *presented,
 extern AsFailure as_session_check(const AsUuid *user_id, const AsUuid *id,
                                   const AsUuid *jti, TimestampTz now);
 
-/* Ends one; false when it was gone. Durable, as the next is. */
+/* Whether a revocation ends a session whose row is still there. */
+extern bool as_session_is_ended(const AsUuid *user_id, const AsUuid *id);
+
+/*
+ * Ends one; false when it was gone. Durable, and waits for nobody, as the next
+ * is.
+ */
 extern bool as_session_end(const AsUuid *user_id, const AsUuid *id);
 
 /* Ends all but keep (NULL: all); says how many. */
 extern int as_session_end_all(const AsUuid *user_id, const AsUuid *keep);
 
-/* Ends the oldest beyond most; the account is locked exclusively. */
+/* Ends the oldest beyond most. */
 extern void as_session_keep_newest(const AsUuid *user_id, int most);
+
+/* ---- epoch.c: what ends all sessions of an account ---- */
+
+/* The account, with the hash and the epoch that are in force now. */
+extern bool as_account_find_in_force(const AsUuid *id, AsAccount *account);
+
+/*
+ * For a sign-in: what it reads of the epoch after this holds until it commits
+ * (AS_LOCKED), or is compared again then (AS_HELD). Waits for a short moment.
+ */
+extern AsLocked as_epoch_join(const AsUuid *user_id);
+
+/*
+ * Ends all sessions of a user but keep (NULL: none), and those that are being
+ * opened at this moment; hash (NULL: as it is) is the password's from now on.
+ * Where the hash in force is not the verified one any more (NULL: any)
+ * AS_BUSY; AS_SESSION_REVOKED where the account is gone. Durable; waits for
+ * nobody. ended gets how many.
+ */
+extern AsFailure as_epoch_begin(const AsUuid *user_id, const AsUuid *keep,
+                                const AsPasswordHash *verified,
+                                const AsPasswordHash *hash, int *ended);
+
+/* ---- fold.c: revocations, worked into the rows they name ---- */
+
+/*
+ * One user's, as far as nobody holds the rows, in the recorder's transaction.
+ * Whether none is left of those that were there.
+ */
+extern bool as_fold_user(const AsUuid *user_id);
+
+/* ---- session_life.c, refresh tokens ---- */
 
 /* A refresh token that this server made; false for anything else. */
 extern bool as_refresh_token_read(const AsText *text, AsRefreshToken *token);

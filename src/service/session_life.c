@@ -5,9 +5,22 @@
  * A session is written first, then its cache row, never in one statement
  * (token_cache.c). Verification writes nothing: a refill could race with a
  * logout. Whatever ends a session is durable when it has committed, and is
- * seen at once by the very statement that did it.
+ * seen at once by the very statement that did it. It waits for nobody: where
+ * somebody holds one of the two rows, a row of revocations is appended, which
+ * verification honours (revocation.c), and the recorder does the rest.
+ *
+ * Revocations are looked at before the cache: a fold that comes in between
+ * has deleted what it ended.
  */
 #include "service/service.h"
+
+static AsFailure
+check_token(const AsSessionToken *current, const AsUuid *jti, TimestampTz now)
+{
+	if (!as_uuid_equal(&current->jti, jti))
+		return AS_TOKEN_EXPIRED;
+	return current->expires_at > now ? AS_OK : AS_SESSION_EXPIRED;
+}
 
 AsFailure
 as_session_check(const AsUuid *user_id, const AsUuid *id, const AsUuid *jti,
@@ -16,14 +29,25 @@ as_session_check(const AsUuid *user_id, const AsUuid *id, const AsUuid *jti,
 	AsUuid cached;
 	AsSessionToken current;
 
+	if (as_revocation_is_pending(user_id))
+		return as_session_find_live(user_id, id, &current)
+		           ? check_token(&current, jti, now)
+		           : AS_SESSION_REVOKED;
 	if (as_token_cache_probe(user_id, id, &cached) &&
 	    as_uuid_equal(&cached, jti))
 		return AS_OK;
-	if (!as_session_find_token(user_id, id, &current))
-		return AS_SESSION_REVOKED;
-	if (!as_uuid_equal(&current.jti, jti))
-		return AS_TOKEN_EXPIRED;
-	return current.expires_at > now ? AS_OK : AS_SESSION_EXPIRED;
+	return as_session_find_token(user_id, id, &current)
+	           ? check_token(&current, jti, now)
+	           : AS_SESSION_REVOKED;
+}
+
+bool
+as_session_is_ended(const AsUuid *user_id, const AsUuid *id)
+{
+	AsSessionToken current;
+
+	return as_revocation_is_pending(user_id) &&
+	       !as_session_find_live(user_id, id, &current);
 }
 
 static TimestampTz
@@ -33,13 +57,15 @@ earlier(TimestampTz a, TimestampTz end)
 }
 
 void
-as_session_open(const AsUuid *user_id, const AsOrigin *origin, const char *aal,
-                const AsTexts *amr, AsSession *session, AsRefreshToken *token)
+as_session_open(const AsAccount *account, const AsOrigin *origin,
+                const char *aal, const AsTexts *amr, AsSession *session,
+                AsRefreshToken *token)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
 	memset(session, 0, sizeof(*session));
-	session->user_id = *user_id;
+	session->user_id = account->id;
+	session->epoch = account->epoch;
 	session->id = as_uuid_ordered(as_unix_milliseconds(now));
 	session->jti = as_uuid_random();
 	session->created_at = session->renewed_at = now;
@@ -54,7 +80,7 @@ as_session_open(const AsUuid *user_id, const AsOrigin *origin, const char *aal,
 	            session->expires_at);
 	session->aal = pstrdup(aal);
 	session->amr = *amr;
-	as_refresh_token_first(user_id, &session->id, token);
+	as_refresh_token_first(&account->id, &session->id, token);
 	session->generation = (int32) token->generation;
 	as_refresh_token_digest(token, &session->refresh_digest);
 	as_session_insert(session, origin);
@@ -74,15 +100,49 @@ as_session_renew(const AsRefreshToken *presented, const AsRefreshToken *next,
 	return true;
 }
 
+/* Deletes a session whose rows are free, else appends its end. */
+static bool
+end_one(const AsUuid *user_id, const AsUuid *id)
+{
+	AsLocked session = as_session_try_lock(user_id, id);
+	AsLocked cached = as_token_cache_try_lock(user_id, id);
+
+	if (session == AS_HELD || (session == AS_LOCKED && cached == AS_HELD))
+	{
+		as_revocation_add(user_id, id, NULL, NULL, 0);
+		return true;
+	}
+	if (session == AS_LOCKED)
+		as_session_delete(user_id, id);
+	/* Also where a foreign key's cascade was switched off. */
+	if (cached == AS_LOCKED)
+		as_token_cache_delete(user_id, id);
+	return session == AS_LOCKED;
+}
+
 bool
 as_session_end(const AsUuid *user_id, const AsUuid *id)
 {
 	bool ended;
 
 	as_store_make_durable();
-	ended = as_session_delete(user_id, id);
-	as_token_cache_delete(user_id, id);
+	ended = !as_session_is_ended(user_id, id) && end_one(user_id, id);
 	as_context_changed();
+	return ended;
+}
+
+/* One by one, where somebody holds some of them. */
+static int
+end_each(const AsUuid *user_id, const AsUuid *keep)
+{
+	AsSessionFate *fates;
+	int count = as_session_list_fates(user_id, &fates);
+	int ended = 0;
+
+	for (int i = 0; i < count; i++)
+		if ((keep == NULL || !as_uuid_equal(&fates[i].id, keep)) &&
+		    end_one(user_id, &fates[i].id))
+			ended++;
 	return ended;
 }
 
@@ -92,8 +152,14 @@ as_session_end_all(const AsUuid *user_id, const AsUuid *keep)
 	int ended;
 
 	as_store_make_durable();
-	ended = as_session_delete_all(user_id, keep);
-	as_token_cache_delete_all(user_id, keep);
+	if (as_session_lock_all(user_id, keep) &&
+	    as_token_cache_lock_all(user_id, keep))
+	{
+		ended = as_session_delete_all(user_id, keep);
+		as_token_cache_delete_all(user_id, keep);
+	}
+	else
+		ended = end_each(user_id, keep);
 	as_context_changed();
 	return ended;
 }
@@ -101,12 +167,12 @@ as_session_end_all(const AsUuid *user_id, const AsUuid *keep)
 void
 as_session_keep_newest(const AsUuid *user_id, int most)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	AsUuid *ids;
+	int count =
+	    as_session_list_oldest(user_id, most, GetCurrentTimestamp(), &ids);
 
-	if (as_session_count(user_id, now) <= most)
-		return;
-	as_store_make_durable();
-	as_session_delete_oldest(user_id, most, now);
+	for (int i = 0; i < count; i++)
+		(void) as_session_end(user_id, &ids[i]);
 }
 
 bool

@@ -18,10 +18,11 @@
  *                                                      unless it connected
  *     UNSERVED    MAX_FAILURES: hopeless, or no work   (no entry)
  *
- * Waking the bridge is one bit of the entry, in a word of its own with the
- * database's Oid. A committing transaction that finds it set is done: whoever
- * clears it sends the NOTIFY afterwards, and so after that commit. Otherwise
- * it sets the bit and wakes the worker. Thus a busy server pays one read of
+ * Work that is done once for any number of wakes (the bridge's NOTIFY) is one
+ * bit of the entry each, in a word of its own with the database's Oid. A
+ * committing transaction that finds its bit set is done: whoever clears it does
+ * the work afterwards, and so after that commit. Otherwise it sets the bit and
+ * wakes the worker. Thus a busy server pays one read of
  * shared memory per commit.
  *
  * One LWLock guards the table, but for those words. It is never held together
@@ -45,7 +46,7 @@
 /* A started worker that has not shown up for so long never will. */
 #define START_TIMEOUT_MS 15000
 
-#define WAKE_PENDING UINT64CONST(1)
+#define WORK_MASK ((uint64) (AS_WORK_BRIDGE | AS_WORK_FOLD))
 
 typedef enum Service
 {
@@ -57,7 +58,7 @@ typedef enum Service
 /* Times are those of as_clock_ms. */
 typedef struct Database
 {
-	pg_atomic_uint64 wake; /* Oid << 32 | WAKE_PENDING */
+	pg_atomic_uint64 wake; /* Oid << 32 | AsWork bits */
 	Oid oid;               /* InvalidOid: the entry is free */
 	Service service;
 	Latch *latch;   /* of the worker that serves it */
@@ -132,7 +133,7 @@ static bool
 database_has_work(Database *database)
 {
 	return database->records > 0 ||
-	       (pg_atomic_read_u64(&database->wake) & WAKE_PENDING) != 0;
+	       (pg_atomic_read_u64(&database->wake) & WORK_MASK) != 0;
 }
 
 static Database *
@@ -241,22 +242,28 @@ as_dispatch_remove(Oid oid, int count)
  * poll.
  */
 void
-as_dispatch_wake_bridge(void)
+as_dispatch_wake(AsWork work)
 {
-	uint64 pending = (uint64) MyDatabaseId << 32 | WAKE_PENDING;
+	uint64 own = (uint64) MyDatabaseId << 32;
 	Latch *latch = NULL;
+	uint64 seen;
 
 	/* The commit came first: whoever clears the bit after this sees it. */
 	pg_memory_barrier();
-	if (own_database != NULL &&
-	    pg_atomic_read_u64(&own_database->wake) == pending)
-		return;
+	if (own_database != NULL)
+	{
+		seen = pg_atomic_read_u64(&own_database->wake);
+		if ((seen & ~WORK_MASK) == own && (seen & work) != 0)
+			return;
+	}
 
 	LWLockAcquire(dispatch_lock, LW_EXCLUSIVE);
 	own_database = database_enter(MyDatabaseId);
 	if (own_database != NULL)
 	{
-		pg_atomic_write_u64(&own_database->wake, pending);
+		seen = pg_atomic_read_u64(&own_database->wake);
+		pg_atomic_write_u64(&own_database->wake,
+		                    own | (seen & WORK_MASK) | work);
 		latch = database_new_work(own_database);
 	}
 	LWLockRelease(dispatch_lock);
@@ -265,17 +272,17 @@ as_dispatch_wake_bridge(void)
 }
 
 bool
-as_dispatch_take_wake(void)
+as_dispatch_take_work(AsWork work)
 {
-	uint64 before = pg_atomic_fetch_and_u64(&served->wake, ~WAKE_PENDING);
+	uint64 before = pg_atomic_fetch_and_u64(&served->wake, ~(uint64) work);
 
-	return (before & WAKE_PENDING) != 0;
+	return (before & work) != 0;
 }
 
 void
-as_dispatch_put_back_wake(void)
+as_dispatch_put_back_work(AsWork work)
 {
-	(void) pg_atomic_fetch_or_u64(&served->wake, WAKE_PENDING);
+	(void) pg_atomic_fetch_or_u64(&served->wake, work);
 }
 
 /* ---- the dispatcher ---- */
@@ -327,7 +334,7 @@ wait_at_most(long *wait_ms, int64 ms)
 static void
 database_give_up(Database *database)
 {
-	(void) pg_atomic_fetch_and_u64(&database->wake, ~WAKE_PENDING);
+	(void) pg_atomic_fetch_and_u64(&database->wake, ~WORK_MASK);
 	database->failures = 0;
 	database->not_till = 0;
 }

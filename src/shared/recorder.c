@@ -65,7 +65,8 @@ typedef struct Recorder
 static Recorder *recorder = NULL;
 static LWLock *recorder_lock = NULL;
 
-static bool wake_on_commit = false;
+/* AsWork bits. */
+static int wake_on_commit = 0;
 
 /* The next free slot; NULL when there is none. Under the lock. */
 static Slot *
@@ -256,13 +257,15 @@ recorder_on_transaction_end(XactEvent event, void *arg)
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
 	    event != XACT_EVENT_PREPARE)
 		return;
-	if (wake_on_commit && event == XACT_EVENT_COMMIT)
-		as_dispatch_wake_bridge();
-	wake_on_commit = false;
+	if (event == XACT_EVENT_COMMIT)
+		for (int work = AS_WORK_BRIDGE; work <= AS_WORK_FOLD; work <<= 1)
+			if ((wake_on_commit & work) != 0)
+				as_dispatch_wake(work);
+	wake_on_commit = 0;
 }
 
 void
-as_recorder_wake_bridge(void)
+as_recorder_wake(AsWork work)
 {
 	static bool registered = false;
 
@@ -271,7 +274,7 @@ as_recorder_wake_bridge(void)
 		RegisterXactCallback(recorder_on_transaction_end, NULL);
 		registered = true;
 	}
-	wake_on_commit = true;
+	wake_on_commit |= work;
 }
 
 /* ---- the worker's side ---- */

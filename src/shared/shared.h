@@ -152,12 +152,19 @@ typedef enum AsRecordOutcome
  */
 extern AsRecordOutcome as_recorder_submit(AsRecord *record, int wait_ms);
 
+/* What a worker does besides the records, once for any number of wakes. */
+typedef enum AsWork
+{
+	AS_WORK_BRIDGE = 1, /* one empty NOTIFY auth_session_outbox */
+	AS_WORK_FOLD = 2    /* revocations are worked into the rows they name */
+} AsWork;
+
 /*
- * After this transaction's commit the worker sends one coalesced, empty
- * NOTIFY auth_session_outbox in this database. Nothing on rollback; a
- * savepoint rolled back in a transaction that commits wakes for nothing.
+ * After this transaction's commit the worker does this work in this database.
+ * Nothing on rollback; a savepoint rolled back in a transaction that commits
+ * wakes for nothing.
  */
-extern void as_recorder_wake_bridge(void);
+extern void as_recorder_wake(AsWork work);
 
 /* ---- recorder.c, the worker's side ---- */
 
@@ -210,12 +217,12 @@ extern bool as_dispatch_add(Oid database);
 /* It has count records less. */
 extern void as_dispatch_remove(Oid database, int count);
 
-/* The bridge of this database is to be woken. Raises nothing. */
-extern void as_dispatch_wake_bridge(void);
+/* There is such work in this database. Raises nothing. */
+extern void as_dispatch_wake(AsWork work);
 /* In its worker: whether that is so; once. */
-extern bool as_dispatch_take_wake(void);
-/* It could not be woken: to be tried again. */
-extern void as_dispatch_put_back_wake(void);
+extern bool as_dispatch_take_work(AsWork work);
+/* It could not be done, or not all: to be tried again. */
+extern void as_dispatch_put_back_work(AsWork work);
 
 /* This process is the dispatcher, until it exits. */
 extern void as_dispatch_begin(void);

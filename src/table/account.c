@@ -3,9 +3,8 @@
  *
  * An account is pending until what require_confirmation asks for is
  * confirmed. Whatever ends all its sessions (logout_all, a new password, a
- * ban) makes its epoch grow in the same transaction: a sign-in that computes
- * its hash meanwhile finds, once it holds the row, that the epoch is not the
- * one it looked at, and gives up.
+ * ban) makes its epoch grow, here or by a row of revocations: the sessions of
+ * an older epoch have ended, those too that are still to be committed.
  */
 #include "table/table.h"
 
@@ -16,8 +15,22 @@
 	"       created_at"                                                    \
 	"  FROM auth_private.accounts WHERE id = $1"
 
+/* In one snapshot, or a fold could come in between. */
+static AsStatement select_in_force = AS_READS(
+    "SELECT id, status, email, phone, email_confirmed_at,"
+    "       phone_confirmed_at, pending_email, pending_phone,"
+    "       COALESCE((SELECT password_hash FROM auth_private.revocations"
+    "                  WHERE user_id = $1 AND password_hash IS NOT NULL"
+    "                  ORDER BY at DESC, revocations.id DESC LIMIT 1),"
+    "                password_hash) AS password_hash,"
+    "       info, app,"
+    "       epoch + COALESCE((SELECT pg_catalog.sum(weight)"
+    "                           FROM auth_private.revocations"
+    "                          WHERE user_id = $1), 0) AS epoch,"
+    "       code_failures, banned_until, created_at"
+    "  FROM auth_private.accounts WHERE id = $1");
+
 static AsStatement select_one = AS_READS(SELECT_ACCOUNT);
-static AsStatement select_share = AS_WRITES(SELECT_ACCOUNT " FOR SHARE");
 static AsStatement select_update =
     AS_WRITES(SELECT_ACCOUNT " FOR NO KEY UPDATE");
 static AsStatement select_free =
@@ -35,18 +48,17 @@ static AsStatement update_confirmed = AS_WRITES(
     "       code_failures = 0"
     " WHERE id = $1");
 
-static AsStatement update_hash = AS_WRITES(
-    "UPDATE auth_private.accounts SET password_hash = $2 WHERE id = $1");
+static AsStatement update_hash =
+    AS_WRITES("UPDATE auth_private.accounts SET password_hash = $3"
+              " WHERE id = $1 AND password_hash = $2");
 
-static AsStatement update_password = AS_WRITES(
-    "UPDATE auth_private.accounts SET password_hash = $2, epoch = epoch + 1"
-    " WHERE id = $1");
+static AsStatement update_epoch =
+    AS_WRITES("UPDATE auth_private.accounts"
+              "   SET epoch = $2, password_hash = COALESCE($3, password_hash)"
+              " WHERE id = $1");
 
 static AsStatement update_info =
     AS_WRITES("UPDATE auth_private.accounts SET info = $2 WHERE id = $1");
-
-static AsStatement update_epoch = AS_WRITES(
-    "UPDATE auth_private.accounts SET epoch = epoch + 1 WHERE id = $1");
 
 static AsStatement count_code_failure = AS_WRITES(
     "UPDATE auth_private.accounts SET code_failures = code_failures + 1"
@@ -110,10 +122,22 @@ as_account_find(const AsUuid *id, AsAccount *account)
 }
 
 bool
+as_account_find_revoked(const AsUuid *id, AsAccount *account)
+{
+	return as_store_find(&select_in_force, &account_shape, account,
+	                     AS_ARGS(as_arg_uuid(id)));
+}
+
+AsLocked
+as_account_try_lock(const AsUuid *id, bool for_update)
+{
+	return as_store_try_lock("accounts", "accounts_pkey", id, NULL, for_update);
+}
+
+bool
 as_account_lock(const AsUuid *id, AsAccountLock lock, AsAccount *account)
 {
 	AsStatement *const statements[] = {
-	    [AS_ACCOUNT_SHARED] = &select_share,
 	    [AS_ACCOUNT_EXCLUSIVE] = &select_update,
 	    [AS_ACCOUNT_IF_FREE] = &select_free,
 	};
@@ -161,17 +185,20 @@ as_account_save_confirmed(const AsAccount *account)
 }
 
 void
-as_account_set_hash(const AsUuid *id, const AsPasswordHash *hash)
+as_account_set_hash(const AsUuid *id, const AsPasswordHash *old,
+                    const AsPasswordHash *hash)
 {
 	(void) as_store_run(&update_hash,
-	                    AS_ARGS(as_arg_uuid(id), as_arg_text(hash->phc)));
+	                    AS_ARGS(as_arg_uuid(id), as_arg_text(old->phc),
+	                            as_arg_text(hash->phc)));
 }
 
 void
-as_account_set_password(const AsUuid *id, const AsPasswordHash *hash)
+as_account_set_epoch(const AsUuid *id, int64 epoch, const AsPasswordHash *hash)
 {
-	(void) as_store_run(&update_password,
-	                    AS_ARGS(as_arg_uuid(id), as_arg_text(hash->phc)));
+	(void) as_store_run(&update_epoch,
+	                    AS_ARGS(as_arg_uuid(id), as_arg_int8(epoch),
+	                            as_arg_text(hash == NULL ? NULL : hash->phc)));
 }
 
 void
@@ -179,12 +206,6 @@ as_account_set_info(const AsUuid *id, const Jsonb *info)
 {
 	(void) as_store_run(&update_info,
 	                    AS_ARGS(as_arg_uuid(id), as_arg_jsonb(info)));
-}
-
-bool
-as_account_begin_epoch(const AsUuid *id)
-{
-	return as_store_run(&update_epoch, AS_ARGS(as_arg_uuid(id))) > 0;
 }
 
 void

@@ -144,7 +144,7 @@ as_outbox_add(const AsNotification *notification)
 	            as_arg_uuid(notification->code_id),
 	            as_arg_jsonb(as_jsonb_parse(notification->payload)),
 	            as_arg_time(notification->is_decoy ? now : AS_NO_TIME)));
-	as_recorder_wake_bridge();
+	as_recorder_wake(AS_WORK_BRIDGE);
 }
 
 static int

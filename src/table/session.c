@@ -1,9 +1,10 @@
 /*
  * session.c: sessions, in auth_private.sessions.
  *
- * A session that has a row lives; deleting the row ends it. The row carries
- * the jti of the one access token that is good and the digest of the one
- * refresh token that is current.
+ * A session that has a row lives, unless a revocation ends it that could not
+ * get at the row (revocation.c, which has the rule). The row carries the jti
+ * of the one access token that is good and the digest of the one refresh token
+ * that is current.
  */
 #include "table/table.h"
 
@@ -14,7 +15,7 @@ static AsStatement select_token =
 
 #define COLUMNS                                                 \
 	"user_id, id, jti, generation, refresh_digest, created_at," \
-	" renewed_at, access_expires_at, expires_at, ends_at, aal, amr"
+	" renewed_at, access_expires_at, expires_at, ends_at, aal, amr, epoch"
 
 static AsStatement select_one =
     AS_READS("SELECT " COLUMNS " FROM auth_private.sessions"
@@ -24,9 +25,9 @@ static AsStatement insert = AS_WRITES(
     "INSERT INTO auth_private.sessions"
     "       (user_id, id, jti, generation, refresh_digest, created_at,"
     "        renewed_at, access_expires_at, expires_at, ends_at, expiry_day,"
-    "        ip, user_agent, aal, amr)"
+    "        ip, user_agent, aal, amr, epoch)"
     " VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8, $9, $10,"
-    "         $11::pg_catalog.inet, $12, $13, $14)");
+    "         $11::pg_catalog.inet, $12, $13, $14, $15)");
 
 /*
  * Only the row that the presented token knows: of any number of renewals at
@@ -43,30 +44,56 @@ static AsStatement update_rotated = AS_WRITES(
     "   AND refresh_digest = $4 AND expires_at > $7"
     " RETURNING " COLUMNS);
 
+/* Whether no revocation of the user ends a session. */
+#define LIVES                                                           \
+	"NOT EXISTS (SELECT FROM auth_private.revocations AS r"             \
+	"             WHERE r.user_id = $1 AND r.session_id = sessions.id)" \
+	" AND sessions.epoch ="                                             \
+	"     (SELECT accounts.epoch FROM auth_private.accounts"            \
+	"       WHERE accounts.id = $1)"                                    \
+	"     + COALESCE((SELECT pg_catalog.sum(r.weight)"                  \
+	"                   FROM auth_private.revocations AS r"             \
+	"                  WHERE r.user_id = $1"                            \
+	"                    AND r.keep IS DISTINCT FROM sessions.id), 0)"
+
+static AsStatement select_live_token =
+    AS_READS("SELECT jti, expires_at FROM auth_private.sessions"
+             " WHERE user_id = $1 AND id = $2 AND " LIVES);
+
+static AsStatement select_fates =
+    AS_READS("SELECT id, COALESCE(" LIVES ", false) AS lives"
+             "  FROM auth_private.sessions WHERE user_id = $1");
+
+static AsStatement update_epoch =
+    AS_WRITES("UPDATE auth_private.sessions SET epoch = $3"
+              " WHERE user_id = $1 AND id = $2");
+
 static AsStatement delete_one = AS_WRITES(
     "DELETE FROM auth_private.sessions WHERE user_id = $1 AND id = $2");
 
-static AsStatement delete_all =
-    AS_WRITES("DELETE FROM auth_private.sessions"
-              " WHERE user_id = $1 AND id IS DISTINCT FROM $2");
+#define ALL_BUT_ONE               \
+	" FROM auth_private.sessions" \
+	" WHERE user_id = $1 AND id IS DISTINCT FROM $2"
 
-static AsStatement count_live =
-    AS_READS("SELECT pg_catalog.count(*) FROM auth_private.sessions"
-             " WHERE user_id = $1 AND expires_at > $2");
+static AsStatement delete_all = AS_WRITES("DELETE" ALL_BUT_ONE);
+static AsStatement select_others = AS_READS("SELECT" ALL_BUT_ONE);
+static AsStatement lock_others =
+    AS_WRITES("SELECT" ALL_BUT_ONE " FOR UPDATE SKIP LOCKED");
 
-static AsStatement delete_oldest =
-    AS_WRITES("DELETE FROM auth_private.sessions"
-              " WHERE user_id = $1 AND (user_id, id) IN ("
-              "       SELECT user_id, id FROM auth_private.sessions"
-              "        WHERE user_id = $1 AND expires_at > $3"
-              "        ORDER BY created_at DESC, id DESC OFFSET $2)");
+static AsStatement select_oldest =
+    AS_READS("SELECT id FROM auth_private.sessions"
+             " WHERE user_id = $1 AND expires_at > $3"
+             " ORDER BY created_at DESC, id DESC OFFSET $2");
 
-static AsStatement select_live = AS_READS(
-    "SELECT id, created_at, renewed_at, expires_at, ip, user_agent, aal, amr,"
-    "       id IS NOT DISTINCT FROM $2"
-    "  FROM auth_private.sessions"
-    " WHERE user_id = $1 AND expires_at > $3"
-    " ORDER BY created_at DESC, id DESC");
+#define SELECT_LIVE                                                       \
+	"SELECT id, created_at, renewed_at, expires_at, ip, user_agent, aal," \
+	"       amr, id IS NOT DISTINCT FROM $2"                              \
+	"  FROM auth_private.sessions WHERE user_id = $1 AND expires_at > $3"
+#define NEWEST_FIRST " ORDER BY created_at DESC, id DESC"
+
+static AsStatement select_live = AS_READS(SELECT_LIVE NEWEST_FIRST);
+static AsStatement select_live_by_rule =
+    AS_READS(SELECT_LIVE " AND " LIVES NEWEST_FIRST);
 
 /*
  * A batch is picked once: planned as a subquery of IN it could be read again
@@ -94,6 +121,7 @@ static const AsColumn session_columns[] = {
     AS_COLUMN(AsSession, TIME, ends_at),
     AS_COLUMN(AsSession, TEXT, aal),
     AS_COLUMN(AsSession, TEXTS, amr),
+    AS_COLUMN(AsSession, INT8, epoch),
 };
 
 static const AsColumn token_columns[] = {
@@ -101,12 +129,18 @@ static const AsColumn token_columns[] = {
     AS_COLUMN(AsSessionToken, TIME, expires_at),
 };
 
-static const AsColumn count_columns[] = {
-    AS_COLUMN_ONLY("count", INT8),
+static const AsColumn fate_columns[] = {
+    AS_COLUMN(AsSessionFate, UUID, id),
+    AS_COLUMN(AsSessionFate, BOOL, lives),
+};
+
+static const AsColumn id_columns[] = {
+    AS_COLUMN_ONLY("id", UUID),
 };
 static const AsShape session_shape = AS_SHAPE(AsSession, session_columns);
 static const AsShape token_shape = AS_SHAPE(AsSessionToken, token_columns);
-static const AsShape count_shape = AS_SHAPE(int64, count_columns);
+static const AsShape fate_shape = AS_SHAPE(AsSessionFate, fate_columns);
+static const AsShape id_shape = AS_SHAPE(AsUuid, id_columns);
 
 bool
 as_session_find(const AsUuid *user_id, const AsUuid *id, AsSession *session)
@@ -123,6 +157,21 @@ as_session_find_token(const AsUuid *user_id, const AsUuid *id,
 	                     AS_ARGS(as_arg_uuid(user_id), as_arg_uuid(id)));
 }
 
+bool
+as_session_find_live(const AsUuid *user_id, const AsUuid *id,
+                     AsSessionToken *token)
+{
+	return as_store_find(&select_live_token, &token_shape, token,
+	                     AS_ARGS(as_arg_uuid(user_id), as_arg_uuid(id)));
+}
+
+int
+as_session_list_fates(const AsUuid *user_id, AsSessionFate **fates)
+{
+	return as_store_list(&select_fates, &fate_shape, fates,
+	                     AS_ARGS(as_arg_uuid(user_id)));
+}
+
 void
 as_session_insert(const AsSession *session, const AsOrigin *origin)
 {
@@ -137,7 +186,7 @@ as_session_insert(const AsSession *session, const AsOrigin *origin)
 	            as_arg_time(session->expires_at), as_arg_time(session->ends_at),
 	            as_arg_date(session->expires_at), as_arg_text(origin->address),
 	            as_arg_text(origin->user_agent), as_arg_text(session->aal),
-	            as_arg_texts(&session->amr)));
+	            as_arg_texts(&session->amr), as_arg_int8(session->epoch)));
 }
 
 bool
@@ -163,11 +212,19 @@ as_session_rotate(const AsRefreshToken *presented, const AsRefreshToken *next,
 	            as_after_seconds(now, auth_session_refresh_token_ttl))));
 }
 
-bool
+void
+as_session_set_epoch(const AsUuid *user_id, const AsUuid *id, int64 epoch)
+{
+	(void) as_store_run(
+	    &update_epoch,
+	    AS_ARGS(as_arg_uuid(user_id), as_arg_uuid(id), as_arg_int8(epoch)));
+}
+
+void
 as_session_delete(const AsUuid *user_id, const AsUuid *id)
 {
-	return as_store_run(&delete_one,
-	                    AS_ARGS(as_arg_uuid(user_id), as_arg_uuid(id))) > 0;
+	(void) as_store_run(&delete_one,
+	                    AS_ARGS(as_arg_uuid(user_id), as_arg_uuid(id)));
 }
 
 int
@@ -177,29 +234,36 @@ as_session_delete_all(const AsUuid *user_id, const AsUuid *keep)
 	                          AS_ARGS(as_arg_uuid(user_id), as_arg_uuid(keep)));
 }
 
-int64
-as_session_count(const AsUuid *user_id, TimestampTz now)
+bool
+as_session_lock_all(const AsUuid *user_id, const AsUuid *keep)
 {
-	int64 count = 0;
+	AsArgs args = AS_ARGS(as_arg_uuid(user_id), as_arg_uuid(keep));
 
-	(void) as_store_find(&count_live, &count_shape, &count,
-	                     AS_ARGS(as_arg_uuid(user_id), as_arg_time(now)));
-	return count;
+	return as_store_run(&lock_others, args) ==
+	       as_store_run(&select_others, args);
 }
 
-void
-as_session_delete_oldest(const AsUuid *user_id, int most, TimestampTz now)
+AsLocked
+as_session_try_lock(const AsUuid *user_id, const AsUuid *id)
 {
-	(void) as_store_run(
-	    &delete_oldest,
+	return as_store_try_lock("sessions", "sessions_pkey", user_id, id, true);
+}
+
+int
+as_session_list_oldest(const AsUuid *user_id, int most, TimestampTz now,
+                       AsUuid **ids)
+{
+	return as_store_list(
+	    &select_oldest, &id_shape, ids,
 	    AS_ARGS(as_arg_uuid(user_id), as_arg_int(most), as_arg_time(now)));
 }
 
 void
-as_session_each(const AsUuid *user_id, const AsUuid *current,
+as_session_each(const AsUuid *user_id, const AsUuid *current, bool by_rule,
                 AsTupleVisit visit, void *into)
 {
-	(void) as_store_each(&select_live, visit, into,
+	(void) as_store_each(by_rule ? &select_live_by_rule : &select_live, visit,
+	                     into,
 	                     AS_ARGS(as_arg_uuid(user_id), as_arg_uuid(current),
 	                             as_arg_time(GetCurrentTimestamp())));
 }

@@ -76,12 +76,14 @@ typedef struct AsAccount
 
 typedef enum AsAccountLock
 {
-	AS_ACCOUNT_SHARED,    /* FOR SHARE: stays as it is until we commit */
 	AS_ACCOUNT_EXCLUSIVE, /* FOR NO KEY UPDATE: is about to change */
 	AS_ACCOUNT_IF_FREE    /* the same, or false where somebody has it */
 } AsAccountLock;
 
 extern bool as_account_find(const AsUuid *id, AsAccount *account);
+
+/* The same, with the hash and the epoch that revocations put in force. */
+extern bool as_account_find_revoked(const AsUuid *id, AsAccount *account);
 extern bool as_account_lock(const AsUuid *id, AsAccountLock lock,
                             AsAccount *account);
 extern bool as_account_is_banned(const AsAccount *account, TimestampTz now);
@@ -99,16 +101,20 @@ extern void as_account_create(const AsAccount *account);
 /* Saves status and what is confirmed; forgets wrong tries. */
 extern void as_account_save_confirmed(const AsAccount *account);
 
-/* A stronger hash of the same password; the epoch stays. */
-extern void as_account_set_hash(const AsUuid *id, const AsPasswordHash *hash);
+/*
+ * A stronger hash of the same password, in place of the one that was
+ * verified; the epoch stays.
+ */
+extern void as_account_set_hash(const AsUuid *id, const AsPasswordHash *old,
+                                const AsPasswordHash *hash);
 
-/* A new password; begins a new epoch. */
-extern void as_account_set_password(const AsUuid *id,
-                                    const AsPasswordHash *hash);
+/* The epoch in force from now on, and the hash with it (NULL: as it is). */
+extern void as_account_set_epoch(const AsUuid *id, int64 epoch,
+                                 const AsPasswordHash *hash);
 extern void as_account_set_info(const AsUuid *id, const Jsonb *info);
 
-/* No sign-in that is in flight now will succeed. False: no such account. */
-extern bool as_account_begin_epoch(const AsUuid *id);
+/* FOR UPDATE, or else FOR KEY SHARE; waits for nobody. */
+extern AsLocked as_account_try_lock(const AsUuid *id, bool for_update);
 
 /* Wrong tries on one-time codes since the last success. */
 extern void as_account_count_code_failure(const AsUuid *id);
@@ -143,13 +149,14 @@ typedef struct AsSession
 	TimestampTz ends_at; /* AS_NO_TIME: no absolute end */
 	char *aal;
 	AsTexts amr;
+	int64 epoch; /* of the account, as the sign-in saw it */
 } AsSession;
 
 extern void as_session_insert(const AsSession *session, const AsOrigin *origin);
 extern bool as_session_find(const AsUuid *user_id, const AsUuid *id,
                             AsSession *session);
 
-/* What decides about an access token; false when the session has ended. */
+/* What decides about an access token; false when the session has no row. */
 typedef struct AsSessionToken
 {
 	AsUuid jti;
@@ -160,6 +167,21 @@ extern bool as_session_find_token(const AsUuid *user_id, const AsUuid *id,
                                   AsSessionToken *token);
 
 /*
+ * For a user of whom revocations are pending: the same, false also when one
+ * of them ends the session; and all sessions, with what becomes of them.
+ */
+extern bool as_session_find_live(const AsUuid *user_id, const AsUuid *id,
+                                 AsSessionToken *token);
+
+typedef struct AsSessionFate
+{
+	AsUuid id;
+	bool lives;
+} AsSessionFate;
+
+extern int as_session_list_fates(const AsUuid *user_id, AsSessionFate **fates);
+
+/*
  * Makes next the current refresh token if presented is it and the session
  * has not expired; jti the current access token, a new expiry, and session as
  * it then is. False when nothing was changed.
@@ -168,22 +190,64 @@ extern bool as_session_rotate(const AsRefreshToken *presented,
                               const AsRefreshToken *next, const AsUuid *jti,
                               AsSession *session);
 
+/* The epoch that the session is of from now on. */
+extern void as_session_set_epoch(const AsUuid *user_id, const AsUuid *id,
+                                 int64 epoch);
+
 /* The rows alone: as_session_end and as_session_end_all end sessions. */
-extern bool as_session_delete(const AsUuid *user_id, const AsUuid *id);
-/* All but keep (NULL: all); says how many. */
+extern void as_session_delete(const AsUuid *user_id, const AsUuid *id);
 extern int as_session_delete_all(const AsUuid *user_id, const AsUuid *keep);
 
-/* Live ones; and deletes all but the most newest of them. */
-extern int64 as_session_count(const AsUuid *user_id, TimestampTz now);
-extern void as_session_delete_oldest(const AsUuid *user_id, int most,
-                                     TimestampTz now);
+/*
+ * Locks all but keep (NULL: all) that nobody holds. Whether that was all.
+ */
+extern bool as_session_lock_all(const AsUuid *user_id, const AsUuid *keep);
+extern AsLocked as_session_try_lock(const AsUuid *user_id, const AsUuid *id);
 
-/* Calls visit per live session with the columns of auth.session. */
+/* Live ones but for the most newest. */
+extern int as_session_list_oldest(const AsUuid *user_id, int most,
+                                  TimestampTz now, AsUuid **ids);
+
+/*
+ * Calls visit per live session with the columns of auth.session; by_rule
+ * where revocations of the user are pending.
+ */
 extern void as_session_each(const AsUuid *user_id, const AsUuid *current,
-                            AsTupleVisit visit, void *into);
+                            bool by_rule, AsTupleVisit visit, void *into);
 
 /* Each prune deletes at most batch rows that ended by now, and says how many. */
 extern int as_session_prune(TimestampTz now, int batch);
+
+/* ---- revocation.c: ends of sessions whose rows are held ---- */
+
+typedef struct AsRevocation
+{
+	AsUuid user_id;
+	AsUuid session_id; /* all zeros: all sessions of the user */
+	AsUuid id;
+	AsUuid keep;         /* all zeros: none */
+	AsPasswordHash hash; /* "": as it was */
+	int32 weight;
+} AsRevocation;
+
+/*
+ * Ends a session, or all of a user (session_id NULL) but keep (NULL: none);
+ * waits for nobody. Durable; wakes the recorder.
+ */
+extern void as_revocation_add(const AsUuid *user_id, const AsUuid *session_id,
+                              const AsUuid *keep, const AsPasswordHash *hash,
+                              int weight);
+
+/* Whether there are any of a user; a comparison where there are none at all. */
+extern bool as_revocation_is_pending(const AsUuid *user_id);
+
+/* Oldest first. */
+extern int as_revocation_list(const AsUuid *user_id, AsRevocation **rows);
+
+/* Up to most users of whom there are any, in the order of their ids. */
+extern int as_revocation_list_users(const AsUuid *after, int most,
+                                    AsUuid **user_ids);
+extern void as_revocation_delete(const AsRevocation *row);
 
 /* ---- token_cache.c: the allow-list of access tokens ---- */
 
@@ -197,6 +261,11 @@ extern void as_token_cache_delete(const AsUuid *user_id,
                                   const AsUuid *session_id);
 extern void as_token_cache_delete_all(const AsUuid *user_id,
                                       const AsUuid *keep);
+
+/* As for sessions. */
+extern bool as_token_cache_lock_all(const AsUuid *user_id, const AsUuid *keep);
+extern AsLocked as_token_cache_try_lock(const AsUuid *user_id,
+                                        const AsUuid *session_id);
 extern int as_token_cache_prune(TimestampTz now, int batch);
 
 /* ---- code.c: one-time codes ---- */

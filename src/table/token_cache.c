@@ -30,9 +30,14 @@ static AsStatement delete_one =
     AS_WRITES("DELETE FROM auth_private.token_cache"
               " WHERE user_id = $1 AND session_id = $2");
 
-static AsStatement delete_all =
-    AS_WRITES("DELETE FROM auth_private.token_cache"
-              " WHERE user_id = $1 AND session_id IS DISTINCT FROM $2");
+#define ALL_BUT_ONE                  \
+	" FROM auth_private.token_cache" \
+	" WHERE user_id = $1 AND session_id IS DISTINCT FROM $2"
+
+static AsStatement delete_all = AS_WRITES("DELETE" ALL_BUT_ONE);
+static AsStatement select_others = AS_READS("SELECT" ALL_BUT_ONE);
+static AsStatement lock_others =
+    AS_WRITES("SELECT" ALL_BUT_ONE " FOR UPDATE SKIP LOCKED");
 
 /* Picked once, as in session.c. */
 static AsStatement prune = AS_WRITES(
@@ -79,6 +84,22 @@ as_token_cache_delete_all(const AsUuid *user_id, const AsUuid *keep)
 {
 	(void) as_store_run(&delete_all,
 	                    AS_ARGS(as_arg_uuid(user_id), as_arg_uuid(keep)));
+}
+
+bool
+as_token_cache_lock_all(const AsUuid *user_id, const AsUuid *keep)
+{
+	AsArgs args = AS_ARGS(as_arg_uuid(user_id), as_arg_uuid(keep));
+
+	return as_store_run(&lock_others, args) ==
+	       as_store_run(&select_others, args);
+}
+
+AsLocked
+as_token_cache_try_lock(const AsUuid *user_id, const AsUuid *session_id)
+{
+	return as_store_try_lock("token_cache", "token_cache_pkey", user_id,
+	                         session_id, true);
 }
 
 int

@@ -1,17 +1,20 @@
 /*
- * key_watch.c: whether the keys' tables have changed.
+ * watch.c: whether a table has changed.
  *
- * A backend keeps what it loaded of them until they change. Every change
- * invalidates the table's relation cache entry (a trigger's doing), which
- * reaches every backend of the database, and every standby, when it commits:
- * a retired key is refused at once. The messages are taken in at each look,
- * not only where a transaction begins, so a long transaction sees it too.
+ * A backend keeps what it knows of some tables until they change: the keys,
+ * and that there is no revocation to look at. Every change invalidates the
+ * table's relation cache entry (a trigger's doing), which reaches every
+ * backend of the database, and every standby, after the change is visible and
+ * before its COMMIT returns; it is in the commit record, also of a prepared
+ * transaction. So a retired key is refused, and a revocation seen, at once.
+ * The messages are taken in at each look, not only where a transaction
+ * begins, so a long transaction sees it too.
  *
  * Nothing stays from a transaction that came to nothing: its abort runs its
  * own invalidations, which end what was loaded meanwhile. Nothing stays from
  * a read that a change overtook either: the version was taken before it.
  */
-#include "keys/keys.h"
+#include "base/base.h"
 
 #include "access/xact.h"
 #include "utils/inval.h"
@@ -23,8 +26,9 @@ static struct Watched
 	Oid relation;
 	uint64 version;
 } watched[] = {
-    [AS_WATCH_SIGNING_KEYS] = {.table = AS_SIGNING_KEYS, .version = 1},
-    [AS_WATCH_MAC_KEYS] = {.table = AS_MAC_KEYS, .version = 1},
+    [AS_WATCH_SIGNING_KEYS] = {.table = "signing_keys", .version = 1},
+    [AS_WATCH_MAC_KEYS] = {.table = "mac_keys", .version = 1},
+    [AS_WATCH_REVOCATIONS] = {.table = "revocations", .version = 1},
 };
 
 static bool is_registered = false;
@@ -43,7 +47,7 @@ on_invalidation(Datum argument, Oid relation)
 }
 
 uint64
-as_key_watch(AsKeyWatch which)
+as_watch_version(AsWatched which)
 {
 	struct Watched *table = &watched[which];
 
@@ -59,7 +63,7 @@ as_key_watch(AsKeyWatch which)
 }
 
 void
-as_keys_changed(void)
+as_watch_changed(void)
 {
 	for (int i = 0; i < (int) lengthof(watched); i++)
 	{

@@ -1,0 +1,18 @@
+/*
+ * table_changed.c: the trigger on the tables of which every backend keeps
+ * something (watch.c).
+ */
+#include "entry/entry.h"
+
+#include "commands/trigger.h"
+
+AS_ENTRY(auth_private_table_changed);
+
+Datum
+auth_private_table_changed(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		elog(ERROR, "auth_private.table_changed is a trigger");
+	as_watch_changed();
+	PG_RETURN_POINTER(NULL);
+}

@@ -1,0 +1,113 @@
+/*
+ * epoch.c: what ends all sessions of an account: logout_all, a new password.
+ *
+ * A revocation wins: it is in force with its commit and waits for nobody, as
+ * whoever holds a row could otherwise keep a stolen session alive for as long
+ * as he likes. Where the account's row is free, so that no sign-in is under
+ * way, the epoch grows in it and the sessions are deleted, each that is held
+ * by a row of revocations instead. Where it is not, or something is pending
+ * already, all of it is one row of revocations.
+ *
+ * A sign-in holds the account's row FOR KEY SHARE until it commits: sign-ins
+ * don't hold up each other, and no fold and no end of all sessions in place
+ * comes between the epoch that it read and its commit. Where somebody keeps
+ * the row from it, it goes on all the same, with a row of weight 0 that has
+ * the epochs compared: a thief's logout_all that is left open keeps nobody
+ * out. (The sessions beyond max_sessions_per_user that come of it are ended
+ * by the fold.)
+ */
+#include "service/service.h"
+
+#include "miscadmin.h"
+
+/* How long a sign-in waits for the account's row: tries, and ms between. */
+#define JOIN_TRIES 10
+#define JOIN_PAUSE 10
+
+AsLocked
+as_epoch_join(const AsUuid *user_id)
+{
+	/* With a limit of sessions they are counted one sign-in at a time. */
+	bool alone = auth_session_max_sessions_per_user > 0;
+	AsLocked locked = as_account_try_lock(user_id, alone);
+
+	for (int i = 1; i < JOIN_TRIES && locked == AS_HELD; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(JOIN_PAUSE * 1000L);
+		locked = as_account_try_lock(user_id, alone);
+	}
+	if (locked == AS_HELD)
+		as_revocation_add(user_id, NULL, NULL, NULL, 0);
+	return locked;
+}
+
+bool
+as_account_find_in_force(const AsUuid *id, AsAccount *account)
+{
+	return as_revocation_is_pending(id) ? as_account_find_revoked(id, account)
+	                                    : as_account_find(id, account);
+}
+
+static bool
+same_hash(const AsPasswordHash *a, const AsPasswordHash *b)
+{
+	return strcmp(a->phc, b->phc) == 0;
+}
+
+/*
+ * Whether all can be written in place: nothing pending, and the session that
+ * goes on is free (or gone). The account is locked.
+ */
+static bool
+is_free(const AsUuid *user_id, const AsUuid *keep)
+{
+	return !as_revocation_is_pending(user_id) &&
+	       (keep == NULL || as_session_try_lock(user_id, keep) != AS_HELD);
+}
+
+static int
+end_in_place(const AsAccount *account, const AsUuid *keep,
+             const AsPasswordHash *hash)
+{
+	as_store_make_durable();
+	as_account_set_epoch(&account->id, account->epoch + 1, hash);
+	if (keep != NULL)
+		as_session_set_epoch(&account->id, keep, account->epoch + 1);
+	return as_session_end_all(&account->id, keep);
+}
+
+static int
+end_by_row(const AsAccount *account, const AsUuid *keep,
+           const AsPasswordHash *hash)
+{
+	AsSessionFate *fates;
+	int count = as_session_list_fates(&account->id, &fates);
+	int ended = 0;
+
+	for (int i = 0; i < count; i++)
+		if (fates[i].lives &&
+		    (keep == NULL || !as_uuid_equal(&fates[i].id, keep)))
+			ended++;
+	as_revocation_add(&account->id, NULL, keep, hash, 1);
+	as_context_changed();
+	return ended;
+}
+
+AsFailure
+as_epoch_begin(const AsUuid *user_id, const AsUuid *keep,
+               const AsPasswordHash *verified, const AsPasswordHash *hash,
+               int *ended)
+{
+	AsLocked locked = as_account_try_lock(user_id, true);
+	AsAccount account;
+
+	if (locked == AS_ABSENT || !as_account_find_in_force(user_id, &account))
+		return AS_SESSION_REVOKED;
+	if (verified != NULL && !same_hash(verified, &account.hash))
+		return AS_BUSY;
+	*ended = locked == AS_LOCKED && is_free(user_id, keep)
+	             ? end_in_place(&account, keep, hash)
+	             : end_by_row(&account, keep, hash);
+	return AS_OK;
+}

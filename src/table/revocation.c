@@ -1,0 +1,128 @@
+/*
+ * revocation.c: ends of sessions that could not be written into the rows they
+ * end, in auth_private.revocations.
+ *
+ * Whoever ends a session must not wait for a transaction that holds its row:
+ * a stolen token's renewal left idle, say. So where a row is held, a row is
+ * appended here instead, under a random id, for which nothing is ever waited
+ * for. One with a session's id ends that session. One without ends all
+ * sessions of its user but keep, and may carry the new password's hash: a
+ * session lives only while
+ *
+ *     its epoch = the account's epoch + sum (weight of the user's rows
+ *                                            that do not keep it)
+ *
+ * No clock and no transaction id is in that rule, so concurrent revocations
+ * add up, and a session that is still uncommitted falls under it when it
+ * commits. A row of weight 0 ends nothing; it has the user's epochs compared.
+ * The recorder works all of them into the rows they name (fold.c).
+ *
+ * Mostly there is no row at all, and every backend knows that until it hears
+ * of a change (watch.c).
+ */
+#include "table/table.h"
+
+#include "access/parallel.h"
+
+static AsStatement insert = AS_WRITES(
+    "INSERT INTO auth_private.revocations"
+    "       (user_id, session_id, id, keep, password_hash, weight, at)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7)");
+
+static AsStatement select_any =
+    AS_READS_QUALIFIED("SELECT FROM auth_private.revocations LIMIT 1");
+
+static AsStatement select_user =
+    AS_READS_QUALIFIED("SELECT FROM auth_private.revocations"
+                       " WHERE user_id OPERATOR(pg_catalog.=) $1 LIMIT 1");
+
+static AsStatement select_all =
+    AS_READS("SELECT user_id, session_id, id, keep, password_hash, weight"
+             "  FROM auth_private.revocations"
+             " WHERE user_id = $1 ORDER BY at, id");
+
+static AsStatement select_users =
+    AS_READS("SELECT DISTINCT user_id FROM auth_private.revocations"
+             " WHERE user_id > $1 ORDER BY user_id LIMIT $2");
+
+static AsStatement delete_one =
+    AS_WRITES("DELETE FROM auth_private.revocations"
+              " WHERE user_id = $1 AND session_id = $2 AND id = $3");
+
+static const AsColumn revocation_columns[] = {
+    AS_COLUMN(AsRevocation, UUID, user_id),
+    AS_COLUMN(AsRevocation, UUID, session_id),
+    AS_COLUMN(AsRevocation, UUID, id),
+    AS_COLUMN(AsRevocation, UUID, keep),
+    AS_COLUMN_AS("password_hash", AsRevocation, CHARS, hash),
+    AS_COLUMN(AsRevocation, INT, weight),
+};
+static const AsShape revocation_shape =
+    AS_SHAPE(AsRevocation, revocation_columns);
+
+static const AsColumn user_columns[] = {
+    AS_COLUMN_ONLY("user_id", UUID),
+};
+static const AsShape user_shape = AS_SHAPE(AsUuid, user_columns);
+
+/* The version of the table at which it was empty; 0: it may not be. */
+static uint64 empty_at = 0;
+
+void
+as_revocation_add(const AsUuid *user_id, const AsUuid *session_id,
+                  const AsUuid *keep, const AsPasswordHash *hash, int weight)
+{
+	static const AsUuid all = {{0}};
+	AsUuid id = as_uuid_random();
+
+	Assert(session_id == NULL || weight == 0);
+	empty_at = 0;
+	as_store_make_durable();
+	(void) as_store_run(
+	    &insert,
+	    AS_ARGS(as_arg_uuid(user_id),
+	            as_arg_uuid(session_id == NULL ? &all : session_id),
+	            as_arg_uuid(&id), as_arg_uuid(keep),
+	            as_arg_text(hash == NULL ? NULL : hash->phc),
+	            as_arg_int(weight), as_arg_time(GetCurrentTimestamp())));
+	as_recorder_wake(AS_WORK_FOLD);
+}
+
+bool
+as_revocation_is_pending(const AsUuid *user_id)
+{
+	uint64 version = as_watch_version(AS_WATCH_REVOCATIONS);
+
+	if (likely(empty_at == version))
+		return false;
+	if (as_store_run(&select_any, AS_NO_ARGS) > 0)
+		return as_store_run(&select_user, AS_ARGS(as_arg_uuid(user_id))) > 0;
+
+	/* Not known from the snapshot of a query, nor where it has changed. */
+	if (!IsInParallelMode() &&
+	    as_watch_version(AS_WATCH_REVOCATIONS) == version)
+		empty_at = version;
+	return false;
+}
+
+int
+as_revocation_list(const AsUuid *user_id, AsRevocation **rows)
+{
+	return as_store_list(&select_all, &revocation_shape, rows,
+	                     AS_ARGS(as_arg_uuid(user_id)));
+}
+
+int
+as_revocation_list_users(const AsUuid *after, int most, AsUuid **user_ids)
+{
+	return as_store_list(&select_users, &user_shape, user_ids,
+	                     AS_ARGS(as_arg_uuid(after), as_arg_int(most)));
+}
+
+void
+as_revocation_delete(const AsRevocation *row)
+{
+	(void) as_store_run(&delete_one, AS_ARGS(as_arg_uuid(&row->user_id),
+	                                         as_arg_uuid(&row->session_id),
+	                                         as_arg_uuid(&row->id)));
+}
