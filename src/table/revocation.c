@@ -23,6 +23,7 @@
 #include "table/table.h"
 
 #include "access/parallel.h"
+#include "access/xlog.h"
 
 static AsStatement insert = AS_WRITES(
     "INSERT INTO auth_private.revocations"
@@ -96,7 +97,12 @@ as_revocation_is_pending(const AsUuid *user_id)
 	if (likely(empty_at == version))
 		return false;
 	if (as_store_run(&select_any, AS_NO_ARGS) > 0)
+	{
+		/* After a crash, or COMMIT PREPARED, nobody else would. */
+		if (!RecoveryInProgress() && !IsInParallelMode())
+			as_dispatch_wake(AS_WORK_FOLD);
 		return as_store_run(&select_user, AS_ARGS(as_arg_uuid(user_id))) > 0;
+	}
 
 	/* Not known from the snapshot of a query, nor where it has changed. */
 	if (!IsInParallelMode() &&
