@@ -60,6 +60,22 @@ check_current(Change *change)
 	                       "wrong password");
 }
 
+/*
+ * It may have changed while hashes were computed: looks again, once, as a
+ * sign-in does.
+ */
+static AsFailure
+look_again(Change *change)
+{
+	AsAccount *account = &change->account;
+	AsPasswordHash verified = account->hash;
+
+	if (!as_account_find_in_force(&account->id, account))
+		return AS_SESSION_REVOKED;
+	return strcmp(verified.phc, account->hash.phc) == 0 ? AS_OK
+	                                                    : check_current(change);
+}
+
 static AsFailure
 save(Change *change)
 {
@@ -89,7 +105,8 @@ change_password(void *flow)
 	        AS_OK &&
 	    (outcome = check_current(change)) == AS_OK &&
 	    (outcome = as_password_take(attempt, &change->new, &change->account)) ==
-	        AS_OK)
+	        AS_OK &&
+	    (outcome = look_again(change)) == AS_OK)
 		outcome = save(change);
 	return outcome;
 }

@@ -14,6 +14,8 @@ my $primary = new_node('primary',
 	conf => <<'CONF');
 max_prepared_transactions = 10
 max_connections = 40
+auth_session.max_concurrent_hashes = 1
+auth_session.hash_wait = 60s
 auth_session.signin_rate_per_account = 0
 auth_session.lock_wait = 60s
 CONF
@@ -164,6 +166,52 @@ foreach my $end ('COMMIT', 'ROLLBACK')
 	$primary->safe_psql($database, 'SELECT auth.resend_confirmation(\'nobody@example.org\')');
 	refused($primary, verify_sql($session), 'session_revoked', 'and by others');
 	folded('and is folded, though nobody was told of it');
+}
+
+# ---- what happens to an account while a sign-in waits for its hash ----
+
+# Signs in while another's hash keeps the only place; meanwhile SQL is run. The
+# sign-in has looked the account up before, and checks its password after.
+sub while_hashing
+{
+	my ($email, $sql) = @_;
+	my ($busy, $late) = map { sql_connect($primary) } 1, 2;
+	my $statement;
+
+	$busy->do('SET auth_session.argon2_iterations = 64');
+	$busy->do('SET auth_session.argon2_memory = 65536');
+	$busy->do("SELECT auth.signin('nobody\@example.org', 'no password of anybody')", { pg_async => 1 });
+	$statement = $late->prepare('SELECT (auth.signin($1, $2)).access_token', { pg_async => 1 });
+	$statement->execute($email, $PASSWORD);
+	$primary->poll_query_until($database,
+		"SELECT count(*) = 1 FROM pg_stat_activity WHERE pid = $late->{pg_pid} AND wait_event_type = 'Extension'")
+	  or die 'the sign-in does not wait for its hash';
+	$primary->safe_psql($database, $sql);
+	eval { $busy->pg_result };
+	my $token = eval { $late->pg_result; ($statement->fetchrow_array)[0] };
+	my ($code) = $@ =~ /^DETAIL:\s+(\w+)/m;
+	$statement->finish;
+	$_->disconnect foreach $busy, $late;
+	return ($token, $code);
+}
+
+{
+	my ($token, $code);
+	my $id = account($primary, 'eve@example.org');
+	my $session = signin($primary, 'eve@example.org');
+	my $as_eve = 'SELECT auth.authenticate(' . quoted($session->{access_token}) . ');';
+
+	($token, $code) = while_hashing('eve@example.org', "BEGIN; $as_eve SELECT auth.logout_all(true); COMMIT");
+	ok($token, 'H10: the right password is let in, though logout_all came in between');
+	lives($primary, $token, 'and its session lives') if $token;
+	($token, $code) = while_hashing('eve@example.org',
+		"BEGIN; $as_eve SELECT auth.change_password(" . quoted($PASSWORD) . ", 'a new password of hers'); COMMIT");
+	is($code, 'invalid_credentials', 'the old password is refused after a change that came in between');
+	$primary->safe_psql($database,
+		"BEGIN; $as_eve SELECT auth.change_password('a new password of hers', " . quoted($PASSWORD) . '); COMMIT');
+	($token, $code) = while_hashing('eve@example.org',
+		"UPDATE auth_private.accounts SET status = 'banned' WHERE id = " . quoted($id));
+	is($code, 'banned', 'B11: nobody is let in who was banned in between');
 }
 
 # ---- many at once: nothing is revived, nobody is logged out by mistake ----
