@@ -59,6 +59,7 @@ as_session_open(const AsUuid *user_id, const AsOrigin *origin, const char *aal,
 	as_refresh_token_digest(token, &session->refresh_digest);
 	as_session_insert(session, origin);
 	as_token_cache_put(session);
+	as_announce("session_started", user_id, &session->id);
 }
 
 bool
@@ -83,6 +84,8 @@ as_session_end(const AsUuid *user_id, const AsUuid *id)
 	ended = as_session_delete(user_id, id);
 	as_token_cache_delete(user_id, id);
 	as_context_changed();
+	if (ended)
+		as_announce("session_ended", user_id, id);
 	return ended;
 }
 
@@ -95,6 +98,8 @@ as_session_end_all(const AsUuid *user_id, const AsUuid *keep)
 	ended = as_session_delete_all(user_id, keep);
 	as_token_cache_delete_all(user_id, keep);
 	as_context_changed();
+	if (ended > 0)
+		as_announce("session_ended", user_id, NULL);
 	return ended;
 }
 
@@ -107,6 +112,7 @@ as_session_keep_newest(const AsUuid *user_id, int most)
 		return;
 	as_store_make_durable();
 	as_session_delete_oldest(user_id, most, now);
+	as_announce("session_ended", user_id, NULL);
 }
 
 bool
