@@ -153,7 +153,7 @@ CREATE TABLE auth_private.outbox (
 	id uuid PRIMARY KEY,
 	created_at timestamptz NOT NULL,
 	kind text NOT NULL,
-	channel text NOT NULL CHECK (channel IN ('email', 'sms')),
+	channel text NOT NULL CHECK (channel IN ('email', 'sms', 'event')),
 	recipient text NOT NULL,
 	user_id uuid,
 	code_id uuid,

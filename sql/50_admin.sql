@@ -15,7 +15,7 @@ RETURNS TABLE (id uuid, created_at timestamptz, kind text, channel text, recipie
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_admin_claim_notifications';
 COMMENT ON FUNCTION auth_admin.claim_notifications(integer, interval, text) IS
-	'leases up to max (1 to 10000) notifications that are due, of channel email or sms (or both), codes before notices and no kind before all of another, for at most 24 hours, with code and link token in their payload; what is not settled within the lease is handed out again. Locks them with SKIP LOCKED';
+	'leases up to max (1 to 10000) notifications that are due, of channel email, sms (NULL for both) or event, codes before notices and no kind before all of another, for at most 24 hours, with code and link token in their payload; what is not settled within the lease is handed out again. Locks them with SKIP LOCKED';
 
 CREATE FUNCTION auth_admin.settle_notifications(ids uuid[])
 RETURNS integer

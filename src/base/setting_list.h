@@ -80,6 +80,10 @@ SETTING(site_url,                 TEXT, "http://localhost", ANY,                
         0, check_site_url, NULL, "The application's URL, the only source of the links in messages.")
 SETTING(notify,                   BOOL, true,               ANY,                            NONE, SUSET,
         0, NULL, NULL, "Whether a new notification wakes the bridge.")
+SETTING(events,                   TEXT, "",                 ANY,                            NONE, SUSET,
+        0, check_events, NULL, "Which events are written for applications: user_created, user_confirmed, user_changed, user_banned, user_deleted, session_started, session_ended.")
+SETTING(default_locale,           TEXT, "en",               ANY,                            NONE, SUSET,
+        0, check_locale, NULL, "The language (BCP 47) of messages to users whose info has no locale.")
 SETTING(audit_retention,          INT,  90 * DAY,           FROM_TO(0, 10 * YEAR),          S,    SUSET,
         0, NULL, NULL, "How long audit rows are kept; 0 for ever.")
 

@@ -78,6 +78,40 @@ check_role(char **newval, void **extra, GucSource source)
 	return claim_fits(*newval, AS_ROLE_MAX);
 }
 
+static bool
+check_events(char **newval, void **extra, GucSource source)
+{
+	static const char known[] =
+	    "user_created, user_confirmed, user_changed, user_banned, "
+	    "user_deleted, session_started, session_ended";
+	const char *list = *newval;
+
+	while (*(list += strspn(list, ", ")) != '\0')
+	{
+		size_t n = strcspn(list, ", ");
+		char *word = pnstrdup(list, n);
+		bool is_known = as_word_is_in(known, word);
+
+		pfree(word);
+		if (!is_known)
+		{
+			GUC_check_errdetail("There are %s.", known);
+			return false;
+		}
+		list += n;
+	}
+	return true;
+}
+
+static bool
+check_locale(char **newval, void **extra, GucSource source)
+{
+	if (as_is_language(*newval))
+		return true;
+	GUC_check_errdetail("It must be a language tag, such as en or de-AT.");
+	return false;
+}
+
 /*
  * Empty is no URL, and no links. The scheme becomes lower case, the form in
  * which whoever makes a link finds it.

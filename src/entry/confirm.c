@@ -196,6 +196,7 @@ take_address(Confirm *confirm)
 	AsClaimList claims;
 	AsUuid owner;
 	AsUuid id = account->id;
+	bool was_active;
 
 	as_identifier_lock(confirm->proof.identifier.canonical);
 	if (as_identifier_owner(confirm->proof.identifier.canonical, &owner))
@@ -209,9 +210,12 @@ take_address(Confirm *confirm)
 		account->phone_confirmed_at = GetCurrentTimestamp();
 	else
 		account->email_confirmed_at = GetCurrentTimestamp();
+	was_active = account->status == AS_ACCOUNT_ACTIVE;
 	if (account->status == AS_ACCOUNT_PENDING && is_whole(account))
 		account->status = AS_ACCOUNT_ACTIVE;
 	as_account_save_confirmed(account);
+	if (account->status == AS_ACCOUNT_ACTIVE)
+		as_announce(was_active ? "user_confirmed" : "user_created", &id, NULL);
 	drop_others(confirm, &claims, &id);
 	confirm->attempt.event.user_id = id;
 	return AS_OK;

@@ -48,8 +48,7 @@ is_lease(const Interval *lease)
 static bool
 is_channel(const char *channel)
 {
-	return channel == NULL || strcmp(channel, "email") == 0 ||
-	       strcmp(channel, "sms") == 0;
+	return channel == NULL || as_word_is_in("email, sms, event", channel);
 }
 
 Datum
@@ -69,7 +68,8 @@ auth_admin_claim_notifications(PG_FUNCTION_ARGS)
 		as_fail(AS_INVALID_REQUEST, "The lease is not from 0 to 24 hours.");
 	if (!as_call_text(fcinfo, 2, CHANNEL_MOST_BYTES, &channel) ||
 	    !is_channel(channel.bytes))
-		as_fail(AS_INVALID_REQUEST, "The channel is none of email and sms.");
+		as_fail(AS_INVALID_REQUEST,
+		        "The channel is none of email, sms and event.");
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	count = as_delivery_claim(most, PG_GETARG_DATUM(1), channel.bytes, &rows);

@@ -43,6 +43,7 @@ update_info(void *flow)
 	if (!as_account_lock(user_id, AS_ACCOUNT_EXCLUSIVE, &update->account))
 		return AS_SESSION_REVOKED;
 	as_account_set_info(user_id, info);
+	as_announce("user_changed", user_id, NULL);
 	update->account.info = info;
 	return AS_OK;
 }

@@ -32,6 +32,8 @@ as_account_end(const AsUuid *id)
 	drop_claim(id, account.pending_phone, true);
 	as_code_drop_all(id);
 	as_store_make_durable();
+	if (account.status != AS_ACCOUNT_PENDING)
+		as_announce("user_deleted", id, NULL);
 	return as_account_delete_row(id);
 }
 

@@ -2,7 +2,9 @@
  * delivery.c: notifications handed to the bridge.
  *
  * Codes and link tokens are derived while a row is handed out and stand in
- * no row; a notification whose code is dead is settled instead.
+ * no row; a notification whose code is dead is settled instead. The language
+ * is the user's, as it is then: nothing else that a stranger typed goes to an
+ * address that nobody has confirmed.
  */
 #include "service/service.h"
 
@@ -49,7 +51,10 @@ write_link(StringInfo json, const AsCode *code)
 	as_wipe(&key, sizeof(key));
 }
 
-/* Adds code and link token to the payload; false when the code is dead. */
+/*
+ * Adds the language, code and link token to the payload, whose own members
+ * win; false when the code is dead.
+ */
 static bool
 add_derived(AsClaimed *row)
 {
@@ -57,16 +62,23 @@ add_derived(AsClaimed *row)
 	AsCode code;
 	char *stored;
 
-	if (!as_code_find(&row->user_id, &row->code_id, &code))
-		return false;
 	as_json_begin(&json);
-	write_code(&json, &code);
-	write_link(&json, &code);
+	as_json_text(&json, "locale",
+	             row->language != NULL && as_is_language(row->language)
+	                 ? row->language
+	                 : auth_session_default_locale);
+	if (as_uuid_is_known(&row->code_id))
+	{
+		if (!as_code_find(&row->user_id, &row->code_id, &code))
+			return false;
+		write_code(&json, &code);
+		write_link(&json, &code);
+	}
 
 	/* What was stored follows, without its opening brace. */
 	stored = as_jsonb_print(row->payload);
 	if (strcmp(stored, "{}") != 0)
-		appendStringInfo(&json, "%s%s", json.len > 1 ? "," : "", stored + 1);
+		appendStringInfo(&json, ",%s", stored + 1);
 	else
 		as_json_end(&json);
 	row->payload = as_jsonb_parse(json.data);
@@ -85,7 +97,7 @@ as_delivery_claim(int most, Datum lease, const char *channel, AsClaimed **rows)
 		AsClaimed *row = &(*rows)[i];
 
 		CHECK_FOR_INTERRUPTS();
-		if (!as_uuid_is_known(&row->code_id) || add_derived(row))
+		if (strcmp(row->channel, "event") == 0 || add_derived(row))
 			(*rows)[live++] = *row;
 		else
 			as_outbox_settle_one(&row->id);

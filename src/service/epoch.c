@@ -91,6 +91,8 @@ end_by_row(const AsAccount *account, const AsUuid *keep,
 			ended++;
 	as_revocation_add(&account->id, NULL, keep, hash, 1);
 	as_context_changed();
+	if (ended > 0)
+		as_announce("session_ended", &account->id, NULL);
 	return ended;
 }
 

@@ -570,6 +570,15 @@ extern AsFailure as_proof_fail(AsAttempt *attempt, const AsProof *proof,
 extern int as_delivery_claim(int most, Datum lease, const char *channel,
                              AsClaimed **rows);
 
+/* ---- announce.c: events for applications ---- */
+
+/*
+ * Write an event, where auth_session.events names it. session_id: of that
+ * session; NULL: of the account, or of several sessions.
+ */
+extern void as_announce(const char *event, const AsUuid *user_id,
+                        const AsUuid *session_id);
+
 /* ---- consequence.c: what follows from a refusal ---- */
 
 /*

@@ -85,6 +85,7 @@ as_session_open(const AsAccount *account, const AsOrigin *origin,
 	as_refresh_token_digest(token, &session->refresh_digest);
 	as_session_insert(session, origin);
 	as_token_cache_put(session);
+	as_announce("session_started", user_id, &session->id);
 }
 
 bool
@@ -128,6 +129,8 @@ as_session_end(const AsUuid *user_id, const AsUuid *id)
 	as_store_make_durable();
 	ended = !as_session_is_ended(user_id, id) && end_one(user_id, id);
 	as_context_changed();
+	if (ended)
+		as_announce("session_ended", user_id, id);
 	return ended;
 }
 
@@ -161,6 +164,8 @@ as_session_end_all(const AsUuid *user_id, const AsUuid *keep)
 	else
 		ended = end_each(user_id, keep);
 	as_context_changed();
+	if (ended > 0)
+		as_announce("session_ended", user_id, NULL);
 	return ended;
 }
 

@@ -31,7 +31,7 @@
 
 /* The lanes of sql/30_tables.sql in the order of their turns. */
 #define LANES    14
-#define CHANNELS 2
+#define CHANNELS 3
 #define ROUNDS   2
 /* Of a claim, what one lane gets in the first round. */
 #define LANE_SHARE 8
@@ -79,7 +79,9 @@ static AsStatement claim = AS_WRITES(
     "           FROM batch) AS b"
     "  WHERE o.id = b.id AND b.count > 0"
     " RETURNING o.id, created_at, kind, channel, recipient, user_id, code_id,"
-    "           payload, b.place, b.due_at AS was_due_at");
+    "           payload, b.place, b.due_at AS was_due_at,"
+    "           (SELECT info ->> 'locale' FROM auth_private.accounts AS a"
+    "             WHERE a.id = o.user_id) AS language");
 
 static AsStatement settle =
     AS_WRITES("UPDATE auth_private.outbox"
@@ -125,6 +127,7 @@ static const AsColumn claimed_columns[] = {
     AS_COLUMN(AsClaimed, JSONB, payload),
     AS_COLUMN(AsClaimed, INT, place),
     AS_COLUMN(AsClaimed, TIME, was_due_at),
+    AS_COLUMN(AsClaimed, TEXT, language),
 };
 static const AsShape claimed_shape = AS_SHAPE(AsClaimed, claimed_columns);
 
@@ -138,7 +141,9 @@ as_outbox_add(const AsNotification *notification)
 	    &insert,
 	    AS_ARGS(as_arg_uuid(&id), as_arg_time(now),
 	            as_arg_text(notification->kind),
-	            as_arg_text(notification->by_sms ? "sms" : "email"),
+	            as_arg_text(notification->channel  ? notification->channel
+	                        : notification->by_sms ? "sms"
+	                                               : "email"),
 	            as_arg_text(notification->recipient),
 	            as_arg_uuid(notification->user_id),
 	            as_arg_uuid(notification->code_id),
@@ -158,7 +163,9 @@ older_first(const void *a, const void *b)
 
 #define PLACES (CHANNELS * LANES)
 
-static const char *const channels[CHANNELS] = {"email", "sms"};
+static const char *const channels[CHANNELS] = {"email", "sms", "event"};
+
+#define EVENTS 2
 
 /* This backend's, which is the bridge's as long as it lives. */
 static TimestampTz floors[PLACES];
@@ -192,7 +199,8 @@ list_places(Places *places, const char *channel, int share)
 				int place = c * LANES + turn;
 				int i = places->count;
 
-				if (channel != NULL && strcmp(channel, channels[c]) != 0)
+				if (strcmp(channel ? channel : channels[c], channels[c]) != 0 ||
+				    (channel == NULL && c == EVENTS))
 					continue;
 				places->place[i] = Int32GetDatum(place);
 				places->channel[i] = CStringGetTextDatum(channels[c]);

@@ -335,6 +335,7 @@ typedef struct AsNotification
 {
 	const char *kind;
 	bool by_sms;
+	const char *channel; /* NULL: email, or sms */
 	const char *recipient;
 	const AsUuid *user_id; /* NULL: nobody's */
 	const AsUuid *code_id; /* NULL: carries no code */
@@ -355,13 +356,14 @@ typedef struct AsClaimed
 	AsUuid user_id; /* all zeros: nobody's */
 	AsUuid code_id; /* all zeros: carries no code */
 	Jsonb *payload;
+	char *language;         /* what the user's info has as locale, or NULL */
 	int32 place;            /* of outbox.c */
 	TimestampTz was_due_at; /* before it was leased */
 } AsClaimed;
 
 /*
- * Leases at most most due rows of channel (NULL: email and sms) for lease (an
- * interval); oldest first.
+ * Leases at most most due rows of channel (email, sms, event; NULL: the first
+ * two) for lease (an interval); oldest first.
  */
 extern int as_outbox_claim(int most, Datum lease, const char *channel,
                            AsClaimed **rows);

@@ -379,4 +379,12 @@ extern AsSealOutcome as_key_open(const AsMasterKey *master, const char *label,
 /* Whether a stored form is sealed. */
 extern bool as_key_is_sealed(const uint8_t *stored, size_t length);
 
-#endif /* AS_TOOL_H */
+/* ---- word_list.c: words in settings and in what users say ---- */
+
+/* Whether word is one of those in list, separated by commas or spaces. */
+extern bool as_word_is_in(const char *list, const char *word);
+
+/* Whether text has the form of a language tag (BCP 47), in 35 characters. */
+extern bool as_is_language(const char *text);
+
+#endif

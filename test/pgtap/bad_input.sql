@@ -44,7 +44,7 @@ INSERT INTO hostile VALUES
 CREATE TEMP TABLE good (argument text, value text) ON COMMIT DROP;
 INSERT INTO good VALUES
 	('email', pg_temp.email('new')), ('phone', NULL), ('password', pg_temp.password()), ('identifier', pg_temp.email('ada')), ('code', '123456'),
-	('refresh_token', :'r'), ('access_token', :'a'), ('current_password', pg_temp.password()), ('new_password', 'another good one'),
+	('channel', 'email'), ('permanent', 'false'), ('refresh_token', :'r'), ('access_token', :'a'), ('current_password', pg_temp.password()), ('new_password', 'another good one'),
 	('new_email', pg_temp.email('changed')), ('new_phone', pg_temp.phone(7)), ('mfa_token', 'none'), ('error', 'an error'), ('word', 'a word of their own'),
 	('schedule', '*/5 * * * *'), ('info', '{}'), ('session_id', NULL), ('keep_current', 'true'), ('max', '1'), ('lease', '0'), ('ids', '{}'), ('batch', '1'),
 	('user_id', :'ada'), ('until', NULL), ('app', '{}'), ('password_hash', NULL), ('id', :'s'), ('before', '2000-01-01'), ('new_keys', 'false'),

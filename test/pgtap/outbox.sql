@@ -2,7 +2,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(78);
+SELECT plan(94);
 SET LOCAL auth_session.resend_cooldown = 0;
 SET LOCAL auth_session.message_rate_per_account = 0;
 
@@ -28,7 +28,7 @@ SELECT ok(bool_and(payload = '{}'), 'C4: the table has neither code nor link') F
 CREATE TEMP TABLE claimed ON COMMIT DROP AS SELECT row_number() OVER () AS n, c.* FROM auth_admin.claim_notifications(2, '1 hour', 'email') AS c;
 SELECT results_eq('SELECT recipient FROM claimed ORDER BY n', ARRAY[pg_temp.email('a1'), pg_temp.email('a2')], 'as many as asked for, oldest first');
 SELECT results_eq('SELECT kind, channel, user_id FROM claimed WHERE n = 1', format('VALUES (%L, %L, %L::uuid)', 'confirm_email', 'email', :'a1'), 'with kind, channel and user');
-SELECT set_eq('SELECT jsonb_object_keys(payload) FROM claimed WHERE n = 1', ARRAY['code', 'code_expires_at', 'link_token', 'link_expires_at'],
+SELECT set_eq('SELECT jsonb_object_keys(payload) FROM claimed WHERE n = 1', ARRAY['locale', 'code', 'code_expires_at', 'link_token', 'link_expires_at'],
 	'what is derived is added to the payload');
 SELECT ok(created_at BETWEEN now() AND clock_timestamp(), 'and when it was written') FROM claimed WHERE n = 1;
 SELECT results_eq($$SELECT recipient, channel FROM auth_admin.claim_notifications(10, '1 hour')$$, $$VALUES (pg_temp.phone(3), 'sms')$$,
@@ -146,8 +146,46 @@ UPDATE auth_private.outbox SET settled_at = now() WHERE settled_at IS NULL;
 -- ---- other payloads ----
 
 SELECT auth.signin(pg_temp.email('used'), pg_temp.password()) \g /dev/null
-SELECT is(pg_temp.mail(pg_temp.email('used'), 'new_signin') - '{id,kind,channel,at,ip,user_agent}'::text[], '{}', 'a notice carries no code');
+SELECT is(pg_temp.mail(pg_temp.email('used'), 'new_signin') - '{id,kind,channel,at,ip,user_agent,locale}'::text[], '{}', 'a notice carries no code');
 SELECT ok((pg_temp.mail(pg_temp.email('used'), 'new_signin') ->> 'at')::timestamptz >= now() - interval '1 s', 'but when it happened');
+
+-- The language is what the user's info says, where that is one.
+SELECT auth.signup(pg_temp.email('wien'), pg_temp.password(), info => '{"locale": "de-AT"}'),
+	auth.signup(pg_temp.email('evil'), pg_temp.password(), info => '{"locale": "de; visit http://evil.example"}'),
+	auth.signup(pg_temp.email('none'), pg_temp.password()) \g /dev/null
+SET LOCAL auth_session.default_locale = 'fr';
+SELECT is(pg_temp.mail(pg_temp.email('wien'), 'confirm_email') ->> 'locale', 'de-AT', 'the language is the user''s');
+SELECT is(pg_temp.mail(pg_temp.email('evil'), 'confirm_email') ->> 'locale', 'fr', 'if it is one');
+SELECT is(pg_temp.mail(pg_temp.email('none'), 'confirm_email') ->> 'locale', 'fr', 'else default_locale');
+SELECT throws_ok(format('SET LOCAL auth_session.default_locale = %L', bad), '22023', NULL, 'no language: ' || bad)
+FROM unnest(ARRAY['', 'e', 'de_AT', 'en-', 'x' || repeat('-abcdefgh', 4)]) AS bad;
+
+-- ---- events for applications ----
+
+UPDATE auth_private.outbox SET settled_at = now() WHERE settled_at IS NULL;
+CREATE FUNCTION pg_temp.events() RETURNS SETOF text LANGUAGE sql AS $$
+	WITH claimed AS MATERIALIZED (SELECT * FROM auth_admin.claim_notifications(100, '1 hour', 'event'))
+	SELECT kind || CASE WHEN recipient = '' AND user_id IS NOT NULL THEN '' ELSE ' to somebody' END
+		|| coalesce(' ' || (SELECT string_agg(key, ' ') FROM jsonb_object_keys(payload) AS key), '')
+	FROM claimed ORDER BY id$$;
+SELECT auth.signup(pg_temp.email('quiet'), pg_temp.password()), auth.confirm(code => pg_temp.link(pg_temp.email('quiet'))) \g /dev/null
+SELECT is_empty('SELECT pg_temp.events()', 'by default there are none');
+SET LOCAL auth_session.events = 'user_created, user_confirmed,user_changed user_deleted session_started session_ended';
+SELECT auth.signup(pg_temp.email('event'), pg_temp.password()) \g /dev/null
+SELECT is_empty('SELECT pg_temp.events()', 'a pending sign-up is none');
+SELECT id AS event_user FROM auth.confirm(code => pg_temp.link(pg_temp.email('event'))) \gset
+SELECT results_eq('SELECT pg_temp.events()', ARRAY['user_created'], 'a confirmed one is, without its address');
+SELECT access_token FROM auth.signin(pg_temp.email('event'), pg_temp.password()) \gset
+SELECT results_eq('SELECT pg_temp.events()', ARRAY['session_started session_id'], 'a sign-in starts a session');
+SELECT auth.authenticate(:'access_token') \g /dev/null
+SELECT auth.update_info('{"a": 1}') \g /dev/null
+SELECT auth.logout() \g /dev/null
+SELECT results_eq('SELECT pg_temp.events()', ARRAY['user_changed', 'session_ended session_id'], 'a change, and the end of a session');
+SET LOCAL auth_session.events = 'session_started';
+SELECT auth.signin(pg_temp.email('event'), pg_temp.password()) \g /dev/null
+SELECT results_eq('SELECT pg_temp.events()', ARRAY['session_started session_id'], 'only those that the setting names are written');
+SELECT throws_ok($$SET LOCAL auth_session.events = 'user_created, user_crated'$$, '22023', NULL, 'a misspelt event is refused');
+SELECT is((SELECT count(*) FROM auth_admin.claim_notifications(100, '0') WHERE channel = 'event'), 0::bigint, 'who asks for no channel gets no event');
 
 -- A change that is rolled back tells nobody (G8).
 SAVEPOINT nothing;

@@ -58,7 +58,7 @@ SELECT results_eq(
 SELECT is((SELECT count(*) FROM auth_private.sessions, tokens
 		WHERE strpos(sessions::text, refresh_token) > 0 OR strpos(sessions::text, access_token) > 0), 0::bigint,
 	'D2: no token is in the row');
-SELECT is((pg_temp.mail(pg_temp.email('Ada'), 'new_signin') - '{id,kind,channel,at}'::text[]),
+SELECT is((pg_temp.mail(pg_temp.email('Ada'), 'new_signin') - '{id,kind,channel,at,locale}'::text[]),
 	'{"ip": "198.51.100.7", "user_agent": "Browser/1.0"}', 'the user is told of the new sign-in, and from where');
 SELECT results_eq(
 	format($$SELECT result, reason, session_id, ip, user_agent FROM auth_admin.audit_log WHERE user_id = %L AND action = 'signin'$$, :'ada'),

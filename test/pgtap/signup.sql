@@ -22,7 +22,7 @@ SELECT results_eq(
 	'one confirmation goes to the address as typed');
 SELECT matches(pg_temp.code(pg_temp.email('Ada')), '^[0-9]{6}$', 'C3: the code has six digits');
 SELECT matches(pg_temp.link(pg_temp.email('Ada')), '^[A-Za-z0-9_-]{40,}$', 'the link token is made for a URL');
-SELECT is(pg_temp.mail(pg_temp.email('Ada')) - '{id,kind,channel,code,code_expires_at,link_token,link_expires_at}'::text[],
+SELECT is(pg_temp.mail(pg_temp.email('Ada')) - '{id,kind,channel,code,code_expires_at,link_token,link_expires_at,locale}'::text[],
 	'{}', 'nothing that a stranger typed is in a message to an unproved address');
 SELECT results_eq(
 	$$SELECT action, result, reason FROM auth_admin.audit_log WHERE user_id = (SELECT id FROM answer)$$,
@@ -131,7 +131,7 @@ SELECT results_eq(
 	format($$SELECT kind, recipient FROM auth_private.outbox WHERE user_id = %L AND kind <> 'confirm_email'$$, :'owner'),
 	$$VALUES ('account_exists', pg_temp.email('Owner'))$$,
 	'B3: its owner hears of it, at the stored address');
-SELECT is(pg_temp.mail(pg_temp.email('Owner'), 'account_exists') - '{id,kind,channel}'::text[], '{}',
+SELECT is(pg_temp.mail(pg_temp.email('Owner'), 'account_exists') - '{id,kind,channel,locale}'::text[], '{}',
 	'B3: without a code, or anything the stranger typed');
 SELECT is(pg_temp.mail(pg_temp.phone(4)) ->> 'kind', 'confirm_phone',
 	'B3: the free one of the two identifiers gets its code');

@@ -122,6 +122,7 @@ is($message->{exchange}, 'auth_session', 'the exchange');
 is($message->{content_type}, 'application/json', 'JSON');
 is($message->{delivery_mode}, 2, 'persistent');
 is($body->{$_}, $row->{$_}, "the body's $_") for qw(id kind channel recipient user_id);
+is(delete $body->{payload}{locale}, 'en', 'the language');
 is_deeply($body->{payload}, $row->{payload}, 'the payload');
 is($body->{site_url}, 'https://app.example.org', 'auth_session.site_url');
 like($body->{created_at}, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/, 'created_at in UTC');
@@ -346,6 +347,31 @@ reset_all();
 enqueue($node, { recipient => 'tls@example.org' });
 is((run_bridge(@database, '--to', $tls_url, @trust, '--once'))[0], 0, 'a message over TLS');
 is((taken())[0], 1, 'arrives');
+
+# ---- events for applications, on an exchange of their own
+{
+	reset_all();
+	sql(q{ALTER SYSTEM SET auth_session.events = 'session_started'});
+	sql('SELECT pg_reload_conf()');
+	ok(eventually('on', sub { sql('SHOW auth_session.events') eq 'session_started' }), 'events are switched on');
+	sql('TRUNCATE auth_private.outbox');
+	my $user = sql(q{SELECT id FROM auth_admin.users WHERE email = 'hang@example.org'});
+	sql(q{SELECT auth.signin('hang@example.org', 'correct horse 9')});
+	is((run_bridge(@bridge, '--events', "$rabbit->{url}/?queue=events&dead_letter=", '--once'))[0], 0, 'a sign-in with an event');
+	my @events = map { decode_json($_) } rabbit($rabbit, 'take', 'events');
+	is(scalar @events, 1, 'is one message');
+	is("$events[0]{exchange} $events[0]{routing_key}", 'auth_session.events session_started', 'on the exchange for events');
+	my $body = body_of($events[0]);
+	is($body->{user_id}, $user, 'that says whose');
+	is_deeply([ keys %{ $body->{payload} } ], ['session_id'], 'and which session, and no more');
+	is($body->{recipient}, '', 'to nobody');
+	is($events[0]{message_id}, sql(q{SELECT id FROM auth_private.outbox WHERE channel = 'event'}), "its message-id is the row's id");
+	is_deeply([ map { decode_json($_)->{routing_key} } rabbit($rabbit, 'take', 'app') ], ['new_signin'],
+		'the notice goes its own way');
+	is(unsettled(), 0, 'both are settled');
+	rabbit($rabbit, 'delete', 'events');
+	sql('ALTER SYSTEM RESET auth_session.events');
+}
 
 # ---- metrics, as node_exporter's textfile collector reads them
 {

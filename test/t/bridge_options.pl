@@ -74,6 +74,9 @@ refuses('sender that is no address', 2, 'usage', qr/from: /, '--database', 'x', 
 	'smtp://127.0.0.1/', '--from', 'Nobody <nobody>');
 refuses('a broker behind --consume', 2, 'usage', qr/does not feed a broker/, '--consume',
 	'amqp://127.0.0.1/', '--to', 'amqp://127.0.0.1/');
+refuses('events to a mail server', 2, 'usage', qr/events: \S+ is not a broker/, @to, 'stdout:', '--events', 'smtp://127.0.0.1/');
+refuses('events from a queue', 2, 'usage', qr/events: come from a database/, '--consume',
+	'amqp://127.0.0.1/', '--to', 'stdout:', '--events', 'amqp://127.0.0.1/');
 refuses('--consume of no broker', 2, 'usage', qr/consume: .*not a broker/, '--consume',
 	'smtp://127.0.0.1/', '--to', 'stdout:');
 
