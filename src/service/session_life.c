@@ -85,7 +85,7 @@ as_session_open(const AsAccount *account, const AsOrigin *origin,
 	as_refresh_token_digest(token, &session->refresh_digest);
 	as_session_insert(session, origin);
 	as_token_cache_put(session);
-	as_announce("session_started", user_id, &session->id);
+	as_announce("session_started", &account->id, &session->id);
 }
 
 bool
