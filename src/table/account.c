@@ -9,11 +9,10 @@
  */
 #include "table/table.h"
 
-#define SELECT_ACCOUNT                                                     \
-	"SELECT id, status, email, phone, email_confirmed_at,"                 \
-	"       phone_confirmed_at, pending_email, pending_phone,"             \
-	"       password_hash, info, app, epoch, code_failures, banned_until," \
-	"       created_at"                                                    \
+#define SELECT_ACCOUNT                                                 \
+	"SELECT id, status, email, phone, email_confirmed_at,"             \
+	"       phone_confirmed_at, pending_email, pending_phone,"         \
+	"       password_hash, info, app, epoch, banned_until, created_at" \
 	"  FROM auth_private.accounts WHERE id = $1"
 
 static AsStatement select_one = AS_READS(SELECT_ACCOUNT);
@@ -26,13 +25,12 @@ static AsStatement select_free =
 static AsStatement insert = AS_WRITES(
     "INSERT INTO auth_private.accounts"
     "       (id, status, email, phone, password_hash, info, app, epoch,"
-    "        code_failures, created_at)"
-    " VALUES ($1, $2, $3, $4, $5, $6, '{}', 0, 0, $7)");
+    "        created_at)"
+    " VALUES ($1, $2, $3, $4, $5, $6, '{}', 0, $7)");
 
 static AsStatement update_confirmed = AS_WRITES(
     "UPDATE auth_private.accounts"
-    "   SET status = $2, email_confirmed_at = $3, phone_confirmed_at = $4,"
-    "       code_failures = 0"
+    "   SET status = $2, email_confirmed_at = $3, phone_confirmed_at = $4"
     " WHERE id = $1");
 
 static AsStatement update_hash = AS_WRITES(
@@ -47,13 +45,6 @@ static AsStatement update_info =
 
 static AsStatement update_epoch = AS_WRITES(
     "UPDATE auth_private.accounts SET epoch = epoch + 1 WHERE id = $1");
-
-static AsStatement count_code_failure = AS_WRITES(
-    "UPDATE auth_private.accounts SET code_failures = code_failures + 1"
-    " WHERE id = $1");
-
-static AsStatement forget_code_failures = AS_WRITES(
-    "UPDATE auth_private.accounts SET code_failures = 0 WHERE id = $1");
 
 static AsStatement delete_one =
     AS_WRITES("DELETE FROM auth_private.accounts WHERE id = $1");
@@ -85,7 +76,6 @@ static const AsColumn account_columns[] = {
     AS_COLUMN(AsAccount, JSONB, info),
     AS_COLUMN(AsAccount, JSONB, app),
     AS_COLUMN(AsAccount, INT8, epoch),
-    AS_COLUMN(AsAccount, INT, code_failures),
     AS_COLUMN(AsAccount, TIME, banned_until),
     AS_COLUMN(AsAccount, TIME, created_at),
 };
@@ -185,18 +175,6 @@ bool
 as_account_begin_epoch(const AsUuid *id)
 {
 	return as_store_run(&update_epoch, AS_ARGS(as_arg_uuid(id))) > 0;
-}
-
-void
-as_account_count_code_failure(const AsUuid *id)
-{
-	(void) as_store_run(&count_code_failure, AS_ARGS(as_arg_uuid(id)));
-}
-
-void
-as_account_forget_code_failures(const AsUuid *id)
-{
-	(void) as_store_run(&forget_code_failures, AS_ARGS(as_arg_uuid(id)));
 }
 
 bool

@@ -48,7 +48,7 @@ sub new_accounts
 		last unless @{ $answer->{rows} };
 		$code{ $_->[0] } = $_->[1] foreach @{ $answer->{rows} };
 	}
-	ask('SELECT auth.confirm($1, $2)', $_, $code{$_}) foreach @emails;
+	ask('SELECT auth.confirm($1, $2, $3)', $_, $code{$_}, $password) foreach @emails;
 	# Not the first to read these rows after the transaction that made them.
 	$wire->query('VACUUM auth_private.accounts, auth_private.identifiers, auth_private.codes');
 	return @emails;

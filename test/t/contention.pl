@@ -94,8 +94,8 @@ foreach my $level (@levels)
 
 		$dbh->do('SELECT auth.signup($1, $2)', {}, $email, $PASSWORD);
 		my $mail = mailed($node, 'confirm_email', $email);
-		my @answers = at_once($node, 50, 'SELECT status FROM auth.confirm($1, $2)',
-			[ $email, $mail->{$what} ],
+		my @answers = at_once($node, 50, 'SELECT status FROM auth.confirm($1, $2, $3)',
+			[ $email, $mail->{$what}, $PASSWORD ],
 			level => $level);
 		is(tally(@answers)->{'00000'},
 			1, "C1: of fifty confirmations by one $what one succeeds, $level");
@@ -215,7 +215,7 @@ BEGIN
 			IF random() < 0.5 THEN
 				PERFORM auth.confirm(code => sent.link, password => password);
 			ELSE
-				PERFORM auth.confirm(sent.recipient, sent.code);
+				PERFORM auth.confirm(sent.recipient, sent.code, password);
 			END IF;
 		WHEN 'resend' THEN
 			PERFORM auth.resend_confirmation(CASE WHEN random() < 0.5 THEN email ELSE phone END);

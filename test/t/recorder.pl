@@ -226,7 +226,7 @@ sub reset_with
 my $attempt = "BEGIN;\n" . reset_with($guess) . ";\nROLLBACK;\n";
 $node->psql('postgres', $attempt x 5, on_error_stop => 0);
 is( $node->safe_psql('postgres',
-		"SELECT attempts FROM auth_private.codes WHERE user_id = '$user'"),
+		"SELECT count(*) FROM auth_private.code_failures WHERE identifier = 'a\@example.com'"),
 	5, 'C5: wrong tries are on record, though each was rolled back');
 
 # ---- the queue survives a restart ----
