@@ -79,6 +79,12 @@ as_attempt_charge(AsAttempt *attempt, AsLimit limit, const void *key,
 	           : AS_THROTTLED;
 }
 
+AsFailure
+as_attempt_hold(AsAttempt *attempt, AsRecordKind kind)
+{
+	return as_recorder_reserve() ? AS_OK : AS_BUSY;
+}
+
 void
 as_attempt_return(AsAttempt *attempt)
 {

@@ -115,6 +115,11 @@ match_digits(const AsProof *proof, const AsMacKey *code_key, AsCodeTry *tries,
 	TimestampTz now = GetCurrentTimestamp();
 	bool any = false;
 
+	/* The same work where there is none. */
+	if (count == 0)
+		(void) as_one_time_code_matches(&proof->code_id, code_key,
+		                                auth_session_code_length,
+		                                proof->code.bytes, proof->code.length);
 	for (int i = 0; i < count; i++)
 	{
 		tries[i].matches =
@@ -136,24 +141,24 @@ count_try(AsAttempt *attempt, const char *identifier, AsPurpose purpose)
 {
 	StringInfoData key = limit_key(identifier, purpose);
 	AsCodeFailures failures;
+	AsFailure outcome;
 
 	as_code_failure_count(identifier, as_purpose_name(purpose), &failures);
 	if (!as_code_failure_allows(&failures))
 		return AS_INVALID_CODE;
-	if (!as_recorder_reserve())
-		return AS_BUSY;
-	if (as_attempt_take(attempt, AS_LIMIT_CODE, key.data, (size_t) key.len,
-	                    auth_session_code_attempts,
-	                    auth_session_code_ttl) != AS_OK)
-		return AS_INVALID_CODE;
-	return AS_OK;
+	outcome = as_attempt_hold(attempt, AS_RECORD_CODE_ATTEMPT);
+	if (outcome == AS_OK)
+		outcome =
+		    as_attempt_take(attempt, AS_LIMIT_CODE, key.data, (size_t) key.len,
+		                    auth_session_code_attempts, auth_session_code_ttl);
+	return outcome == AS_THROTTLED ? AS_INVALID_CODE : outcome;
 }
 
 static AsFailure
 try_digits(AsAttempt *attempt, const AsProof *proof, AsPurpose purpose,
            AsCodeTry *tries, int count)
 {
-	AsMacKey code_key;
+	AsMacKey code_key = {0};
 	AsFailure outcome;
 	bool any;
 

@@ -247,6 +247,12 @@ extern AsFailure as_attempt_charge(AsAttempt *attempt, AsLimit limit,
                                    int allowed, int window_s);
 
 /*
+ * Step: keeps a place in the recorder's queue for what may have to become
+ * durable, or is AS_BUSY: what can't be recorded must not be compared.
+ */
+extern AsFailure as_attempt_hold(AsAttempt *attempt, AsRecordKind kind);
+
+/*
  * Gives back all that was taken, and the place that is kept in the recorder's
  * queue.
  */
