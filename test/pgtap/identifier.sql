@@ -2,7 +2,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(162);
+SELECT plan(165);
 SET LOCAL auth_session.message_rate_per_account = 0;
 SET LOCAL auth_session.resend_cooldown = 0;
 
@@ -107,6 +107,7 @@ FROM (VALUES
 	(U&'\1E9E@example.org', U&'\00DF@example.org', 'a capital sharp s is a sharp s'),
 	(U&'\2126@example.org', U&'\03C9@example.org', 'the Ohm sign is an omega'),
 	(U&'E\0323\0302@example.org', U&'\1EC7@example.org', 'marks in either order are composed'),
+	(U&'J\030C@example.org', U&'\01F0@example.org', 'what composes only in lower case is composed'),
 	(U&'\FF41\FF22@example.org', U&'\FF41\FF42@example.org', 'full-width letters stay so in the local part'),
 	('a@B--Example.ORG', 'a@b--example.org', 'a domain that is ASCII is its lower case'),
 	(U&'a@\0421\0421\0421\0420.example', 'a@xn--p1abaa.example', 'a domain in Cyrillic capitals'),
@@ -140,8 +141,9 @@ FROM (VALUES
 	(U&'a\FDD0b@b.example', 'another non-character'), (U&'a\0378b@b.example', 'an unassigned code point'), (U&'a@b\200Dc.example', 'a joiner in the domain'),
 	('a@b_c.example', 'an underscore in the domain'), (U&'a@b\FF3Fc.example', 'a full-width underscore in the domain'), (U&'a@b\2100c.example', 'a sign that is a/c'),
 	(U&'a@\FF20b.example', 'a full-width @ in the domain'), (U&'a@b.\FF0Eexample', 'an empty label between two kinds of dots'), ('a@xn--a.example', 'an A-label that is none'),
-	('a@xn--.example', 'an empty A-label'), (U&'a@xn--\00FC.example', 'an A-label with an umlaut'), (U&'a@' || repeat(U&'\00FC', 60) || '.example', 'a label that is too long as A-label'),
-	(U&'a@' || repeat(U&'\6F22\5B57\FF0E', 40) || 'example', 'an address that is too long as A-labels')
+	('a@b.XN--a.example', 'an A-label that is none behind another label'), ('a@xn--.example', 'an empty A-label'), (U&'a@xn--\00FC.example', 'an A-label with an umlaut'), (U&'a@' || repeat(U&'\00FC', 60) || '.example', 'a label that is too long as A-label'),
+	(U&'a@' || repeat(U&'\6F22\5B57\FF0E', 40) || 'example', 'a domain that is too long as A-labels'),
+	(repeat('a', 60) || '@' || repeat(U&'\6F22\5B57.', 17) || 'example', 'an address that is too long as A-labels')
 ) AS none (bad, what);
 
 -- ---- phones ----

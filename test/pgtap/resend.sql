@@ -2,7 +2,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(33);
+SELECT plan(34);
 
 -- The code that a resend replaces is no new row, and nobody's goes again.
 CREATE TEMP TABLE written (who text, what text, rows bigint) ON COMMIT DROP;
@@ -38,6 +38,8 @@ SELECT results_eq(
 	ARRAY['ok'], 'G6: the request is in the audit log');
 SELECT pg_temp.raises(format('SELECT auth.resend_confirmation(%L)', pg_temp.email('ADA')),
 	'throttled', 'C14: not twice within the cooldown, however it is spelt', '^([1-9]|[1-5][0-9]|60)$');
+SELECT pg_temp.raises(format('SELECT auth.resend_confirmation(%L)', replace(pg_temp.email('ada'), '@pgtap.', U&'@\FF50gtap\3002')),
+	'throttled', 'C14: nor with full-width letters and stops in the domain');
 SELECT is((auth.confirm(pg_temp.email('ada'), :'mail'::jsonb ->> 'code', pg_temp.password())).id, :'ada', 'the new code confirms');
 
 -- ---- to anybody else ----

@@ -2,7 +2,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(62);
+SELECT plan(63);
 
 -- ---- what is answered, and what is sent ----
 
@@ -176,6 +176,11 @@ SELECT isnt(pg_temp.account(pg_temp.email('gone')), :'gone', 'its address can be
 -- A row of one that went without the trigger.
 INSERT INTO auth_private.identifiers VALUES (pg_temp.email('orphan'), :'gone', true, now());
 SELECT isnt(pg_temp.account(pg_temp.email('orphan')), NULL, 'so can one whose owner is no account');
+
+-- ---- one owner ----
+
+SELECT throws_ok(format('INSERT INTO auth_private.identifiers VALUES (%L, %L, true, now())', pg_temp.email('owner'), gen_random_uuid()),
+	'23505', NULL, 'an address has one owner, whatever else is written');
 
 -- ---- require_confirmation ----
 
