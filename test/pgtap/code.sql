@@ -5,7 +5,7 @@
 -- own, and takes its rows away at the end.
 \ir helper/common.psql
 
-SELECT plan(86);
+SELECT plan(91);
 SET auth_session.resend_cooldown = 0;
 SET auth_session.message_rate_per_account = 0;
 
@@ -198,6 +198,14 @@ SELECT pg_temp.code(pg_temp.email('flo'), 'password_reset') AS code \gset
 SELECT is(pg_temp.guess(pg_temp.email('flo'), :'code', 7), 'invalid_code', 'seven wrong tries of another purpose');
 SELECT is(pg_temp.failures(pg_temp.email('flo')), 5::bigint, 'of which five are looked at');
 SELECT is(pg_temp.reset(pg_temp.email('flo'), :'code'), 'reset', 'C5: leave the code of a reset alone');
+SELECT auth.request_password_reset(pg_temp.email('flo')) \g /dev/null
+SELECT pg_temp.code(pg_temp.email('flo'), 'password_reset') AS code \gset
+SELECT is(pg_temp.guess_reset(pg_temp.email('flo'), :'code', 4), 'invalid_code', 'four wrong tries');
+SELECT is(pg_temp.reset(pg_temp.email('flo'), :'code'), 'reset', 'a success');
+SELECT auth.request_password_reset(pg_temp.email('flo')) \g /dev/null
+SELECT pg_temp.code(pg_temp.email('flo'), 'password_reset') AS code \gset
+SELECT is(pg_temp.guess_reset(pg_temp.email('flo'), :'code', 4), 'invalid_code', 'and four more');
+SELECT is(pg_temp.reset(pg_temp.email('flo'), :'code'), 'reset', 'C5: leave a fifth: the success began a new count in shared memory, too');
 SELECT is(pg_temp.guess(pg_temp.email('none'), '123456', 7), 'invalid_code', 'seven at an address that nobody has');
 SELECT is(pg_temp.failures(pg_temp.email('none')), 5::bigint, 'B1: of which five count, as elsewhere');
 
@@ -231,8 +239,10 @@ SELECT pg_temp.round(pg_temp.email('fay')) AS code \gset
 SELECT is(pg_temp.reset(pg_temp.email('fay'), :'code'), 'reset', 'C5: and after it codes are, again');
 INSERT INTO auth_private.code_failures SELECT pg_temp.email('fay'), gen_random_uuid(), 'password_reset', now() - interval '25 hours' FROM generate_series(1, 20);
 SELECT is(pg_temp.round(pg_temp.email('fay')), NULL, 'twenty');
+INSERT INTO auth_private.code_failures SELECT pg_temp.email('gus'), gen_random_uuid(), 'password_reset', now() - interval '23 hours' FROM generate_series(1, 20);
 SELECT auth_admin.prune() \g /dev/null
 SELECT is(pg_temp.failures(pg_temp.email('fay')), 0::bigint, 'C5: are gone a day after the last try');
+SELECT is(pg_temp.failures(pg_temp.email('gus')), 20::bigint, 'C5: and not an hour before');
 
 -- ---- its length ----
 
