@@ -2,7 +2,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(34);
+SELECT plan(38);
 
 -- The code that a resend replaces is no new row, and nobody's goes again.
 CREATE TEMP TABLE written (who text, what text, rows bigint) ON COMMIT DROP;
@@ -41,6 +41,7 @@ SELECT pg_temp.raises(format('SELECT auth.resend_confirmation(%L)', pg_temp.emai
 SELECT pg_temp.raises(format('SELECT auth.resend_confirmation(%L)', replace(pg_temp.email('ada'), '@pgtap.', U&'@\FF50gtap\3002')),
 	'throttled', 'C14: nor with full-width letters and stops in the domain');
 SELECT is((auth.confirm(pg_temp.email('ada'), :'mail'::jsonb ->> 'code', pg_temp.password())).id, :'ada', 'the new code confirms');
+SELECT is((SELECT count(*) FROM auth_private.codes WHERE user_id = :'ada'), 0::bigint, 'C1: and takes those that it replaced with it');
 
 -- ---- to anybody else ----
 
@@ -63,6 +64,21 @@ SELECT is(
 	'B1: both are throttled alike');
 SELECT pg_temp.raises(format('SELECT auth.resend_confirmation(%L)', pg_temp.email('nobody')),
 	'throttled', 'C14: also the unknown one', '^[0-9]+$');
+
+-- An address that has an owner, and a sign-up of somebody else.
+SELECT pg_temp.account(pg_temp.email('taken')) AS taken \gset
+SELECT id AS stranger FROM auth.signup(pg_temp.email('taken'), 'the password of a stranger') \gset
+SELECT auth.resend_confirmation(pg_temp.email('taken')) \g /dev/null
+SELECT is((SELECT array_agg(kind) FROM auth_private.outbox WHERE recipient = pg_temp.email('taken') AND settled_at IS NULL AND kind <> 'confirm_email'),
+	ARRAY['account_exists'], 'its owner has heard of the sign-up');
+SELECT is((SELECT count(*) FROM auth_private.outbox WHERE user_id = :'stranger'), 0::bigint, 'B3: and gets no code of it, asked for or not');
+
+-- An account whose row has another address than the one that is asked for.
+SELECT id AS moved FROM auth.signup(pg_temp.email('here'), pg_temp.password()) \gset
+UPDATE auth_private.accounts SET email = pg_temp.email('elsewhere') WHERE id = :'moved';
+SELECT auth.resend_confirmation(pg_temp.email('here')) \g /dev/null
+SELECT is((SELECT count(*) FROM auth_private.outbox WHERE recipient = pg_temp.email('elsewhere')), 0::bigint,
+	'C6: a code for one address goes to no other, not of the same account either');
 
 -- ---- by phone ----
 
