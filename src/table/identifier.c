@@ -105,7 +105,7 @@ as_identifier_take(const char *identifier, const AsUuid *user_id)
 bool
 as_identifier_own(const char *identifier, const AsUuid *user_id)
 {
-	uint64 owned;
+	uint64 owned = 0;
 
 	return as_store_try(&update_owned,
 	                    AS_ARGS(as_arg_text(identifier), as_arg_uuid(user_id)),
