@@ -47,7 +47,7 @@ DATA_built = $(SQL_SCRIPT)
 DATA = $(filter-out $(SQL_SCRIPT),$(wildcard sql/$(EXTENSION)--*.sql))
 
 PKG_CONFIG ?= pkg-config
-PG_CPPFLAGS = -Isrc -I$(BUILD) $(shell $(PKG_CONFIG) --cflags libsodium libcrypto) \
+PG_CPPFLAGS = -Isrc -I$(BUILD) $(shell $(PKG_CONFIG) --cflags libsodium libcrypto libidn2) \
 	-DPGDLLEXPORT='__attribute__((visibility("default")))' \
 	-DAS_VERSION='"$(EXTVERSION)"'
 # ASSERT=1 checks what callers must hold, and columns against their statements.
@@ -55,7 +55,7 @@ ifneq ($(ASSERT),)
 PG_CPPFLAGS += -DUSE_ASSERT_CHECKING
 endif
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -fvisibility=hidden
-SHLIB_LINK = $(shell $(PKG_CONFIG) --libs libsodium libcrypto)
+SHLIB_LINK = $(shell $(PKG_CONFIG) --libs libsodium libcrypto libidn2) -lunistring
 
 # For installcheck: expected/ is looked for where the output goes.
 REGRESS = $(sort $(basename $(notdir $(wildcard test/sql/*.sql))))

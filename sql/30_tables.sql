@@ -19,7 +19,6 @@ CREATE TABLE auth_private.accounts (
 	info jsonb NOT NULL,
 	app jsonb NOT NULL,
 	epoch bigint NOT NULL,
-	code_failures integer NOT NULL,
 	banned_until timestamptz,
 	created_at timestamptz NOT NULL
 ) WITH (fillfactor = 90);
@@ -34,8 +33,6 @@ COMMENT ON COLUMN auth_private.accounts.app IS
 	'what operators set; the app claim of access tokens';
 COMMENT ON COLUMN auth_private.accounts.epoch IS
 	'grows with whatever ends all sessions: those of an older one have ended';
-COMMENT ON COLUMN auth_private.accounts.code_failures IS
-	'wrong tries on one-time codes since the last success; from 20 on only links are accepted';
 
 CREATE TABLE auth_private.identifiers (
 	identifier text,
@@ -45,10 +42,12 @@ CREATE TABLE auth_private.identifiers (
 	PRIMARY KEY (identifier, user_id)
 );
 CREATE UNIQUE INDEX identifiers_owner ON auth_private.identifiers (identifier) WHERE owned;
+CREATE INDEX identifiers_claims ON auth_private.identifiers (identifier, created_at DESC, user_id DESC)
+	WHERE NOT owned;
 COMMENT ON TABLE auth_private.identifiers IS
 	'emails and phones in canonical form, and who claims or owns them';
 COMMENT ON COLUMN auth_private.identifiers.owned IS
-	'true once confirmed, for one account only; false while somebody merely claims it';
+	'true once confirmed, for one account only; false while somebody merely claims it: then the newest three count';
 
 CREATE TABLE auth_private.sessions (
 	user_id uuid,
@@ -112,12 +111,12 @@ CREATE FUNCTION auth_private.account_deleted() RETURNS trigger
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'auth_private_account_deleted';
 COMMENT ON FUNCTION auth_private.account_deleted() IS
-	'ends the sessions of an account that is deleted';
+	'ends the sessions of an account that is deleted, and frees its addresses';
 CREATE TRIGGER account_deleted
 	AFTER DELETE ON auth_private.accounts
 	FOR EACH ROW EXECUTE FUNCTION auth_private.account_deleted();
 COMMENT ON TRIGGER account_deleted ON auth_private.accounts IS
-	'no session outlives its account';
+	'no session outlives its account, and no address stays owned by one that is gone';
 
 CREATE UNLOGGED TABLE auth_private.token_cache (
 	user_id uuid,
@@ -137,7 +136,6 @@ CREATE TABLE auth_private.codes (
 	id uuid,
 	purpose text NOT NULL,
 	identifier text NOT NULL,
-	attempts integer NOT NULL,
 	created_at timestamptz NOT NULL,
 	code_expires_at timestamptz NOT NULL,
 	link_expires_at timestamptz NOT NULL,
@@ -146,8 +144,19 @@ CREATE TABLE auth_private.codes (
 CREATE INDEX codes_expiry ON auth_private.codes (link_expires_at);
 COMMENT ON TABLE auth_private.codes IS
 	'one-time codes waiting to be used; code and link token are derived from the id under a server key and stored nowhere';
-COMMENT ON COLUMN auth_private.codes.attempts IS
-	'wrong tries, which kill the short code and never the link';
+COMMENT ON COLUMN auth_private.codes.created_at IS
+	'of the codes for one user, purpose and identifier the newest counts';
+
+CREATE TABLE auth_private.code_failures (
+	identifier text,
+	id uuid,
+	purpose text NOT NULL,
+	failed_at timestamptz NOT NULL,
+	PRIMARY KEY (identifier, id)
+);
+CREATE INDEX code_failures_failed_at ON auth_private.code_failures (failed_at);
+COMMENT ON TABLE auth_private.code_failures IS
+	'wrong tries on the short codes of an address since the last success there: code_attempts of one purpose in each code_ttl, from 20 on only links are accepted; gone a day after the last try';
 
 CREATE TABLE auth_private.outbox (
 	id uuid PRIMARY KEY,
@@ -223,6 +232,7 @@ SELECT pg_catalog.pg_extension_config_dump('auth_private.identifiers', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.sessions', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.revocations', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.codes', '');
+SELECT pg_catalog.pg_extension_config_dump('auth_private.code_failures', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.outbox', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.audit_log', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.mac_keys', '');

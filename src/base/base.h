@@ -297,6 +297,13 @@ typedef struct AsShape
 /* The number of rows that were found, or changed. */
 extern uint64 as_store_run(AsStatement *statement, AsArgs args);
 
+/*
+ * The same for a write that a unique index may refuse: false then, and nothing
+ * of the statement stays. It waits for whoever is about to have the value, as
+ * any write waits for a lock.
+ */
+extern bool as_store_try(AsStatement *statement, AsArgs args, uint64 *changed);
+
 /* Reads the first row into a struct, which stays as it is without one. */
 extern bool as_store_find(AsStatement *statement, const AsShape *shape,
                           void *into, AsArgs args);

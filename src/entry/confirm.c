@@ -1,21 +1,28 @@
 /*
  * confirm.c: auth.confirm and auth.resend_confirmation.
  *
- * The code proves the address, the password picks the sign-up: several may
+ * The code proves the address, the password proves who signed up: several may
  * be pending at one address, and whose password is given keeps its account,
- * with its own info; the others die. So who signed up first, or in between,
- * with somebody else's address gets no account on it.
+ * with its own info; the others die. So who signed up first, in between, or
+ * with a phone of his own beside it, with somebody else's address gets no
+ * account on it, not even when its owner follows the link. Nobody hears whether
+ * a password is missing or wrong who has not shown the right code first, and
+ * that one isn't used up by it.
  *
- * Candidates are looked at, and passwords hashed, with no lock held; then
- * the address is locked and the winner must still be there.
+ * Candidates are looked at, and passwords hashed, with no lock held; then the
+ * winner is locked and must still be there. The losers are waited for by
+ * nobody: at an address that has an owner they can win no more.
  */
 #include "entry/entry.h"
 
 AS_ENTRY(auth_confirm);
 AS_ENTRY(auth_resend_confirmation);
 
-/* Passwords tried per window at one address: each costs a hash. */
+/* Wrong passwords per rate_window at one address. */
 #define PASSWORDS_MOST 20
+
+/* Claims of others that go with a confirmation; more are left to prune. */
+#define LOSERS_MOST 100
 
 typedef struct Confirm
 {
@@ -24,8 +31,8 @@ typedef struct Confirm
 	AsProof proof;
 	bool has_password;
 	AsPassword password;
-	AsCodeTry tries[AS_CLAIMS_READ];
-	AsAccount accounts[AS_CLAIMS_READ];
+	AsCodeTry tries[AS_CLAIMS_KEPT];
+	AsAccount accounts[AS_CLAIMS_KEPT];
 	int count;
 	int chosen;
 } Confirm;
@@ -52,58 +59,51 @@ read_arguments(Confirm *confirm)
 	return as_proof_read(&confirm->attempt, fcinfo, &confirm->proof);
 }
 
-/* The pending sign-ups at the address, each with its code. */
+/* The pending sign-ups at the address that count, each with its code. */
 static AsFailure
 find_candidates(Confirm *confirm)
 {
-	AsClaimList claims;
+	const char *identifier = confirm->proof.identifier.canonical;
 	AsPurpose purpose = purpose_of(&confirm->proof.identifier);
+	AsClaimList claims;
 
-	as_identifier_claims(confirm->proof.identifier.canonical, &claims);
+	as_identifier_claims(identifier, AS_CLAIMS_KEPT, &claims);
 	for (int i = 0; i < claims.count; i++)
 	{
 		AsAccount *account = &confirm->accounts[confirm->count];
 		AsCodeTry *one = &confirm->tries[confirm->count];
 
-		if (!as_account_find(&claims.user_ids[i], account) ||
-		    account->status == AS_ACCOUNT_BANNED ||
-		    !as_code_find_for(&account->id, purpose,
-		                      confirm->proof.identifier.canonical, &one->code))
-			continue;
-		one->account_failures = account->code_failures;
-		confirm->count++;
+		if (as_account_find(&claims.user_ids[i], account) &&
+		    account->status != AS_ACCOUNT_BANNED &&
+		    as_code_find_for(&account->id, purpose, identifier, &one->code))
+			confirm->count++;
 	}
+	as_message_look_up_until(confirm->attempt.event.at);
 	return AS_OK;
 }
 
 static AsFailure
-fail_proof(Confirm *confirm)
+try_proof(Confirm *confirm)
 {
-	return as_proof_fail(&confirm->attempt, &confirm->proof, confirm->tries,
-	                     confirm->count);
+	return as_proof_try(&confirm->attempt, &confirm->proof,
+	                    purpose_of(&confirm->proof.identifier), confirm->tries,
+	                    confirm->count);
 }
 
-static AsFailure
-count_password(Confirm *confirm)
-{
-	const char *key = confirm->proof.identifier.canonical;
-
-	return as_attempt_charge(&confirm->attempt, AS_LIMIT_CODE_ACCOUNT, key,
-	                         strlen(key), PASSWORDS_MOST,
-	                         auth_session_rate_window);
-}
-
-/* The only sign-up there is, or the one that has the password. */
+/* The proof is right. The sign-up is the one that has the password. */
 static AsFailure
 choose(Confirm *confirm)
 {
+	AsAttempt *attempt = &confirm->attempt;
+	const char *key = confirm->proof.identifier.canonical;
 	AsFailure outcome;
 
-	confirm->chosen = 0;
 	if (!confirm->has_password)
-		return confirm->count == 1 ? AS_OK : AS_PASSWORD_REQUIRED;
+		return AS_PASSWORD_REQUIRED;
 
-	if ((outcome = count_password(confirm)) != AS_OK)
+	outcome = as_attempt_take(attempt, AS_LIMIT_CODE_ACCOUNT, key, strlen(key),
+	                          PASSWORDS_MOST, auth_session_rate_window);
+	if (outcome != AS_OK)
 		return outcome;
 	for (int i = 0; i < confirm->count; i++)
 	{
@@ -117,7 +117,7 @@ choose(Confirm *confirm)
 		if (matches)
 			return AS_OK;
 	}
-	return fail_proof(confirm);
+	return as_attempt_fail(attempt, AS_INVALID_CODE, "wrong password");
 }
 
 static bool
@@ -132,91 +132,95 @@ is_whole(const AsAccount *account)
 	       auth_session_require_confirmation != AS_CONFIRM_ALL;
 }
 
-/* The code that was tried is used up, and so is the chosen account's own. */
+/*
+ * The code that was tried is used up, and with it the chosen account's own:
+ * newest first, in whatever roles, so that two who confirm at once with each
+ * other's codes don't wait for each other crosswise. False where it was used
+ * meanwhile.
+ */
 static bool
-use_codes(Confirm *confirm)
+use_codes(const Confirm *confirm)
 {
+	const AsCode *own = &confirm->tries[confirm->chosen].code;
 	bool used = false;
 
 	for (int i = 0; i < confirm->count; i++)
-		if (confirm->tries[i].matches)
-			used = as_code_consume(&confirm->tries[i].code) || used;
-	(void) as_code_consume(&confirm->tries[confirm->chosen].code);
+	{
+		const AsCodeTry *one = &confirm->tries[i];
+
+		if (!one->matches && i != confirm->chosen)
+			continue;
+		if (as_code_consume(&one->code) && one->matches)
+			used = true;
+	}
+	/* None that was replaced may count again. */
+	as_code_drop(&own->user_id, own->purpose, own->identifier);
 	return used;
 }
 
-static int
-compare_ids(const void *a, const void *b)
-{
-	return memcmp(a, b, sizeof(AsUuid));
-}
-
-/*
- * Locks every account that claims the address, in the order of their ids:
- * two of them may be confirming the two addresses that both claim. False
- * where the winner's claim is gone.
- */
+/* Whether somebody has it: a row whose account is gone is nobody's. */
 static bool
-lock_claims(const Confirm *confirm, AsClaimList *claims, AsAccount *winner)
+is_taken(const char *identifier)
 {
-	AsUuid id = winner->id;
-	bool found = false;
+	AsAccount account;
+	AsUuid owner;
 
-	as_identifier_claims(confirm->proof.identifier.canonical, claims);
-	if (claims->count > 0)
-		qsort(claims->user_ids, (size_t) claims->count, sizeof(AsUuid),
-		      compare_ids);
-	for (int i = 0; i < claims->count; i++)
-	{
-		AsAccount other;
-
-		if (compare_ids(&claims->user_ids[i], &id) == 0)
-			found = as_account_lock(&id, AS_ACCOUNT_EXCLUSIVE, winner);
-		else
-			(void) as_account_lock(&claims->user_ids[i], AS_ACCOUNT_EXCLUSIVE,
-			                       &other);
-	}
-	return found;
-}
-
-static void
-drop_others(const Confirm *confirm, const AsClaimList *claims,
-            const AsUuid *winner)
-{
-	for (int i = 0; i < claims->count; i++)
-		if (compare_ids(&claims->user_ids[i], winner) != 0)
-			as_account_give_up_claim(&claims->user_ids[i],
-			                         confirm->proof.identifier.canonical);
+	if (!as_identifier_owner(identifier, &owner))
+		return false;
+	if (as_account_find(&owner, &account))
+		return true;
+	as_identifier_drop(identifier, &owner);
+	return false;
 }
 
 static AsFailure
 take_address(Confirm *confirm)
 {
+	const char *identifier = confirm->proof.identifier.canonical;
 	AsAccount *account = &confirm->accounts[confirm->chosen];
-	AsClaimList claims;
-	AsUuid owner;
 	AsUuid id = account->id;
-	bool was_active;
 
-	as_identifier_lock(confirm->proof.identifier.canonical);
-	if (as_identifier_owner(confirm->proof.identifier.canonical, &owner))
+	if (!is_taken(identifier) &&
+	    as_account_lock(&id, AS_ACCOUNT_EXCLUSIVE, account) &&
+	    use_codes(confirm) && as_identifier_own(identifier, &id))
+		return AS_OK;
+	if (is_taken(identifier))
 		return as_attempt_refuse(&confirm->attempt, AS_ALREADY_EXISTS,
 		                         "address is taken");
-	if (!lock_claims(confirm, &claims, account) || !use_codes(confirm) ||
-	    !as_identifier_own(confirm->proof.identifier.canonical, &id))
-		return fail_proof(confirm);
+	return as_attempt_refuse(&confirm->attempt, AS_INVALID_CODE, "used code");
+}
+
+static void
+drop_others(const Confirm *confirm, const AsUuid *winner)
+{
+	const char *identifier = confirm->proof.identifier.canonical;
+	AsClaimList claims;
+
+	as_identifier_claims(identifier, LOSERS_MOST, &claims);
+	for (int i = 0; i < claims.count; i++)
+		if (!as_uuid_equal(&claims.user_ids[i], winner))
+			(void) as_account_give_up_claim(&claims.user_ids[i], identifier);
+}
+
+static AsFailure
+save(Confirm *confirm)
+{
+	AsAccount *account = &confirm->accounts[confirm->chosen];
+	AsUuid id = account->id;
+	bool was_active = account->status == AS_ACCOUNT_ACTIVE;
 
 	if (confirm->proof.identifier.is_phone)
 		account->phone_confirmed_at = GetCurrentTimestamp();
 	else
 		account->email_confirmed_at = GetCurrentTimestamp();
-	was_active = account->status == AS_ACCOUNT_ACTIVE;
 	if (account->status == AS_ACCOUNT_PENDING && is_whole(account))
 		account->status = AS_ACCOUNT_ACTIVE;
 	as_account_save_confirmed(account);
 	if (account->status == AS_ACCOUNT_ACTIVE)
 		as_announce(was_active ? "user_confirmed" : "user_created", &id, NULL);
-	drop_others(confirm, &claims, &id);
+	drop_others(confirm, &id);
+	as_proof_forgive(&confirm->attempt, &confirm->proof,
+	                 purpose_of(&confirm->proof.identifier));
 	confirm->attempt.event.user_id = id;
 	return AS_OK;
 }
@@ -233,10 +237,10 @@ confirm_address(void *flow)
 	    (outcome = as_proof_follow(attempt, proof, AS_PURPOSE_CONFIRM_EMAIL,
 	                               AS_PURPOSE_CONFIRM_PHONE)) == AS_OK &&
 	    (outcome = find_candidates(confirm)) == AS_OK &&
-	    (outcome = as_proof_try(attempt, proof, confirm->tries,
-	                            confirm->count)) == AS_OK &&
-	    (outcome = choose(confirm)) == AS_OK)
-		outcome = take_address(confirm);
+	    (outcome = try_proof(confirm)) == AS_OK &&
+	    (outcome = choose(confirm)) == AS_OK &&
+	    (outcome = take_address(confirm)) == AS_OK)
+		outcome = save(confirm);
 	return outcome;
 }
 
@@ -268,7 +272,7 @@ newest_pending(const AsIdentifier *identifier, AsAccount *account)
 	bool is_pending;
 	int next = 0;
 
-	as_identifier_claims(identifier->canonical, &claims);
+	as_identifier_claims(identifier->canonical, AS_CLAIMS_KEPT, &claims);
 	do
 		is_pending = as_account_find(
 		                 next < claims.count ? &claims.user_ids[next] : &nobody,
@@ -304,12 +308,10 @@ resend(void *flow)
 	if (outcome != AS_OK)
 		return outcome;
 
-	as_identifier_lock(identifier.canonical);
 	is_pending = newest_pending(&identifier, &account);
 	as_message_look_up_until(event->at);
-	as_message_send_code(is_pending ? &account.id : NULL,
-	                     purpose_of(&identifier), &identifier,
-	                     identifier.typed);
+	as_message_send_code(is_pending ? &account : NULL, purpose_of(&identifier),
+	                     &identifier);
 	if (is_pending)
 		event->user_id = account.id;
 	return AS_OK;

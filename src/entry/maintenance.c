@@ -25,9 +25,11 @@ auth_admin_prune(PG_FUNCTION_ARGS)
 		as_fail(AS_INVALID_REQUEST, "The batch is not from 1 to 100000.");
 
 	pruned = as_account_prune_pending(now, batch);
+	pruned += as_account_prune_claims(batch);
 	pruned += as_session_prune(now, batch);
 	pruned += as_token_cache_prune(now, batch);
 	pruned += as_code_prune(now, batch);
+	pruned += as_code_failure_prune(now, batch);
 	pruned += as_outbox_prune(now, batch);
 	pruned += as_audit_log_prune(now, batch);
 

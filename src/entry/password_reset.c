@@ -52,10 +52,8 @@ request_reset(void *flow)
 
 	is_known = find_owner(&identifier, &account);
 	as_message_look_up_until(event->at);
-	as_message_send_code(
-	    is_known ? &account.id : NULL, AS_PURPOSE_PASSWORD_RESET, &identifier,
-	    !is_known ? identifier.typed
-	              : (identifier.is_phone ? account.phone : account.email));
+	as_message_send_code(is_known ? &account : NULL, AS_PURPOSE_PASSWORD_RESET,
+	                     &identifier);
 	if (is_known)
 		event->user_id = account.id;
 	return AS_OK;
@@ -108,11 +106,12 @@ try_proof(Reset *reset)
 	    as_code_find_for(&owner, AS_PURPOSE_PASSWORD_RESET, identifier,
 	                     &reset->try.code))
 	{
-		reset->try.account_failures = reset->account.code_failures;
 		reset->attempt.event.user_id = owner;
 		count = 1;
 	}
-	return as_proof_try(&reset->attempt, &reset->proof, &reset->try, count);
+	as_message_look_up_until(reset->attempt.event.at);
+	return as_proof_try(&reset->attempt, &reset->proof,
+	                    AS_PURPOSE_PASSWORD_RESET, &reset->try, count);
 }
 
 static AsFailure
@@ -128,10 +127,10 @@ save(Reset *reset)
 	    as_epoch_begin(&account->id, NULL, NULL, &reset->new.hash, &ended);
 	if (outcome != AS_OK)
 		return AS_INVALID_CODE;
-	as_account_forget_code_failures(&account->id);
 	as_code_drop_all(&account->id);
 	as_message_tell(account, "password_changed", as_request_origin_payload());
 	as_signin_limit_forgive(reset->proof.identifier.canonical);
+	as_proof_forgive(&reset->attempt, &reset->proof, AS_PURPOSE_PASSWORD_RESET);
 	return AS_OK;
 }
 

@@ -95,16 +95,6 @@ hash_password(SignUp *signup)
 	return as_password_make_hash(&signup->password, &signup->account.hash);
 }
 
-/* In one order, whichever of the two a caller typed where. */
-static void
-lock_identifiers(const SignUp *signup)
-{
-	if (signup->email.canonical != NULL)
-		as_identifier_lock(signup->email.canonical);
-	if (signup->phone.canonical != NULL)
-		as_identifier_lock(signup->phone.canonical);
-}
-
 static void
 create_account(SignUp *signup, AsAccountStatus status)
 {
@@ -121,53 +111,30 @@ create_account(SignUp *signup, AsAccountStatus status)
 	signup->attempt.event.user_id = account->id;
 }
 
-/* Makes room for one more claim: the oldest pending accounts go. */
-static void
-trim_claims(const char *identifier)
-{
-	AsClaimList claims;
-
-	as_identifier_claims(identifier, &claims);
-	for (int i = AS_CLAIMS_KEPT - 1; i < claims.count; i++)
-		as_account_give_up_claim(&claims.user_ids[i], identifier);
-}
-
 /*
  * Claims an address and sends the message that it is due: a code to a free
- * one, a word to the owner of a taken one.
+ * one, a word to the owner of a taken one. Rows are only added: a sign-up waits
+ * for nobody at the same address, nor makes anybody wait.
  */
 static void
 claim(SignUp *signup, const AsIdentifier *identifier, AsPurpose purpose)
 {
-	AsAccount owner;
+	AsAccount read;
 	AsUuid owner_id;
-	AsCode code;
 	bool is_taken;
-	AsNotification notification = {.by_sms = identifier->is_phone,
-	                               .payload = "{}"};
 
-	trim_claims(identifier->canonical);
-	as_identifier_add(identifier->canonical, &signup->account.id, false);
-	as_code_issue(&signup->account.id, purpose, identifier->canonical, &code);
-
+	as_identifier_claim(identifier->canonical, &signup->account.id);
 	is_taken = as_identifier_owner(identifier->canonical, &owner_id);
-	if (!as_account_find(is_taken ? &owner_id : &signup->account.id, &owner))
-		is_taken = false;
-	notification.kind = is_taken ? "account_exists" : as_purpose_name(purpose);
-	notification.user_id = is_taken ? &owner.id : &signup->account.id;
-	notification.code_id = is_taken ? NULL : &code.id;
-	if (is_taken)
-		notification.recipient =
-		    identifier->is_phone ? owner.phone : owner.email;
-	if (notification.recipient == NULL)
-		notification.recipient = identifier->typed;
-	as_outbox_add(&notification);
+	is_taken =
+	    as_account_find(is_taken ? &owner_id : &signup->account.id, &read) &&
+	    is_taken;
+	as_message_send_first_code(&signup->account, purpose, identifier,
+	                           is_taken ? &read : NULL);
 }
 
 static AsFailure
 sign_up_pending(SignUp *signup)
 {
-	lock_identifiers(signup);
 	create_account(signup, AS_ACCOUNT_PENDING);
 	if (signup->email.canonical != NULL)
 		claim(signup, &signup->email, AS_PURPOSE_CONFIRM_EMAIL);
@@ -185,15 +152,13 @@ own(const SignUp *signup, const AsIdentifier *identifier)
 		return true;
 	if (as_identifier_owner(identifier->canonical, &owner))
 		return false;
-	as_identifier_add(identifier->canonical, &signup->account.id, true);
-	return true;
+	return as_identifier_take(identifier->canonical, &signup->account.id);
 }
 
 /* Without confirmation an address belongs to who comes first. */
 static AsFailure
 sign_up_at_once(SignUp *signup)
 {
-	lock_identifiers(signup);
 	create_account(signup, AS_ACCOUNT_ACTIVE);
 	if (!own(signup, &signup->email) || !own(signup, &signup->phone))
 		return as_attempt_refuse(&signup->attempt, AS_ALREADY_EXISTS,

@@ -79,9 +79,16 @@ as_attempt_charge(AsAttempt *attempt, AsLimit limit, const void *key,
 	           : AS_THROTTLED;
 }
 
+AsFailure
+as_attempt_hold(AsAttempt *attempt, AsRecordKind kind)
+{
+	return as_recorder_reserve() ? AS_OK : AS_BUSY;
+}
+
 void
 as_attempt_return(AsAttempt *attempt)
 {
+	as_recorder_unreserve();
 	while (attempt->ticket_count > 0)
 		as_throttle_return(&attempt->tickets[--attempt->ticket_count]);
 }
@@ -110,25 +117,6 @@ as_attempt_fail(AsAttempt *attempt, AsFailure failure, const char *reason)
 
 /* ---- the way out ---- */
 
-/* One record for no code row at all: as slow as for one. */
-static bool
-record_codes(const AsAttempt *attempt, AsRecord *record)
-{
-	for (int i = 0; i == 0 || i < attempt->code_count; i++)
-	{
-		if (i < attempt->code_count)
-		{
-			record->event.user_id = attempt->codes[i].user_id;
-			record->code_id = attempt->codes[i].id;
-		}
-		if (as_recorder_submit(record,
-		                       i + 1 < attempt->code_count ? 0 : RECORD_WAIT) ==
-		    AS_RECORD_FULL)
-			return false;
-	}
-	return true;
-}
-
 static bool
 record_refusal(const AsAttempt *attempt)
 {
@@ -137,7 +125,12 @@ record_refusal(const AsAttempt *attempt)
 	if (attempt->record == AS_RECORD_NONE)
 		return true;
 	if (attempt->record == AS_RECORD_CODE_ATTEMPT)
-		return record_codes(attempt, &record);
+	{
+		strlcpy(record.identifier, attempt->identifier,
+		        sizeof(record.identifier));
+		strlcpy(record.purpose, as_purpose_name(attempt->purpose),
+		        sizeof(record.purpose));
+	}
 	return as_recorder_submit(&record, RECORD_WAIT) != AS_RECORD_FULL;
 }
 

@@ -3,7 +3,7 @@
  * the caller's is lost.
  *
  *     AS_RECORD_EVENT         the audit log has it
- *     AS_RECORD_CODE_ATTEMPT  the try counts for the code and its account
+ *     AS_RECORD_CODE_ATTEMPT  the try counts at its address
  *     AS_RECORD_REUSE         a refresh token was used before: the session
  *                             ends and its user is told, once, however often
  *                             the old token is presented
@@ -40,8 +40,7 @@ as_consequence_apply(const AsRecord *record)
 			as_audit_log_write(event);
 			break;
 		case AS_RECORD_CODE_ATTEMPT:
-			as_account_count_code_failure(&event->user_id);
-			as_code_count_attempt(&event->user_id, &record->code_id);
+			as_code_failure_add(record->identifier, record->purpose, event->at);
 			as_audit_log_write(event);
 			break;
 		case AS_RECORD_REUSE:

@@ -10,15 +10,17 @@
 
 #include "miscadmin.h"
 
-/* After too many wrong tries on an account only its links are good. */
+/* After too many wrong tries at an address only links are good there. */
 static bool
 accepts_digits(const AsCode *code)
 {
-	AsAccount account;
+	AsCodeFailures failures;
 
-	return as_code_accepts_digits(code, GetCurrentTimestamp()) &&
-	       as_account_find(&code->user_id, &account) &&
-	       account.code_failures < AS_CODE_FAILURES_MOST;
+	if (code->code_expires_at <= GetCurrentTimestamp())
+		return false;
+	as_code_failure_count(code->identifier, as_purpose_name(code->purpose),
+	                      &failures);
+	return as_code_failure_allows(&failures);
 }
 
 static void

@@ -3,9 +3,10 @@
  *
  * A request for a message answers the same and does the same for any
  * identifier: where there is nobody to write to, a code row of nobody's and
- * a notification that is settled already are written all the same. What
- * strangers typed never goes into a message to an address that has not been
- * proved.
+ * a notification that is settled already are written all the same. A message
+ * goes only to an address that stands in a row, never to one that a caller
+ * typed: two spellings that are one to us could be two to mail. What strangers
+ * typed never goes into a message to an address that has not been proved.
  */
 #include "service/service.h"
 
@@ -47,25 +48,74 @@ as_message_look_up_until(TimestampTz began)
 		pg_usleep((long) (until - now));
 }
 
-void
-as_message_send_code(const AsUuid *user_id, AsPurpose purpose,
-                     const AsIdentifier *identifier, const char *recipient)
+/*
+ * The address in an account's row to which a code for identifier goes; NULL
+ * where the row has none that is one with it.
+ */
+static const char *
+recipient_of(const AsAccount *account, AsPurpose purpose,
+             const AsIdentifier *identifier)
 {
+	const char *address = NULL;
+	const char *canonical;
+
+	if (account != NULL && purpose == AS_PURPOSE_EMAIL_CHANGE)
+		address = account->pending_email;
+	else if (account != NULL && purpose == AS_PURPOSE_PHONE_CHANGE)
+		address = account->pending_phone;
+	else if (account != NULL)
+		address = identifier->is_phone ? account->phone : account->email;
+
+	/* The same work for nobody. */
+	canonical = as_identifier_canonical(address == NULL ? identifier->canonical
+	                                                    : address,
+	                                    identifier->is_phone);
+	return canonical != NULL && strcmp(canonical, identifier->canonical) == 0
+	           ? address
+	           : NULL;
+}
+
+void
+as_message_send_code(const AsAccount *account, AsPurpose purpose,
+                     const AsIdentifier *identifier)
+{
+	const char *recipient = recipient_of(account, purpose, identifier);
 	AsCode code;
 	AsNotification notification = {
 	    .kind = as_purpose_name(purpose),
 	    .by_sms = identifier->is_phone,
-	    .recipient = recipient,
+	    .recipient = recipient == NULL ? "" : recipient,
 	    .payload = "{}",
-	    .is_decoy = user_id == NULL,
+	    .is_decoy = recipient == NULL,
 	};
 
-	if (user_id == NULL)
-		as_code_issue_to_nobody(purpose, identifier->canonical, &code);
-	else
-		as_code_issue(user_id, purpose, identifier->canonical, &code);
+	as_code_issue(recipient == NULL ? NULL : &account->id, purpose,
+	              identifier->canonical, &code);
 	notification.user_id = &code.user_id;
 	notification.code_id = &code.id;
+	as_outbox_add(&notification);
+}
+
+void
+as_message_send_first_code(const AsAccount *account, AsPurpose purpose,
+                           const AsIdentifier *identifier,
+                           const AsAccount *owner)
+{
+	const AsAccount *told = owner == NULL ? account : owner;
+	const char *recipient = recipient_of(told, purpose, identifier);
+	AsCode code;
+	AsNotification notification = {
+	    .kind = owner == NULL ? as_purpose_name(purpose) : "account_exists",
+	    .by_sms = identifier->is_phone,
+	    .recipient = recipient == NULL ? "" : recipient,
+	    .user_id = &told->id,
+	    .payload = "{}",
+	    .is_decoy = recipient == NULL,
+	};
+
+	as_code_issue(&account->id, purpose, identifier->canonical, &code);
+	if (owner == NULL)
+		notification.code_id = &code.id;
 	as_outbox_add(&notification);
 }
 

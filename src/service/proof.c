@@ -3,8 +3,10 @@
  *
  * Six digits can be guessed, so every try is counted before it is compared,
  * in shared memory where no rollback reaches it, and made durable by the
- * recorder when it was wrong. A link token can't be guessed and is not
- * counted; it still works where the digits no longer do.
+ * recorder when it was wrong. The count is of the address and the purpose:
+ * whoever makes new sign-ups or asks for new codes there gains no tries. A link
+ * token can't be guessed and is not counted; it still works where the digits
+ * no longer do.
  */
 #include "service/service.h"
 
@@ -24,6 +26,7 @@ read_code(AsProof *proof)
 		as_wipe(&link_key, sizeof(link_key));
 		return proof->is_link;
 	}
+	as_code_tidy(proof->code.bytes, &proof->code.length);
 	proof->is_digits = code->length == (size_t) auth_session_code_length &&
 	                   code->length == strspn(code->bytes, "0123456789");
 	return proof->is_digits;
@@ -49,6 +52,14 @@ as_proof_read(AsAttempt *attempt, FunctionCallInfo fcinfo, AsProof *proof)
 	return AS_OK;
 }
 
+/* A genuine link token whose code row is gone, replaced or for other things. */
+static AsFailure
+fail_link(AsAttempt *attempt, const AsProof *proof)
+{
+	attempt->event.user_id = proof->user_id;
+	return as_attempt_refuse(attempt, AS_INVALID_CODE, "dead link");
+}
+
 AsFailure
 as_proof_follow(AsAttempt *attempt, AsProof *proof, AsPurpose email_purpose,
                 AsPurpose phone_purpose)
@@ -62,69 +73,139 @@ as_proof_follow(AsAttempt *attempt, AsProof *proof, AsPurpose email_purpose,
 	    (code.purpose != email_purpose && code.purpose != phone_purpose) ||
 	    (identifier->canonical != NULL &&
 	     strcmp(identifier->canonical, code.identifier) != 0))
-		return as_proof_fail(attempt, proof, NULL, 0);
+		return fail_link(attempt, proof);
 	identifier->canonical = code.identifier;
 	identifier->is_phone = identifier->canonical[0] == '+';
 	return AS_OK;
 }
 
-/* Counts a try of the digits of one row; false when there are none left. */
-static bool
-count_try(AsAttempt *attempt, const AsCodeTry *one)
+/* ---- trying it ---- */
+
+/* What the wrong tries of an address and purpose are counted under. */
+static StringInfoData
+limit_key(const char *identifier, AsPurpose purpose)
 {
-	return one->account_failures < AS_CODE_FAILURES_MOST &&
-	       as_code_accepts_digits(&one->code, GetCurrentTimestamp()) &&
-	       as_attempt_take(attempt, AS_LIMIT_CODE, one->code.id.bytes,
-	                       sizeof(one->code.id.bytes),
-	                       auth_session_code_attempts,
-	                       auth_session_code_ttl) == AS_OK;
+	StringInfoData key;
+
+	initStringInfo(&key);
+	appendStringInfoChar(&key, (char) purpose);
+	appendStringInfoString(&key, identifier);
+	return key;
 }
 
 static bool
-matches(AsAttempt *attempt, const AsProof *proof, const AsCodeTry *one,
-        const AsMacKey *code_key)
+match_link(const AsProof *proof, AsCodeTry *tries, int count)
 {
-	if (proof->is_link)
-		return as_uuid_equal(&proof->code_id, &one->code.id);
-	return count_try(attempt, one) &&
-	       as_one_time_code_matches(&one->code.id, code_key,
-	                                auth_session_code_length, proof->code.bytes,
-	                                proof->code.length);
-}
-
-AsFailure
-as_proof_try(AsAttempt *attempt, const AsProof *proof, AsCodeTry *tries,
-             int count)
-{
-	AsMacKey code_key;
 	bool any = false;
 
-	Assert(count <= AS_ATTEMPT_CODES);
-	if (as_mac_key(AS_MAC_CODE, false, &code_key))
-	{
-		for (int i = 0; i < count; i++)
-		{
-			tries[i].matches = matches(attempt, proof, &tries[i], &code_key);
-			any = any || tries[i].matches;
-		}
-	}
-	as_wipe(&code_key, sizeof(code_key));
-	return any ? AS_OK : as_proof_fail(attempt, proof, tries, count);
-}
-
-AsFailure
-as_proof_fail(AsAttempt *attempt, const AsProof *proof, const AsCodeTry *tries,
-              int count)
-{
-	if (proof->identifier.canonical == NULL)
-		return AS_INVALID_CODE;
 	for (int i = 0; i < count; i++)
 	{
-		attempt->codes[i].user_id = tries[i].code.user_id;
-		attempt->codes[i].id = tries[i].code.id;
+		tries[i].matches =
+		    as_uuid_equal(&proof->user_id, &tries[i].code.user_id) &&
+		    as_uuid_equal(&proof->code_id, &tries[i].code.id);
+		any = any || tries[i].matches;
 	}
-	attempt->code_count = count;
+	return any;
+}
+
+static bool
+match_digits(const AsProof *proof, const AsMacKey *code_key, AsCodeTry *tries,
+             int count)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool any = false;
+
+	/* The same work where there is none. */
+	if (count == 0)
+		(void) as_one_time_code_matches(&proof->code_id, code_key,
+		                                auth_session_code_length,
+		                                proof->code.bytes, proof->code.length);
+	for (int i = 0; i < count; i++)
+	{
+		tries[i].matches =
+		    as_one_time_code_matches(&tries[i].code.id, code_key,
+		                             auth_session_code_length,
+		                             proof->code.bytes, proof->code.length) &&
+		    tries[i].code.code_expires_at > now;
+		any = any || tries[i].matches;
+	}
+	return any;
+}
+
+/*
+ * Before the comparison: a try must be within the budget of the address, be
+ * counted, and have its place in the queue.
+ */
+static AsFailure
+count_try(AsAttempt *attempt, const char *identifier, AsPurpose purpose)
+{
+	StringInfoData key = limit_key(identifier, purpose);
+	AsCodeFailures failures;
+	AsFailure outcome;
+
+	as_code_failure_count(identifier, as_purpose_name(purpose), &failures);
+	if (!as_code_failure_allows(&failures))
+		return AS_INVALID_CODE;
+	outcome = as_attempt_hold(attempt, AS_RECORD_CODE_ATTEMPT);
+	if (outcome == AS_OK)
+		outcome =
+		    as_attempt_take(attempt, AS_LIMIT_CODE, key.data, (size_t) key.len,
+		                    auth_session_code_attempts, auth_session_code_ttl);
+	return outcome == AS_THROTTLED ? AS_INVALID_CODE : outcome;
+}
+
+static AsFailure
+try_digits(AsAttempt *attempt, const AsProof *proof, AsPurpose purpose,
+           AsCodeTry *tries, int count)
+{
+	AsMacKey code_key = {0};
+	AsFailure outcome;
+	bool any;
+
+	/* Whoever made a code has made the key: without it there is none. */
+	if (!as_mac_key(AS_MAC_CODE, false, &code_key))
+		count = 0;
+	outcome = count_try(attempt, proof->identifier.canonical, purpose);
+	if (outcome != AS_OK)
+	{
+		as_wipe(&code_key, sizeof(code_key));
+		return outcome;
+	}
+
+	/* Nothing from the count to the verdict can be interrupted. */
+	any = match_digits(proof, &code_key, tries, count);
+	as_wipe(&code_key, sizeof(code_key));
+	if (any)
+	{
+		as_attempt_return(attempt);
+		return AS_OK;
+	}
+	if (count == 1)
+		attempt->event.user_id = tries[0].code.user_id;
+	attempt->identifier = proof->identifier.canonical;
+	attempt->purpose = purpose;
 	(void) as_attempt_fail(attempt, AS_INVALID_CODE, "wrong code");
 	attempt->record = AS_RECORD_CODE_ATTEMPT;
 	return AS_INVALID_CODE;
+}
+
+AsFailure
+as_proof_try(AsAttempt *attempt, const AsProof *proof, AsPurpose purpose,
+             AsCodeTry *tries, int count)
+{
+	if (!proof->is_link)
+		return try_digits(attempt, proof, purpose, tries, count);
+	return match_link(proof, tries, count) ? AS_OK : fail_link(attempt, proof);
+}
+
+void
+as_proof_forgive(AsAttempt *attempt, const AsProof *proof, AsPurpose purpose)
+{
+	const char *identifier = proof->identifier.canonical;
+	StringInfoData key = limit_key(identifier, purpose);
+
+	/* No ticket that was taken before a clearing may come back after it. */
+	as_attempt_return(attempt);
+	as_throttle_clear(AS_LIMIT_CODE, key.data, (size_t) key.len);
+	as_code_failure_forget(identifier);
 }

@@ -192,8 +192,7 @@ extern const AsContext *as_context_require(void);
 
 /* ---- attempt.c: one attempt, one way out ---- */
 
-#define AS_ATTEMPT_CODES   16
-#define AS_ATTEMPT_TICKETS (AS_ATTEMPT_CODES + 4)
+#define AS_ATTEMPT_TICKETS 4
 
 /*
  * What a flow tries, and what stays of it. A flow begins with one that is all
@@ -209,13 +208,9 @@ typedef struct AsAttempt
 	bool is_failure;     /* what was counted stays counted */
 	bool is_silent;      /* a success that changed nothing: no audit row */
 
-	/* The code rows that were tried: AS_RECORD_CODE_ATTEMPT. */
-	int code_count;
-	struct
-	{
-		AsUuid user_id;
-		AsUuid id;
-	} codes[AS_ATTEMPT_CODES];
+	/* Where a code was tried, and for what: AS_RECORD_CODE_ATTEMPT. */
+	const char *identifier;
+	AsPurpose purpose;
 
 	int ticket_count;
 	AsThrottleTicket tickets[AS_ATTEMPT_TICKETS];
@@ -251,7 +246,16 @@ extern AsFailure as_attempt_charge(AsAttempt *attempt, AsLimit limit,
                                    const void *key, size_t key_length,
                                    int allowed, int window_s);
 
-/* Gives back all that was taken. */
+/*
+ * Step: keeps a place in the recorder's queue for what may have to become
+ * durable, or is AS_BUSY: what can't be recorded must not be compared.
+ */
+extern AsFailure as_attempt_hold(AsAttempt *attempt, AsRecordKind kind);
+
+/*
+ * Gives back all that was taken, and the place that is kept in the recorder's
+ * queue.
+ */
 extern void as_attempt_return(AsAttempt *attempt);
 
 /*
@@ -360,10 +364,20 @@ extern bool as_refresh_token_read(const AsText *text, AsRefreshToken *token);
 extern bool as_account_end(const AsUuid *id);
 
 /*
- * Takes a claim from an account; a pending account that owns no other
- * identifier goes with it. Under the identifier's value lock.
+ * What an account leaves behind when its row goes, by whose hand ever: its
+ * sessions end, its codes die, its addresses are free.
  */
-extern void as_account_give_up_claim(const AsUuid *id, const char *identifier);
+extern void as_account_left(const AsAccount *account);
+
+/*
+ * Takes a claim from an account; a pending account that owns no other
+ * identifier goes with it. Waits for nobody: false where somebody has the
+ * account, and then nothing is done.
+ */
+extern bool as_account_give_up_claim(const AsUuid *id, const char *identifier);
+
+/* Claims that newer ones of their address have made void. */
+extern int as_account_prune_claims(int batch);
 
 /* Pending accounts that have no code left whose link is good. */
 extern int as_account_prune_pending(TimestampTz now, int batch);
@@ -467,12 +481,23 @@ extern AsFailure as_message_allow(AsAttempt *attempt, AsMessage message,
 extern void as_message_look_up_until(TimestampTz began);
 
 /*
- * Issues a code to user_id and puts its notification into the outbox; for
- * nobody (NULL) the same writes, of rows that lead nowhere.
+ * Issues a code to an account, as its row was read, and puts its notification
+ * into the outbox. It goes to the address that stands in the row, which is one
+ * with identifier, and never to what a caller typed. For nobody, NULL or an
+ * account that has no such address, the same writes, of rows that lead
+ * nowhere.
  */
-extern void as_message_send_code(const AsUuid *user_id, AsPurpose purpose,
-                                 const AsIdentifier *identifier,
-                                 const char *recipient);
+extern void as_message_send_code(const AsAccount *account, AsPurpose purpose,
+                                 const AsIdentifier *identifier);
+
+/*
+ * For a sign-up: issues the code of the new account all the same, but an
+ * address that is owned hears of that instead. owner as it was read, or NULL.
+ */
+extern void as_message_send_first_code(const AsAccount *account,
+                                       AsPurpose purpose,
+                                       const AsIdentifier *identifier,
+                                       const AsAccount *owner);
 
 /*
  * Tells an account something, at its email or else its phone, whichever is
@@ -527,7 +552,6 @@ typedef struct AsProof
 typedef struct AsCodeTry
 {
 	AsCode code;
-	int account_failures; /* of the account the code belongs to */
 	bool matches;
 } AsCodeTry;
 
@@ -548,17 +572,25 @@ extern AsFailure as_proof_follow(AsAttempt *attempt, AsProof *proof,
                                  AsPurpose phone_purpose);
 
 /*
- * Step: tries a proof against code rows, of which there may be none, and
- * marks those that it matches: AS_OK where there is one. Digits are counted,
- * in shared memory, before they are compared: of any number of parallel tries
- * no more are compared than auth_session.code_attempts allows.
+ * Step: tries a proof against the code rows that it can be for, of one purpose
+ * and its identifier, of which there may be none, and marks those that it
+ * matches: AS_OK where there is one, and nothing stays counted.
+ *
+ * Digits are one try at the address, however many rows there are. It is counted
+ * and has a place in the recorder's queue (else AS_BUSY) before it is compared:
+ * of any number of parallel tries no more are compared than
+ * auth_session.code_attempts allows. A try beyond that, or at an address where
+ * only links are accepted, is AS_INVALID_CODE, not compared and not counted.
  */
 extern AsFailure as_proof_try(AsAttempt *attempt, const AsProof *proof,
-                              AsCodeTry *tries, int count);
+                              AsPurpose purpose, AsCodeTry *tries, int count);
 
-/* The proof was wrong: the try on each row is on record. AS_INVALID_CODE. */
-extern AsFailure as_proof_fail(AsAttempt *attempt, const AsProof *proof,
-                               const AsCodeTry *tries, int count);
+/*
+ * The proof has been used: the wrong tries at its address are forgotten. To be
+ * called last; nothing that the attempt took stays counted.
+ */
+extern void as_proof_forgive(AsAttempt *attempt, const AsProof *proof,
+                             AsPurpose purpose);
 
 /* ---- delivery.c: notifications handed to the bridge ---- */
 

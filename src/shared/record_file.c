@@ -17,7 +17,7 @@
 #define TEMP_NAME FILE_NAME ".tmp"
 
 /* Changes with the layout or the meaning of AsRecord. */
-#define FORMAT 1
+#define FORMAT 2
 
 typedef struct Header
 {

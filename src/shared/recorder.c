@@ -57,7 +57,8 @@ typedef struct Recorder
 {
 	uint64 last_id;
 	int used;
-	int cursor; /* where the next free slot is looked for */
+	int reserved; /* places kept for records that may be submitted yet */
+	int cursor;   /* where the next free slot is looked for */
 	int64 full_logged;
 	Slot slots[SLOTS];
 } Recorder;
@@ -65,8 +66,26 @@ typedef struct Recorder
 static Recorder *recorder = NULL;
 static LWLock *recorder_lock = NULL;
 
+/* This backend's place. */
+static bool has_place = false;
+
 /* AsWork bits. */
 static int wake_on_commit = 0;
+
+/* Under the lock. */
+static bool
+place_is_free(void)
+{
+	return recorder->used + recorder->reserved < SLOTS;
+}
+
+static void
+place_give_back(void)
+{
+	if (has_place)
+		recorder->reserved--;
+	has_place = false;
+}
 
 /* The next free slot; NULL when there is none. Under the lock. */
 static Slot *
@@ -74,7 +93,8 @@ slot_allocate(const AsRecord *record)
 {
 	Slot *slot;
 
-	if (recorder->used == SLOTS)
+	place_give_back();
+	if (!place_is_free())
 		return NULL;
 	do
 	{
@@ -212,6 +232,43 @@ recorder_enqueue(const AsRecord *record, uint64 *id)
 	if (slot == NULL)
 		recorder_log_full();
 	return slot;
+}
+
+void
+as_recorder_unreserve(void)
+{
+	if (!has_place)
+		return;
+	LWLockAcquire(recorder_lock, LW_EXCLUSIVE);
+	place_give_back();
+	LWLockRelease(recorder_lock);
+}
+
+static void
+unreserve_on_exit(int code, Datum argument)
+{
+	as_recorder_unreserve();
+}
+
+bool
+as_recorder_reserve(void)
+{
+	static bool is_registered = false;
+
+	if (!is_registered)
+		before_shmem_exit(unreserve_on_exit, (Datum) 0);
+	is_registered = true;
+	if (has_place)
+		return true;
+
+	LWLockAcquire(recorder_lock, LW_EXCLUSIVE);
+	has_place = place_is_free();
+	if (has_place)
+		recorder->reserved++;
+	LWLockRelease(recorder_lock);
+	if (!has_place)
+		recorder_log_full();
+	return has_place;
 }
 
 static AsRecordOutcome

@@ -39,8 +39,8 @@ typedef enum AsLimit
 	AS_LIMIT_SIGNUP_ADDRESS,             /* sign-ups, per client address */
 	AS_LIMIT_MESSAGE_IDENTIFIER,         /* messages asked for an identifier */
 	AS_LIMIT_RESEND,                     /* one message per cooldown */
-	AS_LIMIT_CODE,                       /* wrong tries on one code */
-	AS_LIMIT_CODE_ACCOUNT                /* wrong tries on one account */
+	AS_LIMIT_CODE,        /* wrong codes, per address and purpose */
+	AS_LIMIT_CODE_ACCOUNT /* wrong passwords beside a right code */
 } AsLimit;
 
 #define AS_LIMIT_COUNT AS_LIMIT_CODE_ACCOUNT
@@ -125,12 +125,18 @@ typedef struct AsEvent
 	char user_agent[AS_USER_AGENT_BYTES + 1]; /* no control characters */
 } AsEvent;
 
+/* An identifier in the database's encoding: at most twice what it is in UTF-8. */
+#define AS_IDENTIFIER_BYTES (2 * AS_EMAIL_MAX_BYTES)
+
 typedef struct AsRecord
 {
 	AsRecordKind kind;
 	Oid database;
-	AsEvent event;  /* always filled; the only content of AS_RECORD_EVENT */
-	AsUuid code_id; /* AS_RECORD_CODE_ATTEMPT */
+	AsEvent event; /* always filled; the only content of AS_RECORD_EVENT */
+
+	/* AS_RECORD_CODE_ATTEMPT: at which address, and what the code is for. */
+	char identifier[AS_IDENTIFIER_BYTES + 1];
+	char purpose[AS_EVENT_NAME_CHARS + 1];
 } AsRecord;
 
 typedef enum AsRecordOutcome
@@ -158,6 +164,14 @@ typedef enum AsWork
 	AS_WORK_BRIDGE = 1, /* one empty NOTIFY auth_session_outbox */
 	AS_WORK_FOLD = 2    /* revocations are worked into the rows they name */
 } AsWork;
+
+/*
+ * Keeps a place in the queue for the next record that this backend submits, of
+ * something that must not happen where it can't be recorded. False when the
+ * queue is full. One at a time; given back by unreserve, and on exit.
+ */
+extern bool as_recorder_reserve(void);
+extern void as_recorder_unreserve(void);
 
 /*
  * After this transaction's commit the worker does this work in this database.

@@ -8,11 +8,10 @@
  */
 #include "table/table.h"
 
-#define SELECT_ACCOUNT                                                     \
-	"SELECT id, status, email, phone, email_confirmed_at,"                 \
-	"       phone_confirmed_at, pending_email, pending_phone,"             \
-	"       password_hash, info, app, epoch, code_failures, banned_until," \
-	"       created_at"                                                    \
+#define SELECT_ACCOUNT                                                 \
+	"SELECT id, status, email, phone, email_confirmed_at,"             \
+	"       phone_confirmed_at, pending_email, pending_phone,"         \
+	"       password_hash, info, app, epoch, banned_until, created_at" \
 	"  FROM auth_private.accounts WHERE id = $1"
 
 /* In one snapshot, or a fold could come in between. */
@@ -27,7 +26,7 @@ static AsStatement select_in_force = AS_READS(
     "       epoch + COALESCE((SELECT pg_catalog.sum(weight)"
     "                           FROM auth_private.revocations"
     "                          WHERE user_id = $1), 0) AS epoch,"
-    "       code_failures, banned_until, created_at"
+    "       banned_until, created_at"
     "  FROM auth_private.accounts WHERE id = $1");
 
 static AsStatement select_one = AS_READS(SELECT_ACCOUNT);
@@ -39,13 +38,12 @@ static AsStatement select_free =
 static AsStatement insert = AS_WRITES(
     "INSERT INTO auth_private.accounts"
     "       (id, status, email, phone, password_hash, info, app, epoch,"
-    "        code_failures, created_at)"
-    " VALUES ($1, $2, $3, $4, $5, $6, '{}', 0, 0, $7)");
+    "        created_at)"
+    " VALUES ($1, $2, $3, $4, $5, $6, '{}', 0, $7)");
 
 static AsStatement update_confirmed = AS_WRITES(
     "UPDATE auth_private.accounts"
-    "   SET status = $2, email_confirmed_at = $3, phone_confirmed_at = $4,"
-    "       code_failures = 0"
+    "   SET status = $2, email_confirmed_at = $3, phone_confirmed_at = $4"
     " WHERE id = $1");
 
 static AsStatement update_hash =
@@ -60,12 +58,6 @@ static AsStatement update_epoch =
 static AsStatement update_info =
     AS_WRITES("UPDATE auth_private.accounts SET info = $2 WHERE id = $1");
 
-static AsStatement count_code_failure = AS_WRITES(
-    "UPDATE auth_private.accounts SET code_failures = code_failures + 1"
-    " WHERE id = $1");
-
-static AsStatement forget_code_failures = AS_WRITES(
-    "UPDATE auth_private.accounts SET code_failures = 0 WHERE id = $1");
 
 static AsStatement delete_one =
     AS_WRITES("DELETE FROM auth_private.accounts WHERE id = $1");
@@ -97,7 +89,6 @@ static const AsColumn account_columns[] = {
     AS_COLUMN(AsAccount, JSONB, info),
     AS_COLUMN(AsAccount, JSONB, app),
     AS_COLUMN(AsAccount, INT8, epoch),
-    AS_COLUMN(AsAccount, INT, code_failures),
     AS_COLUMN(AsAccount, TIME, banned_until),
     AS_COLUMN(AsAccount, TIME, created_at),
 };
@@ -206,18 +197,6 @@ as_account_set_info(const AsUuid *id, const Jsonb *info)
 {
 	(void) as_store_run(&update_info,
 	                    AS_ARGS(as_arg_uuid(id), as_arg_jsonb(info)));
-}
-
-void
-as_account_count_code_failure(const AsUuid *id)
-{
-	(void) as_store_run(&count_code_failure, AS_ARGS(as_arg_uuid(id)));
-}
-
-void
-as_account_forget_code_failures(const AsUuid *id)
-{
-	(void) as_store_run(&forget_code_failures, AS_ARGS(as_arg_uuid(id)));
 }
 
 bool

@@ -3,27 +3,37 @@
  *
  * A row stands for a short code and a link token at once; both are derived
  * from its random id (one_time_code.c), so there is nothing in it to read.
- * It is bound to a user, a purpose and an identifier. Using it deletes it,
- * and a new one for the same deletes the old.
+ * It is bound to a user, a purpose and an identifier, and of those for the same
+ * the newest that is committed counts, for links too. A new one is only added:
+ * anybody can ask for a code for anybody, and must not be able to take a good
+ * one away, or keep it, by leaving a transaction open. Using it deletes it;
+ * the rest goes when its time is over.
  */
 #include "table/table.h"
 
-#define SELECT_CODE                                      \
-	"SELECT user_id, id, purpose, identifier, attempts," \
-	"       code_expires_at, link_expires_at FROM auth_private.codes"
+#define CODE_COLUMNS \
+	"user_id, id, purpose, identifier, code_expires_at, link_expires_at"
 
 static AsStatement insert =
     AS_WRITES("INSERT INTO auth_private.codes"
-              "       (user_id, id, purpose, identifier, attempts, created_at,"
+              "       (user_id, id, purpose, identifier, created_at,"
               "        code_expires_at, link_expires_at)"
-              " VALUES ($1, $2, $3, $4, 0, $5, $6, $7)");
+              " VALUES ($1, $2, $3, $4, $5, $6, $7)");
 
 static AsStatement select_one = AS_READS(
-    SELECT_CODE " WHERE user_id = $1 AND id = $2 AND link_expires_at > $3");
+    "SELECT " CODE_COLUMNS " FROM auth_private.codes AS code"
+    " WHERE user_id = $1 AND id = $2 AND link_expires_at > $3 AND NOT EXISTS ("
+    "       SELECT FROM auth_private.codes AS newer"
+    "        WHERE newer.user_id = $1 AND newer.purpose = code.purpose"
+    "          AND newer.identifier = code.identifier"
+    "          AND (newer.created_at, newer.id) > (code.created_at, code.id))");
 
-static AsStatement select_for = AS_READS(
-    SELECT_CODE " WHERE user_id = $1 AND purpose = $2 AND identifier = $3"
-                "   AND link_expires_at > $4 ORDER BY created_at DESC LIMIT 1");
+static AsStatement select_for =
+    AS_READS("SELECT " CODE_COLUMNS " FROM ("
+             "       SELECT * FROM auth_private.codes"
+             "        WHERE user_id = $1 AND purpose = $2 AND identifier = $3"
+             "        ORDER BY created_at DESC, id DESC LIMIT 1) AS newest"
+             " WHERE link_expires_at > $4");
 
 static AsStatement select_live =
     AS_READS("SELECT FROM auth_private.codes"
@@ -38,10 +48,6 @@ static AsStatement delete_for =
 
 static AsStatement delete_all =
     AS_WRITES("DELETE FROM auth_private.codes WHERE user_id = $1");
-
-static AsStatement update_attempts =
-    AS_WRITES("UPDATE auth_private.codes SET attempts = attempts + 1"
-              " WHERE user_id = $1 AND id = $2");
 
 static AsStatement prune =
     AS_WRITES("WITH batch AS MATERIALIZED ("
@@ -66,7 +72,6 @@ static const AsColumn code_columns[] = {
     AS_COLUMN(AsCode, UUID, id),
     AS_COLUMN_NAMED(AsCode, purpose, purpose_names),
     AS_COLUMN(AsCode, TEXT, identifier),
-    AS_COLUMN(AsCode, INT, attempts),
     AS_COLUMN(AsCode, TIME, code_expires_at),
     AS_COLUMN(AsCode, TIME, link_expires_at),
 };
@@ -78,40 +83,9 @@ as_purpose_name(AsPurpose purpose)
 	return purpose_names[purpose];
 }
 
-static void
-insert_code(const AsUuid *user_id, AsPurpose purpose, const char *identifier,
-            AsCode *code)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	int link_ttl = purpose == AS_PURPOSE_PASSWORD_RESET
-	                   ? auth_session_reset_link_ttl
-	                   : auth_session_link_ttl;
-
-	code->user_id = *user_id;
-	code->id = as_uuid_random();
-	code->purpose = purpose;
-	code->identifier = pstrdup(identifier);
-	code->attempts = 0;
-	code->code_expires_at = as_after_seconds(now, auth_session_code_ttl);
-	code->link_expires_at = as_after_seconds(now, link_ttl);
-	(void) as_store_run(&insert,
-	                    AS_ARGS(as_arg_uuid(user_id), as_arg_uuid(&code->id),
-	                            as_arg_text(purpose_names[purpose]),
-	                            as_arg_text(identifier), as_arg_time(now),
-	                            as_arg_time(code->code_expires_at),
-	                            as_arg_time(code->link_expires_at)));
-}
-
-void
-as_code_issue(const AsUuid *user_id, AsPurpose purpose, const char *identifier,
-              AsCode *code)
-{
-	as_code_drop(user_id, purpose, identifier);
-	insert_code(user_id, purpose, identifier, code);
-}
-
-void
-as_code_issue_to_nobody(AsPurpose purpose, const char *identifier, AsCode *code)
+/* Whom the codes for an address are issued to that has nobody. */
+static AsUuid
+nobody_at(const char *identifier)
 {
 	AsDigest digest;
 	AsUuid nobody;
@@ -121,14 +95,30 @@ as_code_issue_to_nobody(AsPurpose purpose, const char *identifier, AsCode *code)
 	memcpy(nobody.bytes, digest.bytes, sizeof(nobody.bytes));
 	nobody.bytes[6] = (nobody.bytes[6] & 0x0f) | 0x80;
 	nobody.bytes[8] = (nobody.bytes[8] & 0x3f) | 0x80;
+	return nobody;
+}
 
-	if (purpose == AS_PURPOSE_PASSWORD_RESET)
-		as_code_issue(&nobody, purpose, identifier, code);
-	else
-	{
-		insert_code(&nobody, purpose, identifier, code);
-		as_code_drop(&nobody, purpose, identifier);
-	}
+void
+as_code_issue(const AsUuid *user_id, AsPurpose purpose, const char *identifier,
+              AsCode *code)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int link_ttl = purpose == AS_PURPOSE_PASSWORD_RESET
+	                   ? auth_session_reset_link_ttl
+	                   : auth_session_link_ttl;
+
+	code->user_id = user_id == NULL ? nobody_at(identifier) : *user_id;
+	code->id = as_uuid_random();
+	code->purpose = purpose;
+	code->identifier = pstrdup(identifier);
+	code->code_expires_at = as_after_seconds(now, auth_session_code_ttl);
+	code->link_expires_at = as_after_seconds(now, link_ttl);
+	(void) as_store_run(
+	    &insert,
+	    AS_ARGS(as_arg_uuid(&code->user_id), as_arg_uuid(&code->id),
+	            as_arg_text(purpose_names[purpose]), as_arg_text(identifier),
+	            as_arg_time(now), as_arg_time(code->code_expires_at),
+	            as_arg_time(code->link_expires_at)));
 }
 
 bool
@@ -157,13 +147,6 @@ as_code_is_live(const AsUuid *user_id, TimestampTz now)
 }
 
 bool
-as_code_accepts_digits(const AsCode *code, TimestampTz now)
-{
-	return code->attempts < auth_session_code_attempts &&
-	       code->code_expires_at > now;
-}
-
-bool
 as_code_consume(const AsCode *code)
 {
 	return as_store_run(&delete_one, AS_ARGS(as_arg_uuid(&code->user_id),
@@ -183,13 +166,6 @@ void
 as_code_drop_all(const AsUuid *user_id)
 {
 	(void) as_store_run(&delete_all, AS_ARGS(as_arg_uuid(user_id)));
-}
-
-void
-as_code_count_attempt(const AsUuid *user_id, const AsUuid *id)
-{
-	(void) as_store_run(&update_attempts,
-	                    AS_ARGS(as_arg_uuid(user_id), as_arg_uuid(id)));
 }
 
 int

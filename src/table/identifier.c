@@ -2,14 +2,13 @@
  * identifier.c: emails and phones, in auth_private.identifiers.
  *
  * An identifier is a canonical email or E.164 number. Any number of pending
- * accounts may claim one, three at a time; at most one account owns it, by a
- * unique index. Who is about to claim, own or trim takes the identifier's
- * value lock first, before any account, so that what it then reads stays
- * true until it commits.
+ * accounts may claim one, of which the newest three count; at most one account
+ * owns it, by a unique index. A claim is an insert and waits for nobody: no
+ * lock is taken on an address, so nobody's open transaction holds up another
+ * person's request. Only two that are about to own it meet, at the index.
  */
 #include "table/table.h"
 
-#include "common/hashfn.h"
 #include "mb/pg_wchar.h"
 
 static AsStatement select_owner =
@@ -28,11 +27,26 @@ static AsStatement insert =
 
 static AsStatement update_owned =
     AS_WRITES("UPDATE auth_private.identifiers SET owned = true"
-              " WHERE identifier = $1 AND user_id = $2");
+              " WHERE identifier = $1 AND user_id = $2 AND NOT owned");
 
 static AsStatement delete_one =
     AS_WRITES("DELETE FROM auth_private.identifiers"
               " WHERE identifier = $1 AND user_id = $2");
+
+/* Those that as many newer ones of the same address have made void. */
+static AsStatement select_surplus = AS_READS(
+    "SELECT identifier, user_id FROM ("
+    "       SELECT identifier, user_id,"
+    "              row_number() OVER (PARTITION BY identifier"
+    "                  ORDER BY created_at DESC, user_id DESC) AS place"
+    "         FROM auth_private.identifiers WHERE NOT owned) AS claims"
+    " WHERE place > $1 LIMIT $2");
+
+static const AsColumn claim_columns[] = {
+    AS_COLUMN(AsClaim, TEXT, identifier),
+    AS_COLUMN(AsClaim, UUID, user_id),
+};
+static const AsShape claim_shape = AS_SHAPE(AsClaim, claim_columns);
 
 static const AsColumn id_columns[] = {
     AS_COLUMN_ONLY("user_id", UUID),
@@ -51,14 +65,6 @@ as_identifier_canonical(const char *typed, bool is_phone)
 	return as_text_from_utf8(canonical, strlen(canonical));
 }
 
-void
-as_identifier_lock(const char *identifier)
-{
-	as_store_lock_value("identifiers",
-	                    hash_bytes((const unsigned char *) identifier,
-	                               (int) strlen(identifier)));
-}
-
 bool
 as_identifier_owner(const char *identifier, AsUuid *user_id)
 {
@@ -68,27 +74,43 @@ as_identifier_owner(const char *identifier, AsUuid *user_id)
 }
 
 void
-as_identifier_claims(const char *identifier, AsClaimList *claims)
+as_identifier_claims(const char *identifier, int most, AsClaimList *claims)
 {
-	claims->count = as_store_list(
-	    &select_claims, &id_shape, &claims->user_ids,
-	    AS_ARGS(as_arg_text(identifier), as_arg_int(AS_CLAIMS_READ)));
+	claims->count =
+	    as_store_list(&select_claims, &id_shape, &claims->user_ids,
+	                  AS_ARGS(as_arg_text(identifier), as_arg_int(most)));
 }
 
 void
-as_identifier_add(const char *identifier, const AsUuid *user_id, bool owned)
+as_identifier_claim(const char *identifier, const AsUuid *user_id)
 {
 	(void) as_store_run(&insert,
 	                    AS_ARGS(as_arg_text(identifier), as_arg_uuid(user_id),
-	                            as_arg_bool(owned),
+	                            as_arg_bool(false),
 	                            as_arg_time(GetCurrentTimestamp())));
+}
+
+bool
+as_identifier_take(const char *identifier, const AsUuid *user_id)
+{
+	uint64 inserted;
+
+	return as_store_try(&insert,
+	                    AS_ARGS(as_arg_text(identifier), as_arg_uuid(user_id),
+	                            as_arg_bool(true),
+	                            as_arg_time(GetCurrentTimestamp())),
+	                    &inserted);
 }
 
 bool
 as_identifier_own(const char *identifier, const AsUuid *user_id)
 {
-	return as_store_run(&update_owned, AS_ARGS(as_arg_text(identifier),
-	                                           as_arg_uuid(user_id))) > 0;
+	uint64 owned = 0;
+
+	return as_store_try(&update_owned,
+	                    AS_ARGS(as_arg_text(identifier), as_arg_uuid(user_id)),
+	                    &owned) &&
+	       owned > 0;
 }
 
 void
@@ -96,4 +118,11 @@ as_identifier_drop(const char *identifier, const AsUuid *user_id)
 {
 	(void) as_store_run(&delete_one,
 	                    AS_ARGS(as_arg_text(identifier), as_arg_uuid(user_id)));
+}
+
+int
+as_identifier_list_surplus(int most, AsClaim **claims)
+{
+	return as_store_list(&select_surplus, &claim_shape, claims,
+	                     AS_ARGS(as_arg_int(AS_CLAIMS_KEPT), as_arg_int(most)));
 }

@@ -6,8 +6,7 @@
  * A table answers with values; it raises only what the store raises (AS_BUSY)
  * and what can't happen. Calls shared, base and tool.
  *
- * Lock order: value locks of identifiers, account, session, token cache,
- * outbox.
+ * Lock order: account, identifier, code, session, token cache, outbox.
  */
 #ifndef AS_TABLE_H
 #define AS_TABLE_H
@@ -16,9 +15,8 @@
 
 /* ---- identifier.c: who claims or owns an address ---- */
 
-/* Pending claims of one identifier that are kept, and that are ever read. */
+/* Pending claims of one identifier that count: the newest. */
 #define AS_CLAIMS_KEPT 3
-#define AS_CLAIMS_READ 16
 
 typedef struct AsClaimList
 {
@@ -26,23 +24,39 @@ typedef struct AsClaimList
 	AsUuid *user_ids; /* newest first */
 } AsClaimList;
 
+typedef struct AsClaim
+{
+	char *identifier;
+	AsUuid user_id;
+} AsClaim;
+
 /*
  * The canonical form of an email or phone, both in the database's encoding;
  * NULL for what is none.
  */
 extern char *as_identifier_canonical(const char *typed, bool is_phone);
 
-/* Value lock of a canonical identifier, before any account. */
-extern void as_identifier_lock(const char *identifier);
-
 extern bool as_identifier_owner(const char *identifier, AsUuid *user_id);
-extern void as_identifier_claims(const char *identifier, AsClaimList *claims);
-extern void as_identifier_add(const char *identifier, const AsUuid *user_id,
-                              bool owned);
 
-/* Turns a claim into ownership, under the lock and when nobody owns it. */
+/* The newest that are committed, and this transaction's own; at most most. */
+extern void as_identifier_claims(const char *identifier, int most,
+                                 AsClaimList *claims);
+
+/* Adds a claim; waits for nobody. */
+extern void as_identifier_claim(const char *identifier, const AsUuid *user_id);
+
+/* Adds an owner; false where there is one. Waits for who is about to be. */
+extern bool as_identifier_take(const char *identifier, const AsUuid *user_id);
+
+/*
+ * Turns a claim into ownership; waits as as_identifier_take does. False where
+ * another owns it, or the claim is gone.
+ */
 extern bool as_identifier_own(const char *identifier, const AsUuid *user_id);
 extern void as_identifier_drop(const char *identifier, const AsUuid *user_id);
+
+/* Up to most claims that don't count, for newer ones of their address. */
+extern int as_identifier_list_surplus(int most, AsClaim **claims);
 
 /* ---- account.c: accounts ---- */
 
@@ -69,7 +83,6 @@ typedef struct AsAccount
 	Jsonb *info;
 	Jsonb *app;
 	int64 epoch;
-	int code_failures;
 	TimestampTz banned_until; /* AS_NO_TIME of a banned one: for ever */
 	TimestampTz created_at;
 } AsAccount;
@@ -98,7 +111,7 @@ extern const char *as_account_counts(const char *address,
 /* Inserts id, status, addresses, hash, info and times of account. */
 extern void as_account_create(const AsAccount *account);
 
-/* Saves status and what is confirmed; forgets wrong tries. */
+/* Saves status and what is confirmed. */
 extern void as_account_save_confirmed(const AsAccount *account);
 
 /*
@@ -115,10 +128,6 @@ extern void as_account_set_info(const AsUuid *id, const Jsonb *info);
 
 /* FOR UPDATE, or else FOR KEY SHARE; waits for nobody. */
 extern AsLocked as_account_try_lock(const AsUuid *id, bool for_update);
-
-/* Wrong tries on one-time codes since the last success. */
-extern void as_account_count_code_failure(const AsUuid *id);
-extern void as_account_forget_code_failures(const AsUuid *id);
 
 /* The row alone: as_account_end takes what hangs on it too. */
 extern bool as_account_delete_row(const AsUuid *id);
@@ -279,16 +288,12 @@ typedef enum AsPurpose
 	AS_PURPOSE_PASSWORD_RESET
 } AsPurpose;
 
-/* Wrong tries on an account from which on only links are accepted. */
-#define AS_CODE_FAILURES_MOST 20
-
 typedef struct AsCode
 {
 	AsUuid user_id;
 	AsUuid id;
 	AsPurpose purpose;
 	char *identifier;
-	int attempts;
 	TimestampTz code_expires_at;
 	TimestampTz link_expires_at;
 } AsCode;
@@ -296,19 +301,15 @@ typedef struct AsCode
 /* Also the kind of the notification that carries such a code. */
 extern const char *as_purpose_name(AsPurpose purpose);
 
-/* Makes a code and kills an older one for the same. */
+/*
+ * Makes a code, which takes the place of an older one for the same with the
+ * commit: only a row is added, and nobody waits. NULL is nobody: the same
+ * write for an address that has nobody to send a code to.
+ */
 extern void as_code_issue(const AsUuid *user_id, AsPurpose purpose,
                           const char *identifier, AsCode *code);
-/*
- * The same writes for an address that has nobody to send a code to: of a row
- * that is replaced by the next request for a reset, as an account's would
- * be; or, as a pending sign-up always has an older code to replace, of one
- * that is gone again.
- */
-extern void as_code_issue_to_nobody(AsPurpose purpose, const char *identifier,
-                                    AsCode *code);
 
-/* Only codes whose link is still good are found. */
+/* The newest for the same, and only if its link is still good, is found. */
 extern bool as_code_find(const AsUuid *user_id, const AsUuid *id, AsCode *code);
 extern bool as_code_find_for(const AsUuid *user_id, AsPurpose purpose,
                              const char *identifier, AsCode *code);
@@ -316,18 +317,39 @@ extern bool as_code_find_for(const AsUuid *user_id, AsPurpose purpose,
 /* Whether a user has any code whose link is good at now. */
 extern bool as_code_is_live(const AsUuid *user_id, TimestampTz now);
 
-/* Whether the short code can still be used, not only the link. */
-extern bool as_code_accepts_digits(const AsCode *code, TimestampTz now);
-
 /* Uses a code up: of any number of callers, one gets true. */
 extern bool as_code_consume(const AsCode *code);
 extern void as_code_drop(const AsUuid *user_id, AsPurpose purpose,
                          const char *identifier);
 extern void as_code_drop_all(const AsUuid *user_id);
 
-/* A wrong try, made durable by the recorder. */
-extern void as_code_count_attempt(const AsUuid *user_id, const AsUuid *id);
 extern int as_code_prune(TimestampTz now, int batch);
+
+/* ---- code_failure.c: wrong tries on the short codes of an address ---- */
+
+/* Wrong tries at an address from which on only links are accepted. */
+#define AS_CODE_FAILURES_MOST 20
+
+typedef struct AsCodeFailures
+{
+	int since_success; /* of any purpose */
+	int in_window;     /* of one purpose, in the last code_ttl */
+} AsCodeFailures;
+
+/* Adds one, by the recorder. A purpose is as as_purpose_name has it. */
+extern void as_code_failure_add(const char *identifier, const char *purpose,
+                                TimestampTz at);
+extern void as_code_failure_count(const char *identifier, const char *purpose,
+                                  AsCodeFailures *failures);
+
+/* Whether short codes are looked at, and not only links. */
+extern bool as_code_failure_allows(const AsCodeFailures *failures);
+
+/* After a success. Waits for nobody. */
+extern void as_code_failure_forget(const char *identifier);
+
+/* Those of addresses that nobody has tried wrongly for a day. */
+extern int as_code_failure_prune(TimestampTz now, int batch);
 
 /* ---- outbox.c: notifications on their way ---- */
 

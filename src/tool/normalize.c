@@ -2,24 +2,39 @@
  * normalize.c: the canonical form of what people type.
  *
  * A password is normalised to NFC and otherwise left alone: never trimmed,
- * folded or cut. An email compares by its NFC form with every character
- * taken to upper and then to lower case (Unicode's simple mappings), which
- * brings all case twins together: K and the Kelvin sign, s and the long s, i
- * and the dotless i are one. Mail still goes to the address as it was
- * stored. A phone is an E.164 number already or it is refused.
+ * folded or cut. Mail still goes to the address as it was stored; a phone is
+ * an E.164 number already or it is refused.
  *
- * The server's normalisation tables and glibc's C.UTF-8 do the work, so the
- * result doesn't depend on the database's locale.
+ * An email compares by a key: its domain as A-label (UTS 46, non-transitional,
+ * by libidn2), its local part in NFC, lower case by Unicode's full mapping,
+ * and NFC again. Two addresses that mail takes to different mailboxes must
+ * never have one key, case of the local part aside. So nothing is folded by
+ * way of upper case, which makes one letter of the dotless i and the i; there
+ * is no locale, and each code point is mapped alone, so that no word ends in
+ * a final sigma. What can't be seen, and what Unicode has yet to give a
+ * meaning, is refused: it would be a second address that looks the same, or
+ * have another key under a later version.
+ *
+ * The server's tables do the normalisation, libunistring's the rest; the
+ * database's locale does nothing.
  */
 #include "postgres.h"
 
 #include "tool/tool.h"
 
-#include <locale.h>
-#include <wctype.h>
+#include <idn2.h>
+#include <unicase.h>
+#include <unictype.h>
 
 #include "common/unicode_norm.h"
 #include "mb/pg_wchar.h"
+
+/* The longest local part and label, in bytes: RFC 5321, RFC 1035. */
+#define LOCAL_PART_MAX 64
+#define LABEL_MAX      63
+
+/* Code points that one becomes in lower case, at most. */
+#define LOWER_MAX 3
 
 /* A text as code points, ended by 0; to be freed by points_free. */
 typedef struct Points
@@ -79,18 +94,33 @@ points_compose(Points *points)
 		points->count++;
 }
 
+/* Lower case, each code point alone; false where there is no memory. */
 static bool
-points_fold(Points *points)
+points_lower(Points *points)
 {
-	static locale_t unicode = (locale_t) 0;
+	pg_wchar *lower =
+	    palloc((points->count * LOWER_MAX + 1) * sizeof(pg_wchar));
+	size_t count = 0;
 
-	if (unicode == (locale_t) 0)
-		unicode = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t) 0);
-	if (unicode == (locale_t) 0)
-		return false;
 	for (size_t i = 0; i < points->count; i++)
-		points->codes[i] =
-		    towlower_l(towupper_l((wint_t) points->codes[i], unicode), unicode);
+	{
+		size_t length = LOWER_MAX;
+		ucs4_t code = points->codes[i];
+		ucs4_t *mapped =
+		    u32_tolower(&code, 1, NULL, NULL, &lower[count], &length);
+
+		if (mapped != &lower[count])
+		{
+			free(mapped);
+			pfree(lower);
+			return false;
+		}
+		count += length;
+	}
+	lower[count] = 0;
+	points_free(points);
+	points->codes = lower;
+	points->count = count;
 	return true;
 }
 
@@ -110,20 +140,31 @@ points_print(const Points *points, size_t *length)
 	return utf8;
 }
 
+/*
+ * What is not there for the eye: controls, format characters, what Unicode
+ * says may be ignored; private use and what has no meaning (yet), non-characters
+ * among it; and three that stand for nothing, the blank of Braille and the
+ * replacement characters.
+ */
 static bool
-is_control(pg_wchar code)
+is_hidden(pg_wchar code)
 {
-	return code < 0x20 || (code >= 0x7f && code < 0xa0);
+	return uc_is_general_category(code, UC_OTHER) ||
+	       uc_is_general_category(code, UC_LINE_SEPARATOR) ||
+	       uc_is_general_category(code, UC_PARAGRAPH_SEPARATOR) ||
+	       uc_is_property_default_ignorable_code_point(code) ||
+	       code == 0x2800 || code == 0xfffc || code == 0xfffd;
 }
 
-/* Bidirectional marks and other invisible characters that disguise. */
+/* Whether all can be seen, and no space is among it. */
 static bool
-is_disguise(pg_wchar code)
+points_are_plain(const Points *points)
 {
-	return (code >= 0x200b && code <= 0x200f) ||
-	       (code >= 0x2028 && code <= 0x202e) ||
-	       (code >= 0x2060 && code <= 0x206f) || code == 0xfeff ||
-	       code == 0x00ad;
+	for (size_t i = 0; i < points->count; i++)
+		if (is_hidden(points->codes[i]) ||
+		    uc_is_general_category(points->codes[i], UC_SEPARATOR))
+			return false;
+	return true;
 }
 
 bool
@@ -148,98 +189,152 @@ as_password_wipe(AsPassword *password)
 		as_wipe(unconstify(char *, password->bytes), password->length);
 }
 
-/* The characters of Unicode's category Zs. */
+/* ---- emails ---- */
+
+/* A local part that needs no quoting, of dotted atoms. */
 static bool
-is_space(pg_wchar code)
+is_local_part(const char *local, size_t length)
 {
-	return code == ' ' || code == 0xa0 || code == 0x1680 ||
-	       (code >= 0x2000 && code <= 0x200a) || code == 0x202f ||
-	       code == 0x205f || code == 0x3000;
-}
-
-/* Bytes of a code point in UTF-8. */
-static size_t
-utf8_bytes(pg_wchar code)
-{
-	unsigned char utf8[4];
-
-	return (size_t) pg_utf_mblen(unicode_to_utf8(code, utf8));
-}
-
-/*
- * Whether code points are a mailbox that a mail server could take: one @
- * that parts a local part of at most 64 bytes from a domain of dotted
- * labels, nothing that needs quoting, no space, no control character.
- */
-static bool
-is_mailbox(const Points *points)
-{
-	size_t at = points->count;
-	size_t local_bytes = 0;
-	size_t label = 0;
-
-	for (size_t i = 0; i < points->count; i++)
-	{
-		pg_wchar code = points->codes[i];
-
-		if (is_control(code) || is_disguise(code) || is_space(code) ||
-		    (code < 0x80 && strchr("\"(),:;<>[\\]", (int) code) != NULL))
-			return false;
-		if (code != '@')
-			continue;
-		if (at != points->count)
-			return false;
-		at = i;
-	}
-	for (size_t i = 0; i < at; i++)
-		local_bytes += utf8_bytes(points->codes[i]);
-	if (at == 0 || local_bytes > 64 || at >= points->count - 1 ||
-	    points->codes[0] == '.' || points->codes[at - 1] == '.')
+	if (length == 0 || length > LOCAL_PART_MAX || local[0] == '.' ||
+	    local[length - 1] == '.')
 		return false;
-	for (size_t i = 1; i < at; i++)
-		if (points->codes[i] == '.' && points->codes[i - 1] == '.')
+	for (size_t i = 0; i < length; i++)
+		if (strchr("\"(),:;<>@[\\]", local[i]) != NULL ||
+		    (local[i] == '.' && local[i - 1] == '.'))
 			return false;
+	return true;
+}
 
-	for (size_t i = at + 1; i <= points->count; i++)
+/* The key of a local part; NULL for what is none. */
+static char *
+local_part_normalize(const char *utf8, size_t length)
+{
+	Points points;
+	char *key = NULL;
+	size_t key_length;
+
+	if (length > LOCAL_PART_MAX || !points_read(utf8, length, &points))
+		return NULL;
+	if (points_are_plain(&points))
 	{
-		pg_wchar code = i < points->count ? points->codes[i] : '.';
-
-		if (code == '.')
+		points_compose(&points);
+		if (points_lower(&points))
 		{
-			if (label == 0 || label > 63 || points->codes[i - 1] == '-')
+			points_compose(&points);
+			key = points_print(&points, &key_length);
+			if (!points_are_plain(&points) || !is_local_part(key, key_length))
+				key = NULL;
+		}
+	}
+	points_free(&points);
+	return key;
+}
+
+/* Dotted labels of letters, digits and hyphens, as the DNS has them. */
+static bool
+is_domain(const char *domain)
+{
+	size_t label = 0;
+	const char *at;
+
+	for (at = domain;; at++)
+	{
+		if (*at == '.' || *at == '\0')
+		{
+			if (label == 0 || label > LABEL_MAX || at[-1] == '-')
 				return false;
+			if (*at == '\0')
+				return true;
 			label = 0;
 			continue;
 		}
-		if (code == '-' && label == 0)
-			return false;
-		if (code < 0x80 && code != '-' && !isalnum((unsigned char) code))
+		if (!isalnum((unsigned char) *at) && (*at != '-' || label == 0))
 			return false;
 		label++;
 	}
-	return true;
+}
+
+/* Whether libidn2 has something to say: not ASCII, or an A-label. */
+static bool
+is_internationalized(const char *domain)
+{
+	if (pg_strncasecmp(domain, "xn--", 4) == 0)
+		return true;
+	for (const char *at = domain; *at != '\0'; at++)
+		if ((*at & 0x80) != 0 || pg_strncasecmp(at, ".xn--", 5) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * Without IDN2_USE_STD3_ASCII_RULES: libidn2 would take a character that they
+ * forbid out, and make one of two domains. is_domain refuses it.
+ */
+static char *
+domain_to_ascii(const char *domain)
+{
+	uint8_t *ascii;
+	char kept[AS_EMAIL_MAX_BYTES + 1];
+
+	if (idn2_lookup_u8((const uint8_t *) domain, &ascii,
+	                   IDN2_NONTRANSITIONAL | IDN2_NFC_INPUT) != IDN2_OK)
+		return NULL;
+	/* A copy first: what is allocated here could fail, and leak that. */
+	kept[0] = '\0';
+	if (strlen((const char *) ascii) <= AS_EMAIL_MAX_BYTES)
+		strcpy(kept, (const char *) ascii);
+	idn2_free(ascii);
+	return pstrdup(kept);
+}
+
+/* The key of a domain; NULL for what is none. */
+static char *
+domain_normalize(const char *utf8, size_t length)
+{
+	Points points;
+	bool is_plain;
+	char *domain;
+
+	if (!points_read(utf8, length, &points))
+		return NULL;
+	is_plain = points_are_plain(&points);
+	points_free(&points);
+	if (!is_plain)
+		return NULL;
+
+	domain = pnstrdup(utf8, length);
+	if (is_internationalized(domain))
+		domain = domain_to_ascii(domain);
+	if (domain == NULL || !is_domain(domain))
+		return NULL;
+	for (char *at = domain; *at != '\0'; at++)
+		*at = (char) pg_ascii_tolower((unsigned char) *at);
+	return domain;
 }
 
 char *
 as_email_normalize(const char *utf8, size_t length)
 {
-	Points points;
-	size_t canonical_length;
-	char *canonical = NULL;
+	const char *at = memchr(utf8, '@', length);
+	size_t local_length;
+	char *local;
+	char *domain;
+	char *key;
 
-	if (length == 0 || length > AS_EMAIL_MAX_BYTES ||
-	    !points_read(utf8, length, &points))
+	if (length > AS_EMAIL_MAX_BYTES || at == NULL)
 		return NULL;
-	points_compose(&points);
-	if (points_fold(&points))
-	{
-		points_compose(&points);
-		if (is_mailbox(&points))
-			canonical = points_print(&points, &canonical_length);
-	}
-	points_free(&points);
-	return canonical;
+	local_length = (size_t) (at - utf8);
+	local = local_part_normalize(utf8, local_length);
+	domain = local == NULL
+	             ? NULL
+	             : domain_normalize(at + 1, length - local_length - 1);
+	if (domain == NULL)
+		return NULL;
+	key = psprintf("%s@%s", local, domain);
+	return strlen(key) <= AS_EMAIL_MAX_BYTES ? key : NULL;
 }
+
+/* ---- other texts ---- */
 
 char *
 as_fold_text(const char *utf8, size_t length)
@@ -251,7 +346,7 @@ as_fold_text(const char *utf8, size_t length)
 	if (!points_read(utf8, length, &points))
 		return pstrdup("");
 	points_compose(&points);
-	(void) points_fold(&points);
+	(void) points_lower(&points);
 	folded = points_print(&points, &folded_length);
 	points_free(&points);
 	return folded;
@@ -282,10 +377,34 @@ as_display_text(const char *utf8, size_t length, size_t most)
 	if (!points_read(utf8, length, &points))
 		return pstrdup("");
 	for (size_t i = 0; i < points.count; i++)
-		if (!is_control(points.codes[i]) && !is_disguise(points.codes[i]))
+		if (!is_hidden(points.codes[i]))
 			points.codes[kept++] = points.codes[i];
 	points.count = kept;
 	shown = points_print(&points, &kept);
 	points_free(&points);
 	return shown;
+}
+
+void
+as_code_tidy(char *utf8, size_t *length)
+{
+	const unsigned char *at = (const unsigned char *) utf8;
+	const unsigned char *end = at + *length;
+	size_t kept = 0;
+
+	for (int bytes; at < end; at += bytes)
+	{
+		pg_wchar code;
+
+		bytes = pg_utf_mblen(at);
+		if (bytes > end - at)
+			break;
+		code = utf8_to_unicode(at);
+		if (uc_is_property_white_space(code) || uc_is_property_dash(code))
+			continue;
+		memmove(utf8 + kept, at, (size_t) bytes);
+		kept += (size_t) bytes;
+	}
+	utf8[kept] = '\0';
+	*length = kept;
 }

@@ -299,8 +299,9 @@ extern bool as_password_normalize(const char *utf8, size_t length,
 extern void as_password_wipe(AsPassword *password);
 
 /*
- * The form by which emails are compared; NULL for what isn't a mailbox. The
- * answer for an answer is itself.
+ * The key by which emails are compared: the domain as A-label, the local part
+ * in lower case and NFC. NULL for what isn't a mailbox that needs no quoting,
+ * or has a character that can't be seen. The answer for an answer is itself.
  */
 extern char *as_email_normalize(const char *utf8, size_t length);
 
@@ -308,8 +309,8 @@ extern char *as_email_normalize(const char *utf8, size_t length);
 extern char *as_phone_normalize(const char *text, size_t length);
 
 /*
- * A text by which case twins compare, as emails do; "" for what isn't UTF-8.
- * The caller wipes it where it is secret.
+ * A text in lower case and NFC, as an email's local part; "" for what isn't
+ * UTF-8. The caller wipes it where it is secret.
  */
 extern char *as_fold_text(const char *utf8, size_t length);
 
@@ -318,6 +319,12 @@ extern char *as_fold_text(const char *utf8, size_t length);
  * control and invisible characters, "" where it isn't UTF-8.
  */
 extern char *as_display_text(const char *utf8, size_t length, size_t most);
+
+/*
+ * Takes the white space and the hyphens and dashes out of a short code as
+ * people type and paste it, in place.
+ */
+extern void as_code_tidy(char *utf8, size_t *length);
 
 /* ---- site_url.c: the application's URL ---- */
 

@@ -1,5 +1,6 @@
 # B2: can time tell who has an account? Sign-in, sign-up, the request for a
-# reset and for a confirmation, each timed for addresses that have an account
+# reset and for a confirmation, a wrong code at a pending sign-up and for a
+# reset, each timed for addresses that have an account
 # and for addresses that nobody knows, by turns and in random order. The two
 # samples are compared by the Mann-Whitney U test: p is how often samples of
 # one and the same distribution would differ as much. One call in a hundred
@@ -33,6 +34,26 @@ sub ask
 
 sub new_email { return sprintf 'bench-%d-%d@example.org', $$, ++$serial; }
 
+# Sign-ups that wait for their confirmation.
+sub new_pending
+{
+	my @emails = map { new_email() } 1 .. shift;
+
+	ask('SELECT auth.signup($1, $2)', $_, $password) foreach @emails;
+	$wire->query('VACUUM auth_private.accounts, auth_private.identifiers, auth_private.codes');
+	return @emails;
+}
+
+# Accounts that have asked for a reset.
+sub new_resetting
+{
+	my @emails = new_accounts(shift);
+
+	ask('SELECT auth.request_password_reset($1)', $_) foreach @emails;
+	$wire->query('VACUUM auth_private.codes');
+	return @emails;
+}
+
 # As many accounts as calls: each is used once, as strangers are.
 sub new_accounts
 {
@@ -48,7 +69,7 @@ sub new_accounts
 		last unless @{ $answer->{rows} };
 		$code{ $_->[0] } = $_->[1] foreach @{ $answer->{rows} };
 	}
-	ask('SELECT auth.confirm($1, $2)', $_, $code{$_}) foreach @emails;
+	ask('SELECT auth.confirm($1, $2, $3)', $_, $code{$_}, $password) foreach @emails;
 	# Not the first to read these rows after the transaction that made them.
 	$wire->query('VACUUM auth_private.accounts, auth_private.identifiers, auth_private.codes');
 	return @emails;
@@ -114,13 +135,13 @@ sub compare
 
 sub row
 {
-	my ($figure, $sql, @rest) = @_;
+	my ($figure, $make, $sql, @rest) = @_;
 	my ($p, $known, $unknown);
 
 	foreach my $look (1, 2)
 	{
 		($p, $known, $unknown) = compare(
-			$sql, [ new_accounts($calls) ],
+			$sql, [ $make->($calls) ],
 			[ map { new_email() } 1 .. $calls ], @rest);
 		last if $p > $limit;
 	}
@@ -136,10 +157,12 @@ ask("SET $_") foreach 'auth_session.resend_cooldown = 0',
   'auth_session.message_rate_per_account = 0',
   'auth_session.signin_rate_per_account = 0';
 
-row('sign-in, wrong password', 'SELECT auth.signin($1, $2)', 'not the password');
-row('sign-up', 'SELECT auth.signup($1, $2)', $password);
-row('request for a reset', 'SELECT auth.request_password_reset($1)');
-row('request for a confirmation', 'SELECT auth.resend_confirmation($1)');
+row('sign-in, wrong password', \&new_accounts, 'SELECT auth.signin($1, $2)', 'not the password');
+row('sign-up', \&new_accounts, 'SELECT auth.signup($1, $2)', $password);
+row('request for a reset', \&new_accounts, 'SELECT auth.request_password_reset($1)');
+row('request for a confirmation', \&new_accounts, 'SELECT auth.resend_confirmation($1)');
+row('wrong code to confirm', \&new_pending, 'SELECT auth.confirm($1, $2)', '000000');
+row('wrong code to reset', \&new_resetting, 'SELECT auth.reset_password($1, $2, $3)', '000000', $password);
 exit($missed > 0);
 
 package Server;

@@ -16,7 +16,8 @@ BEGIN
 	END LOOP;
 	FOR mail IN SELECT * FROM auth_admin.claim_notifications(1000, '1 minute')
 				WHERE kind = 'confirm_email' LOOP
-		PERFORM auth.confirm(code => mail.payload ->> 'link_token');
+		PERFORM auth.confirm(code => mail.payload ->> 'link_token',
+							 password => 'correct horse battery staple');
 	END LOOP;
 END
 $$;

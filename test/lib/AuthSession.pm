@@ -175,8 +175,8 @@ sub account
 		{}, $email, $option{password} // $PASSWORD);
 	my $mail = mailed($node, 'confirm_email', $email, $database)
 	  or die "no confirmation mail to $email";
-	($id) = $dbh->selectrow_array('SELECT id FROM auth.confirm($1, $2)',
-		{}, $email, $mail->{code});
+	($id) = $dbh->selectrow_array('SELECT id FROM auth.confirm($1, $2, $3)',
+		{}, $email, $mail->{code}, $option{password} // $PASSWORD);
 	$dbh->disconnect;
 	return $id;
 }

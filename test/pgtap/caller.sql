@@ -36,7 +36,7 @@ BEGIN
 	PERFORM pg_catalog.set_config('role', 'none', true);
 	link := pg_temp.mailed_link(address);
 	PERFORM pg_catalog.set_config('role', pg_catalog.current_setting('pgtap.app'), true);
-	account := auth.confirm(code => link);
+	account := auth.confirm(code => link, password => 'correct horse battery');
 	done := done || ' ' || account.status;
 	tokens := auth.signin(address, 'correct horse battery');
 	next := auth.renew(tokens.refresh_token);

@@ -115,9 +115,9 @@ SELECT is(error, NULL, 'which forgets the error') FROM auth_private.outbox WHERE
 
 SELECT auth.signup(pg_temp.email('used'), pg_temp.password()), auth.signup(pg_temp.email('ended'), pg_temp.password()),
 	auth.signup(pg_temp.email('tried'), pg_temp.password()) \g /dev/null
-SELECT auth.confirm(code => pg_temp.link(pg_temp.email('used'))) \g /dev/null
+SELECT auth.confirm(code => pg_temp.link(pg_temp.email('used')), password => pg_temp.password()) \g /dev/null
 UPDATE auth_private.codes SET link_expires_at = clock_timestamp() WHERE identifier = pg_temp.email('ended');
-UPDATE auth_private.codes SET attempts = 5 WHERE identifier = pg_temp.email('tried');
+INSERT INTO auth_private.code_failures SELECT pg_temp.email('tried'), gen_random_uuid(), 'confirm_email', now() FROM generate_series(1, 5);
 UPDATE auth_private.outbox SET due_at = clock_timestamp() WHERE settled_at IS NULL;
 SELECT set_eq($$SELECT recipient, payload ? 'code' AS code, payload ? 'link_token' AS link FROM auth_admin.claim_notifications(10, '0') WHERE recipient LIKE '%@%'$$,
 	$$VALUES (pg_temp.email('tried'), false, true)$$, 'a used code and an ended link are skipped; of one that was guessed at the link is left');

@@ -56,7 +56,7 @@ SELECT is((auth.signup(pg_temp.email('pending'), pg_temp.password())).status, 'p
 
 -- Confirmed in part: its owner's address is free again.
 SELECT id AS half FROM auth.signup(pg_temp.email('half'), pg_temp.password(), pg_temp.phone(1)) \gset
-SELECT auth.confirm(code => pg_temp.link(pg_temp.email('half'))) \g /dev/null
+SELECT auth.confirm(code => pg_temp.link(pg_temp.email('half')), password => pg_temp.password()) \g /dev/null
 UPDATE auth_private.codes SET link_expires_at = clock_timestamp() WHERE user_id = :'half';
 SELECT is(auth_admin.prune(100), 1, 'one that was confirmed in part ends, too');
 SELECT is((SELECT count(*) FROM auth_private.identifiers WHERE user_id = :'half'), 0::bigint, 'and owns no address any more');

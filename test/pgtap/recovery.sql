@@ -202,8 +202,8 @@ SELECT pg_temp.raises(format('SELECT auth.reset_password(code => %L, new_passwor
 
 -- By phone, and by one of two addresses.
 SELECT id AS two FROM auth.signup(pg_temp.email('two'), pg_temp.password(), pg_temp.phone(1)) \gset
-SELECT auth.confirm(pg_temp.email('two'), pg_temp.code(pg_temp.email('two'), 'confirm_email')) \g /dev/null
-SELECT auth.confirm(pg_temp.phone(1), pg_temp.code(pg_temp.phone(1), 'confirm_phone')) \g /dev/null
+SELECT auth.confirm(pg_temp.email('two'), pg_temp.code(pg_temp.email('two'), 'confirm_email'), pg_temp.password()) \g /dev/null
+SELECT auth.confirm(pg_temp.phone(1), pg_temp.code(pg_temp.phone(1), 'confirm_phone'), pg_temp.password()) \g /dev/null
 SELECT auth.request_password_reset(pg_temp.phone(1)) \g /dev/null
 SELECT is(pg_temp.mail(pg_temp.phone(1), 'password_reset') ->> 'channel', 'sms', 'a reset by phone goes by SMS');
 SELECT pg_temp.raises(format('SELECT auth.reset_password(%L, %L, %L)', pg_temp.phone(1), pg_temp.code(pg_temp.phone(1), 'password_reset'), ltrim(pg_temp.phone(1), '+')),

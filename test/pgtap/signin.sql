@@ -145,7 +145,7 @@ SELECT is(pg_temp.signin_with_hash(:'poisoned', hash, pg_temp.email('poisoned'))
 -- ---- by phone ----
 
 SELECT id AS phoned FROM auth.signup(phone => pg_temp.phone(1), password => pg_temp.password()) \gset
-SELECT auth.confirm(pg_temp.phone(1), pg_temp.code(pg_temp.phone(1))) \g /dev/null
+SELECT auth.confirm(pg_temp.phone(1), pg_temp.code(pg_temp.phone(1)), pg_temp.password()) \g /dev/null
 CREATE TEMP TABLE by_phone ON COMMIT DROP AS SELECT * FROM auth.signin(phone => pg_temp.phone(1), password => pg_temp.password());
 SELECT is(user_id, :'phoned', 'one can sign in by phone') FROM by_phone;
 SELECT is(c ->> 'phone' || coalesce(c ->> 'email', ''), pg_temp.phone(1), 'whose token has the phone and no email')

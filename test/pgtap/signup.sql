@@ -2,7 +2,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(57);
+SELECT plan(63);
 
 -- ---- what is answered, and what is sent ----
 
@@ -91,7 +91,7 @@ SELECT results_eq(
 	$$SELECT status, app, email_confirmed_at FROM auth_admin.users WHERE email = pg_temp.email('mallory')$$,
 	$$VALUES ('pending', '{}'::jsonb, NULL::timestamptz)$$,
 	'G4: nor confirms, nor reaches what operators set');
-SELECT auth.confirm(code => pg_temp.link(pg_temp.email('mallory'))) \g /dev/null
+SELECT auth.confirm(code => pg_temp.link(pg_temp.email('mallory')), password => pg_temp.password()) \g /dev/null
 SELECT results_eq(
 	$$SELECT claims ->> 'role', claims -> 'app' FROM pg_temp.claims((pg_temp.signin(pg_temp.email('mallory'))).access_token) AS claims$$,
 	$$VALUES ('authenticated', '{}'::jsonb)$$,
@@ -139,25 +139,48 @@ SELECT isnt((pg_temp.signin(pg_temp.email('Owner'))).access_token, NULL, 'the ow
 
 -- The other way round: the phone is taken and the email is free.
 SELECT id AS phoned FROM auth.signup(phone => pg_temp.phone(5), password => pg_temp.password()) \gset
-SELECT auth.confirm(pg_temp.phone(5), pg_temp.code(pg_temp.phone(5))) \g /dev/null
+SELECT auth.confirm(pg_temp.phone(5), pg_temp.code(pg_temp.phone(5)), pg_temp.password()) \g /dev/null
 CREATE TEMP TABLE phone_taken ON COMMIT DROP AS SELECT * FROM auth.signup(pg_temp.email('free2'), pg_temp.password(), pg_temp.phone(5));
 SELECT is((SELECT jsonb_strip_nulls(to_jsonb(phone_taken) - '{id,email,phone,created_at}'::text[]) FROM phone_taken),
 	(SELECT jsonb_strip_nulls(to_jsonb(free_answer) - '{id,email,phone,created_at}'::text[]) FROM free_answer),
 	'B3: a taken phone answers as a free one does, too');
 SELECT results_eq(format($$SELECT channel, recipient FROM auth_private.outbox WHERE user_id = %L AND kind = 'account_exists'$$, :'phoned'),
 	$$VALUES ('sms', pg_temp.phone(5))$$, 'B3: its owner hears of it by SMS');
-SELECT is((auth.confirm(pg_temp.email('free2'), pg_temp.code(pg_temp.email('free2')))).status, 'pending',
+SELECT is((auth.confirm(pg_temp.email('free2'), pg_temp.code(pg_temp.email('free2')), pg_temp.password())).status, 'pending',
 	'B3: confirming the free one tells nothing of the taken one');
 SELECT is((SELECT id FROM auth.signin(phone => pg_temp.phone(5), password => pg_temp.password()) AS t, auth_admin.users WHERE id = t.user_id), :'phoned',
 	'and the owner of the phone stays who it was');
 
 -- ---- no more than three claims ----
 
-SELECT auth.signup(pg_temp.email('claimed'), pg_temp.password(), info => jsonb_build_object('n', n))
+SELECT auth.signup(pg_temp.email('claimed'), 'the password of ' || n, info => jsonb_build_object('n', n))
 FROM generate_series(1, 4) AS n \g /dev/null
+SELECT pg_temp.code(pg_temp.email('claimed')) AS code \gset
+SELECT pg_temp.raises(format('SELECT auth.confirm(%L, %L, %L)', pg_temp.email('claimed'), :'code', 'the password of 1'), 'invalid_code',
+	'of four sign-ups at one address the oldest doesn''t count');
+SELECT auth_admin.prune() \g /dev/null
 SELECT set_eq(
 	$$SELECT (info ->> 'n')::integer FROM auth_admin.users WHERE email = pg_temp.email('claimed')$$,
-	ARRAY[2, 3, 4], 'of four sign-ups at one address the oldest goes');
+	ARRAY[2, 3, 4], 'and is pruned');
+SELECT is(info, '{"n": 2}', 'while the others do')
+FROM auth.confirm(pg_temp.email('claimed'), :'code', 'the password of 2');
+
+-- ---- an account that is deleted ----
+
+SELECT pg_temp.account(pg_temp.email('gone')) AS gone \gset
+SELECT auth.request_password_reset(pg_temp.email('gone')) \g /dev/null
+DELETE FROM auth_private.accounts WHERE id = :'gone';
+SELECT is((SELECT count(*) FROM auth_private.identifiers WHERE user_id = :'gone') + (SELECT count(*) FROM auth_private.codes WHERE user_id = :'gone'),
+	0::bigint, 'a deleted account owns no address, whoever deleted it, and has no code');
+SELECT isnt(pg_temp.account(pg_temp.email('gone')), :'gone', 'its address can be confirmed by another at once');
+-- A row of one that went without the trigger.
+INSERT INTO auth_private.identifiers VALUES (pg_temp.email('orphan'), :'gone', true, now());
+SELECT isnt(pg_temp.account(pg_temp.email('orphan')), NULL, 'so can one whose owner is no account');
+
+-- ---- one owner ----
+
+SELECT throws_ok(format('INSERT INTO auth_private.identifiers VALUES (%L, %L, true, now())', pg_temp.email('owner'), gen_random_uuid()),
+	'23505', NULL, 'an address has one owner, whatever else is written');
 
 -- ---- require_confirmation ----
 

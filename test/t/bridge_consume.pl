@@ -45,7 +45,7 @@ is_deeply($mail->{to}, ['ada@example.org'], 'it is mailed');
 my ($code) = text($mail) =~ /^    (\d{6})\r?$/m;
 ok($code, 'with the code');
 like(text($mail), qr{https://app\.example\.org/auth/confirm_email\?token=[A-Za-z0-9_-]+}, 'and the link');
-is($node->safe_psql('postgres', "SELECT status FROM auth.confirm('ada\@example.org', '$code')"), 'active',
+is($node->safe_psql('postgres', "SELECT status FROM auth.confirm('ada\@example.org', '$code', 'correct horse 9')"), 'active',
 	'which confirms the account');
 my $id = $node->safe_psql('postgres', q{SELECT id FROM auth_private.outbox WHERE kind = 'confirm_email'});
 like($mail->{data}, qr/^Message-ID: <$id\@example\.org>\r?$/mi, "Message-ID is the outbox row's id");

@@ -111,7 +111,7 @@ is($status, 4, 'without --check a refused login at the start ends it too');
 	is($mail->{kind}, 'confirm_email', 'file: has the notification, one object per line');
 	my ($code) = $mail->{message}{text} =~ /^    (\d{6})$/m;
 	is($code, $mail->{payload}{code}, 'with the rendered text');
-	is(sql("SELECT status FROM auth.confirm('ada\@example.org', '$code')"), 'active', 'whose code confirms');
+	is(sql("SELECT status FROM auth.confirm('ada\@example.org', '$code', 'correct horse 9')"), 'active', 'whose code confirms');
 	is((stat "$data/../mails")[2] & 0777, 0600, 'and only its owner can read it');
 }
 

@@ -57,10 +57,11 @@ sub restored
 	refused($node,
 		"SELECT auth.signin('ada\@example.org', 'another password')",
 		'invalid_credentials', "G11: $how: by its own password only", $database);
-	is( $ask->("SELECT status FROM auth.confirm('eve\@example.org', " . quoted($mail->{code}) . ')'),
+	is( $ask->("SELECT status FROM auth.confirm('eve\@example.org', " . quoted($mail->{code}) . ', ' . quoted($PASSWORD) . ')'),
 		'active', "G11: $how: a code mailed before confirms");
 	my $waiting = mailed($node, 'confirm_email', 'joe@example.org', $database);
-	is( $ask->('SELECT status FROM auth.confirm(code => ' . quoted($waiting->{link_token} // '') . ')'),
+	is( $ask->('SELECT status FROM auth.confirm(code => ' . quoted($waiting->{link_token} // '')
+			. ', password => ' . quoted($PASSWORD) . ')'),
 		'active', "G11: $how: a mail that waited then is delivered");
 	return;
 }

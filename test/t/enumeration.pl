@@ -89,7 +89,7 @@ sub confirmed_phone
 		{}, $phone, $PASSWORD);
 	notifications(1);
 	my $mail = mailed($node, 'confirm_phone', $phone);
-	$caller->do('SELECT auth.confirm($1, $2)', {}, $phone, $mail->{code});
+	$caller->do('SELECT auth.confirm($1, $2, $3)', {}, $phone, $mail->{code}, $PASSWORD);
 	return $phone;
 }
 
@@ -102,7 +102,7 @@ sub half_confirmed
 		{}, $email, $PASSWORD, new_phone());
 	notifications(1);
 	my $mail = mailed($node, 'confirm_email', $email);
-	$caller->do('SELECT auth.confirm($1, $2)', {}, $email, $mail->{code});
+	$caller->do('SELECT auth.confirm($1, $2, $3)', {}, $email, $mail->{code}, $PASSWORD);
 	return $email;
 }
 

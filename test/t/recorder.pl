@@ -226,7 +226,7 @@ sub reset_with
 my $attempt = "BEGIN;\n" . reset_with($guess) . ";\nROLLBACK;\n";
 $node->psql('postgres', $attempt x 5, on_error_stop => 0);
 is( $node->safe_psql('postgres',
-		"SELECT attempts FROM auth_private.codes WHERE user_id = '$user'"),
+		"SELECT count(*) FROM auth_private.code_failures WHERE identifier = 'a\@example.com'"),
 	5, 'C5: wrong tries are on record, though each was rolled back');
 
 # ---- the queue survives a restart ----
@@ -246,6 +246,12 @@ is(Caller::call($node, reset_with($mail->{code}))->{code},
 
 # ---- a full queue denies, and forgets nothing ----
 
+$node->safe_psql('postgres', "SELECT auth.signup('q\@example.com', 'correct horse')");
+$node->safe_psql('postgres', "SELECT auth.request_password_reset('q\@example.com')");
+my $good = AuthSession::mailed($node, 'password_reset', 'q@example.com')->{code};
+my $bad = sprintf '%06d', ($good + 1) % 1000000;
+sub reset_q { return "SELECT auth.reset_password('q\@example.com', '$_[0]', 'correct horse')"; }
+
 ($session, $old) = used_token();
 my $locker = stay('postgres');
 ask($locker, 'BEGIN; LOCK TABLE auth_private.audit_log');
@@ -263,6 +269,9 @@ is("$full->{state} $full->{code}", 'PT503 busy',
 	'G7: with the queue full a failure is answered with busy');
 is( Caller::call($node, renew($old))->{code},
 	'busy', 'G7: so is the reuse of a token');
+is(Caller::call($node, reset_q($bad))->{code}, 'busy', 'C5: and a wrong code') foreach 1 .. 6;
+is(Caller::call($node, reset_q($good))->{code}, 'busy',
+	'C5: as a right one: what can\'t be recorded is not compared');
 like(slurp_file($node->logfile, $log_start),
 	qr/queue of the auth_session recorder is full/,
 	'the log says so');
@@ -272,6 +281,9 @@ ends_soon($session, 'and afterwards what was queued is committed');
 ok( $node->poll_query_until('postgres',
 		"SELECT test.outcome(\$\$$wrong\$\$) = 'invalid_credentials'"),
 	'and the queue takes new records');
+is($node->safe_psql('postgres', "SELECT count(*) FROM auth_private.code_failures WHERE identifier = 'q\@example.com'"),
+	0, 'C5: what was not compared is not counted');
+ok(!Caller::call($node, reset_q($good))->{state}, 'C5: and the right code is good');
 
 # ---- NOTIFY, after the commit only ----
 

@@ -187,7 +187,7 @@ SQL
 	return $answer;
 };
 form 'confirm', '', sub {
-	return $_[0]->query("SELECT auth.confirm('$email', '" . secret($code) . "')");
+	return $_[0]->query("SELECT auth.confirm('$email', '" . secret($code) . "', '" . secret($password) . "')");
 };
 my $session;
 form 'sign in', '', sub {
