@@ -46,8 +46,14 @@ static AsStatement delete_for =
     AS_WRITES("DELETE FROM auth_private.codes"
               " WHERE user_id = $1 AND purpose = $2 AND identifier = $3");
 
+/* But one that is being used at this moment: nobody is waited for. */
 static AsStatement delete_all =
-    AS_WRITES("DELETE FROM auth_private.codes WHERE user_id = $1");
+    AS_WRITES("WITH free AS MATERIALIZED ("
+              "     SELECT user_id, id FROM auth_private.codes"
+              "      WHERE user_id = $1 FOR UPDATE SKIP LOCKED)"
+              " DELETE FROM auth_private.codes"
+              "  WHERE user_id = $1"
+              "    AND (user_id, id) IN (SELECT user_id, id FROM free)");
 
 static AsStatement prune =
     AS_WRITES("WITH batch AS MATERIALIZED ("
