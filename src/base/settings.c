@@ -147,7 +147,7 @@ check_hook(const char *name, const AsHookShape *shape, GucSource source)
 	{
 		ereport(
 		    NOTICE,
-		    (errmsg("the hook \"%s\" can't be called in this database", name),
+		    (errmsg("the hook \"%s\" cannot be called in this database", name),
 		     errdetail_internal("%s", fault)));
 		return true;
 	}

@@ -28,11 +28,12 @@ tell_missing(const AsHookCall *hook, const char *fault)
 	if (told_at != 0 && now - told_at < TELL_EVERY_US)
 		return;
 	told_at = now;
-	ereport(LOG_SERVER_ONLY,
-	        (errcode(ERRCODE_UNDEFINED_FUNCTION),
-	         errmsg("%s \"%s\" can't be called", hook->setting, hook->function),
-	         errdetail_internal("%s", fault),
-	         errhint("Until it is there, what needs it is refused as busy.")));
+	ereport(
+	    LOG_SERVER_ONLY,
+	    (errcode(ERRCODE_UNDEFINED_FUNCTION),
+	     errmsg("%s \"%s\" cannot be called", hook->setting, hook->function),
+	     errdetail_internal("%s", fault),
+	     errhint("Until it is there, what needs it is refused as busy.")));
 }
 
 /* An error leaves the settings to the abort, and the user to our caller. */

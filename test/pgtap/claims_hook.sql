@@ -2,7 +2,7 @@
 -- and what a caller hears when it fails.
 
 BEGIN;
-SELECT plan(86);
+SELECT plan(87);
 
 SET LOCAL auth_session.require_confirmation = 'none';
 
@@ -109,6 +109,8 @@ CREATE FUNCTION app.of_text(user_id uuid, claims jsonb) RETURNS text LANGUAGE sq
 CREATE FUNCTION app.of_int(user_id uuid, claims jsonb) RETURNS int LANGUAGE sql AS $$ SELECT 1 $$;
 CREATE FUNCTION app.of_set(user_id uuid, claims jsonb) RETURNS SETOF jsonb LANGUAGE sql AS $$ SELECT '{}'::jsonb $$;
 CREATE FUNCTION app.of_one(claims jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT claims $$;
+CREATE FUNCTION app.step(state jsonb, user_id uuid, claims jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT claims $$;
+CREATE AGGREGATE app.of_aggregate (user_id uuid, claims jsonb) (sfunc = app.step, stype = jsonb);
 CREATE PROCEDURE app.no_function(user_id uuid, claims jsonb) LANGUAGE sql AS $$ SELECT 1 $$;
 CREATE FUNCTION pg_temp.of_temp(user_id uuid, claims jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT claims $$;
 -- One that was right when it was set, and is another by now.
@@ -140,7 +142,7 @@ $$;
 SELECT matches(pg_temp.setting('claims_hook', value), '^22023 ' || says, 'H12: no claims hook: ' || value)
   FROM (VALUES ('hook', 'The name must be schema.function'), ('a.b.c', 'The name must be'), ('app.', 'The name must be'), ('.hook', 'The name must be'), ('app.hook()', 'There is no such function'), ('app hook', 'The name must be'),
         ('app.nothing', 'There is no such function'), ('nowhere.hook', 'There is no such function'), ('app.of_one', 'There is no such function'), ('app.of_text', 'The function returns another type'), ('app.of_int', 'The function returns another'),
-        ('app.of_set', 'The function returns another'), ('app.no_function', 'The function returns another'), ('pg_temp.of_temp', 'There is no such function')) AS v (value, says);
+        ('app.of_set', 'The function returns another'), ('app.no_function', 'The function returns another'), ('app.of_aggregate', 'The function returns another'), ('pg_temp.of_temp', 'There is no such function')) AS v (value, says);
 SELECT matches(pg_temp.setting('claims_hook', format('%s.of_temp', pg_my_temp_schema()::regnamespace)), '^22023 A temporary function is no hook', 'H12: nor a temporary function');
 SELECT matches(pg_temp.setting('password_hook', value), '^22023 ', 'H12: no password hook: ' || value) FROM unnest('{hook,app.hook,app.nothing}'::text[]) AS value;
 CREATE FUNCTION app."Accepts"(password text) RETURNS boolean LANGUAGE sql AS $$ SELECT true $$;

@@ -6,7 +6,7 @@
 -- role of its own, and takes them away at the end.
 \ir helper/common.psql
 
-SELECT plan(207);
+SELECT plan(209);
 
 -- An application may cast it to json: '' would fail where NULL doesn't.
 SELECT is(current_setting('request.headers', true), NULL, 'a session that has not used the context reads NULL from request.headers');
@@ -311,6 +311,14 @@ SELECT pg_temp.raises('SELECT auth.check_request()', 'token_expired', 'check_req
 SELECT auth.authenticate(access_token) FROM auth.renew(:'short_r') \g /dev/null
 SELECT is(auth.uid(), :'ada', 'a renewal mends it');
 ROLLBACK;
+BEGIN;
+-- A lost answer, asked for again within the grace, when the token in it has expired.
+SET LOCAL auth_session.access_token_ttl = 1;
+SELECT refresh_token AS once FROM pg_temp.signin(pg_temp.email('ada')) \gset
+SELECT access_token AS first, expires_at AS first_end FROM auth.renew(:'once') \gset
+SELECT pg_temp.wait_until(:'first_end') \g /dev/null
+SELECT is((auth.renew(:'once')).access_token, :'first', 'an expired token is signed again where it is the answer that was lost');
+ROLLBACK;
 DEALLOCATE verified;
 
 -- ---- revocation that another transaction commits, at every isolation level ----
@@ -464,6 +472,13 @@ BEGIN
 	RETURN wrong;
 END
 $$;
+CREATE FUNCTION pg_temp.after_others(jwt jsonb, token text) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM pg_temp.verify_others(token);
+	RETURN jwt;
+END
+$$;
+SELECT is(pg_temp.after_others(auth.jwt(), refresh_token), :'claims_ada'::jsonb, 'H6: nor does what jwt() returned change') FROM pg_temp.signin(pg_temp.email('ada'));
 SELECT is(pg_temp.verify_others(refresh_token), 0::bigint, '600 other tokens say what they say') FROM pg_temp.signin(pg_temp.email('ada'));
 SELECT is(auth.jwt(), :'claims_ada'::jsonb, 'and jwt() is still the caller''s');
 SELECT is(auth.email(), pg_temp.email('Ada'), 'and so is email()');

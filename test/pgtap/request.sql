@@ -4,7 +4,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(99);
+SELECT plan(100);
 SET LOCAL auth_session.signin_rate_per_account = 0;
 
 SELECT pg_temp.account(pg_temp.email('ada')) AS ada \gset
@@ -114,7 +114,7 @@ FROM unnest(ARRAY[pg_temp.ipv4(1), pg_temp.ipv4(1) || ':1', '"' || pg_temp.ipv4(
 SELECT pg_temp.tries('', 'wrong') FROM generate_series(1, 3) \g /dev/null
 SELECT is(pg_temp.tries(headers), 'throttled', 'H11: who can''t be told apart is one client: ' || what)
 FROM (VALUES ('', 'no headers'), ('{}', 'no such header'), ('{', 'no JSON'), ('{"x-forwarded-for": 1}', 'no text'), ('{"x-forwarded-for": []}', 'no entry'),
-	(pg_temp.from_address('unknown'), 'no address'), (pg_temp.from_address(repeat('1', 10000)), 'too long'), ('{"x": "' || repeat('a', 1048576) || '"}', 'too much')) AS bad (headers, what);
+	(format('{"x-forwarded-for": "%s", "X-Forwarded-For": 5}', pg_temp.ipv4(3)), 'no text in the last of two'), (pg_temp.from_address('unknown'), 'no address'), (pg_temp.from_address(repeat('1', 10000)), 'too long'), ('{"x": "' || repeat('a', 1048576) || '"}', 'too much')) AS bad (headers, what);
 SELECT is(pg_temp.tries(pg_temp.from_address(pg_temp.ipv4(2))), 'signed in', 'H11: which is nothing to a client that can');
 SELECT is(pg_temp.tries(format('{"x-forwarded-for": "%s", %s}', pg_temp.ipv4(1), beside)), 'throttled', 'H11: and no odd header beside it changes whose it is: ' || what)
 FROM (VALUES ('"x": "\u0000"', 'NUL'), ('"x": "' || repeat('\u0001', 51200) || '"', 'long'), ('"authorization": 5', 'another type')) AS odd (beside, what);

@@ -29,7 +29,7 @@ foreach my $n (1 .. 5)
 	ok(!eval { $dbh->selectrow_array($tokens); 1 }, "sign-in $n without its hook is refused");
 	like($dbh->errstr, qr/^DETAIL:\s+busy$/m, 'as busy: not without the hook\'s claims');
 }
-is(logged($offset, qr/LOG:  auth_session\.claims_hook "hook" can't be called/), 1,
+is(logged($offset, qr/LOG:  auth_session\.claims_hook "hook" cannot be called/), 1,
 	'and the operator is told once, not five times');
 is(logged($offset, qr/DETAIL:  The name must be schema\.function/), 1, 'why');
 $dbh->disconnect;
@@ -43,7 +43,7 @@ pass('but takes one that may still be made');
 # For a database, a role: told, and taken. A dump restores settings before functions.
 ($status, $out, $err) = $node->psql('postgres', q{ALTER DATABASE postgres SET auth_session.claims_hook = 'app.later'});
 is($status, 0, 'ALTER DATABASE takes a hook that is still to come');
-like($err, qr/NOTICE:  the hook "app\.later" can't be called in this database/, 'and says that it is not there');
+like($err, qr/NOTICE:  the hook "app\.later" cannot be called in this database/, 'and says that it is not there');
 ($status, $out, $err) = $node->psql('postgres', q{ALTER DATABASE postgres SET auth_session.claims_hook = 'later'});
 isnt($status, 0, 'but no name that no function can have');
 ($status, $out, $err) = $node->psql('postgres', 'SHOW auth_session.claims_hook');
