@@ -87,7 +87,7 @@ RETURNS void
 LANGUAGE c VOLATILE SECURITY INVOKER PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'auth_check_request';
 COMMENT ON FUNCTION auth.check_request() IS
-	'for the db-pre-request of PostgREST: fails on a bad, expired or revoked bearer token, with invalid_token, token_expired, session_revoked or session_expired; silent when there is none';
+	'for the db-pre-request of PostgREST: fails on a bad, expired or revoked bearer token, with invalid_token, token_expired, session_revoked or session_expired, and with invalid_token where request.jwt.claims name somebody else than the token; silent when there is neither';
 
 CREATE FUNCTION auth.account()
 RETURNS auth.account

@@ -13,7 +13,7 @@ CREATE FUNCTION auth.jwt_verify(token text, secret text, algorithm text DEFAULT 
 	LANGUAGE c VOLATILE PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'auth_jwt_verify';
 
-COMMENT ON FUNCTION auth.jwt_verify(text, text, text) IS 'header, payload and validity of a compact JWT: an HMAC secret, or a key in PEM or JWK; valid is false for any malformed token';
+COMMENT ON FUNCTION auth.jwt_verify(text, text, text) IS 'header, payload and validity of a compact JWT: an HMAC secret, or a key in PEM or JWK; valid is false for any malformed token. Fails with invalid_request where the key can''t be read, and the hint says why';
 
 CREATE FUNCTION auth.jwks() RETURNS jsonb
 	LANGUAGE c VOLATILE PARALLEL UNSAFE

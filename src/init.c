@@ -7,6 +7,7 @@
  * function says what to set.
  */
 #include "redact/redact.h"
+#include "service/service.h"
 #include "shared/shared.h"
 
 #include <sodium.h>
@@ -33,4 +34,5 @@ _PG_init(void)
 	as_throttle_init();
 	as_hash_gate_init();
 	as_recorder_init();
+	as_request_init();
 }

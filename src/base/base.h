@@ -71,6 +71,9 @@ extern void as_context_changed(void);
 /* Sets auth_session_context_token as SET LOCAL does. */
 extern void as_context_token_set(const char *token);
 
+/* Sets auth_session_request_is_set as SET LOCAL does. */
+extern void as_request_is_set_put(int is_set);
+
 /* Whether the library came in by shared_preload_libraries. */
 extern bool as_is_preloaded;
 
@@ -127,6 +130,38 @@ pg_noreturn extern void as_fail_throttled(int seconds);
  * calls it first.
  */
 extern void as_require_preloaded(void);
+
+/* ---- hook_name.c: the functions of the application's that settings name ---- */
+
+#define AS_HOOK_MAX_ARGS 4
+
+/* The arguments that a hook gets, and the type it must return. */
+typedef struct AsHookShape
+{
+	int count;
+	Oid types[AS_HOOK_MAX_ARGS];
+	Oid result;
+} AsHookShape;
+
+extern const AsHookShape as_claims_hook_shape;
+extern const AsHookShape as_password_hook_shape;
+
+typedef struct AsHook
+{
+	Oid function;
+	Oid owner;
+} AsHook;
+
+/* The two parts of schema.function; false for any other text. */
+extern bool as_hook_name_parse(const char *name, char **schema,
+                               char **function);
+
+/*
+ * Finds the function of that name and shape: NULL, or what is wrong, a constant
+ * sentence. In a transaction.
+ */
+extern const char *as_hook_find(const char *name, const AsHookShape *shape,
+                                AsHook *hook);
 
 /* ---- clock.c: times, as the standards count them ---- */
 

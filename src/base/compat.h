@@ -40,11 +40,21 @@
 #define AS_WAIT_EVENT(name) PG_WAIT_EXTENSION
 #endif
 
-/* The parser of names takes a context for soft errors since 16. */
+/* All settings, count of them: an array of the server's, of the caller's since 16. */
 #if PG_VERSION_NUM >= 160000
-#define as_qualified_name(text) stringToQualifiedNameList((text), NULL)
+#define as_guc_variables(count)         get_guc_variables(&(count))
+#define as_guc_variables_free(settings) pfree(settings)
 #else
-#define as_qualified_name(text) stringToQualifiedNameList(text)
+#define as_guc_variables(count) \
+	((count) = GetNumConfigOptions(), get_guc_variables())
+#define as_guc_variables_free(settings) ((void) (settings))
+#endif
+
+/* What fails can be taken back within a parallel operation since 17. */
+#if PG_VERSION_NUM >= 170000
+#define AS_CAN_TAKE_BACK true
+#else
+#define AS_CAN_TAKE_BACK (!IsInParallelMode())
 #endif
 
 #endif /* AS_COMPAT_H */

@@ -49,7 +49,7 @@ SETTING(leeway,                   INT,  0,                  FROM_TO(0, 5 * MINUT
 SETTING(key_rotation_interval,    INT,  0,                  FROM_TO(0, 10 * YEAR),          S,    SUSET,
         0, NULL, NULL, "The age at which maintenance replaces the active signing key; 0 for never.")
 SETTING(claims_hook,              TEXT, "",                 ANY,                            NONE, SUSET,
-        0, NULL, NULL, "schema.function(user_id uuid, claims jsonb) returns jsonb that may add claims to access tokens.")
+        0, check_claims_hook, NULL, "schema.function(user_id uuid, claims jsonb) returns jsonb that may add claims to access tokens.")
 SETTING(claims_hook_roles,        TEXT, "",                 ANY,                            NONE, SUSET,
         0, NULL, NULL, "Roles that the claims hook may put into the role claim.")
 SETTING(master_key_file,          TEXT, "",                 ANY,                            NONE, SIGHUP,
@@ -75,7 +75,7 @@ SETTING(resend_cooldown,          INT,  MINUTE,             FROM_TO(0, DAY),    
 SETTING(password_min_length,      INT,  8,                  FROM_TO(8, 128),                NONE, SUSET,
         0, NULL, NULL, "The fewest characters of a password.")
 SETTING(password_hook,            TEXT, "",                 ANY,                            NONE, SUSET,
-        0, NULL, NULL, "schema.function(password text) returns boolean that says whether a new password is taken.")
+        0, check_password_hook, NULL, "schema.function(password text) returns boolean that says whether a new password is taken.")
 SETTING(site_url,                 TEXT, "http://localhost", ANY,                            NONE, SUSET,
         0, check_site_url, NULL, "The application's URL, the only source of the links in messages.")
 SETTING(notify,                   BOOL, true,               ANY,                            NONE, SUSET,
@@ -128,3 +128,10 @@ SETTING(redact_functions,         TEXT, "",                 ANY,                
  */
 SETTING(context_token,            TEXT, "",                 ANY,                            NONE, SUSET,
         HIDDEN, NULL, context_assigned, "The token given to auth.authenticate() in this transaction.")
+
+/*
+ * Which settings of a request this transaction set: the leader's verdict, for
+ * parallel workers only.
+ */
+SETTING(request_is_set,           INT,  0,                  FROM_TO(0, 255),                NONE, SUSET,
+        HIDDEN, NULL, NULL, "Which settings of a request were set in this transaction.")

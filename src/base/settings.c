@@ -9,6 +9,9 @@
 #include <limits.h>
 #include <unistd.h>
 
+#include "access/parallel.h"
+#include "access/xact.h"
+#include "miscadmin.h"
 #include "utils/guc.h"
 
 #define MINUTE 60
@@ -136,6 +139,68 @@ check_site_url(char **newval, void **extra, GucSource source)
 	return true;
 }
 
+/*
+ * Whether somebody is there to be told that a value is refused. One that a
+ * server or session starts with is taken whatever it is: in its place there
+ * would be no hook at all, and a name that leads nowhere refuses the call.
+ */
+static bool
+is_being_set(GucSource source)
+{
+	return IsTransactionState() && !IsParallelWorker() &&
+	       (source == PGC_S_FILE || source == PGC_S_TEST ||
+	        source >= PGC_S_INTERACTIVE);
+}
+
+/*
+ * A hook's name. What is set for a database, a role or the server may be meant
+ * for another database, or for a function that is still to come: of that a
+ * notice.
+ */
+static bool
+check_hook(const char *name, const AsHookShape *shape, GucSource source)
+{
+	char *schema;
+	char *function;
+	const char *fault;
+	AsHook hook;
+
+	if (name[0] == '\0' || !is_being_set(source))
+		return true;
+	if (!as_hook_name_parse(name, &schema, &function))
+	{
+		GUC_check_errdetail("The name must be schema.function.");
+		return false;
+	}
+	if (source == PGC_S_FILE || !OidIsValid(MyDatabaseId))
+		return true;
+	fault = as_hook_find(name, shape, &hook);
+	if (fault == NULL)
+		return true;
+	if (source == PGC_S_TEST)
+	{
+		ereport(
+		    NOTICE,
+		    (errmsg("the hook \"%s\" cannot be called in this database", name),
+		     errdetail_internal("%s", fault)));
+		return true;
+	}
+	GUC_check_errdetail("%s", fault);
+	return false;
+}
+
+static bool
+check_claims_hook(char **newval, void **extra, GucSource source)
+{
+	return check_hook(*newval, &as_claims_hook_shape, source);
+}
+
+static bool
+check_password_hook(char **newval, void **extra, GucSource source)
+{
+	return check_hook(*newval, &as_password_hook_shape, source);
+}
+
 void
 as_context_changed(void)
 {
@@ -152,6 +217,16 @@ void
 as_context_token_set(const char *token)
 {
 	(void) set_config_option("auth_session.context_token", token, PGC_SUSET,
+	                         PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+}
+
+void
+as_request_is_set_put(int is_set)
+{
+	char text[12];
+
+	snprintf(text, sizeof(text), "%d", is_set);
+	(void) set_config_option("auth_session.request_is_set", text, PGC_SUSET,
 	                         PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 }
 

@@ -20,7 +20,7 @@ AS_ENTRY(auth_jwt);
 Datum
 auth_uid(PG_FUNCTION_ARGS)
 {
-	const AsContext *context = as_context_live();
+	const AsContext *context = as_context_quiet();
 
 	if (context == NULL)
 		PG_RETURN_NULL();
@@ -30,7 +30,7 @@ auth_uid(PG_FUNCTION_ARGS)
 Datum
 auth_session_id(PG_FUNCTION_ARGS)
 {
-	const AsContext *context = as_context_live();
+	const AsContext *context = as_context_quiet();
 
 	if (context == NULL)
 		PG_RETURN_NULL();
@@ -51,7 +51,7 @@ text_claim(FunctionCallInfo fcinfo, const AsContext *context, const char *claim)
 Datum
 auth_role(PG_FUNCTION_ARGS)
 {
-	const AsContext *context = as_context_live();
+	const AsContext *context = as_context_quiet();
 
 	return text_claim(fcinfo, context,
 	                  context != NULL ? context->token->claims.role : "");
@@ -60,7 +60,7 @@ auth_role(PG_FUNCTION_ARGS)
 Datum
 auth_email(PG_FUNCTION_ARGS)
 {
-	const AsContext *context = as_context_live();
+	const AsContext *context = as_context_quiet();
 
 	return text_claim(fcinfo, context,
 	                  context != NULL ? context->token->claims.email : "");
@@ -69,7 +69,7 @@ auth_email(PG_FUNCTION_ARGS)
 Datum
 auth_jwt(PG_FUNCTION_ARGS)
 {
-	const AsContext *context = as_context_live();
+	const AsContext *context = as_context_quiet();
 	Jsonb *claims = context == NULL ? NULL : as_payload_jsonb(context->token);
 
 	if (claims == NULL)

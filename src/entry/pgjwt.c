@@ -6,16 +6,16 @@
  * caller's third argument fixes the algorithm; a text that is a key is never
  * an HMAC secret, or whoever has the public key could sign with it.
  *
- * pgjwt's laxness is kept where it is asked for: any secret but an empty
- * one, exp and nbf optional, and one that is no number is passed over.
+ * pgjwt's laxness is kept where it is asked for: any secret but an empty one,
+ * any typ, exp and nbf optional. But an exp or nbf that is no number makes a
+ * token that is not valid, and a key that can't be read is the caller's
+ * mistake, not the token's: it raises.
  */
 #include "entry/entry.h"
 
 #include "access/detoast.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
-
-#include <math.h>
 
 /* The longest token taken, and the longest payload that fits in one. */
 #define TOKEN_MAX   1048576
@@ -26,6 +26,7 @@ typedef struct Validity
 {
 	bool has_exp;
 	bool has_nbf;
+	bool is_malformed;
 	double exp;
 	double nbf;
 } Validity;
@@ -103,12 +104,39 @@ kept_key(AsAlgorithm algorithm, const char *utf8, size_t length)
 	                       : as_key_from_jwk(utf8, length, algorithm, NULL));
 }
 
+/* What to do about a text that is no key, or not this algorithm's. */
+static const char *
+hint_for(AsAlgorithm algorithm, const char *utf8, size_t length)
+{
+	static const char *const hints[] = {
+	    [AS_KEY_FAULT_NONE] = NULL,
+	    [AS_KEY_FAULT_CERTIFICATE] =
+	        "The secret is a certificate. Give its public key, which openssl "
+	        "x509 -pubkey prints.",
+	    [AS_KEY_FAULT_ENCRYPTED] =
+	        "The secret is an encrypted PEM. Give it without a passphrase.",
+	    [AS_KEY_FAULT_LINE_ENDS] =
+	        "The secret is a PEM with \\n in place of line ends. Give it with "
+	        "line ends.",
+	    [AS_KEY_FAULT_SSH] = "The secret is a key of SSH. Give it as PEM.",
+	    [AS_KEY_FAULT_PEM] = "The secret is a PEM without a key in it.",
+	    [AS_KEY_FAULT_JWK] = "The secret is no JWK that can be read.",
+	    [AS_KEY_FAULT_TEXT] =
+	        "The secret is neither PEM nor JWK, as this algorithm needs it.",
+	};
+
+	/* A key in place of an HMAC secret is an old attack, and no secret. */
+	if (as_algorithm_is_hmac(algorithm) && !as_key_text_is_jwk(utf8, length))
+		return NULL;
+	return hints[as_key_text_fault(utf8, length)];
+}
+
 /*
- * The key that a secret is; NULL where it isn't one. It is kept until
- * the next call.
+ * The key that a secret is, kept until the next call. NULL where it is another
+ * algorithm's, with *hint where it is none at all.
  */
 static AsKey *
-key_of(AsAlgorithm algorithm, const text *secret)
+key_of(AsAlgorithm algorithm, const text *secret, const char **hint)
 {
 	size_t length = VARSIZE_ANY_EXHDR(secret);
 	char *utf8 = as_text_to_utf8(VARDATA_ANY(secret), &length);
@@ -119,6 +147,7 @@ key_of(AsAlgorithm algorithm, const text *secret)
 	else if (as_algorithm_is_hmac(algorithm) &&
 	         !as_key_text_is_key(utf8, length))
 		key = keep(&kept[0], as_key_from_secret(algorithm, utf8, length));
+	*hint = key != NULL ? NULL : hint_for(algorithm, utf8, length);
 	as_wipe(utf8, length);
 	pfree(utf8);
 	return key;
@@ -166,31 +195,31 @@ json_of(const char *utf8, size_t length)
 	return json == NULL ? NULL : cstring_to_text(json);
 }
 
+/* Raises where the key can't be read, whatever the token is. */
 static bool
 verify_signature(const AsJwt *jwt, AsAlgorithm algorithm, const text *secret)
 {
 	AsJwtHeader header;
-	AsKey *key;
+	const char *hint;
+	AsKey *key = key_of(algorithm, secret, &hint);
 	bool ok;
 
-	if (!as_jwt_header_read(jwt, &header) || header.algorithm != algorithm)
-		return false;
-	key = key_of(algorithm, secret);
-	ok = key != NULL && as_jwt_verify(key, jwt);
+	if (hint != NULL)
+		as_fail(AS_INVALID_REQUEST, hint);
+	ok = key != NULL && as_jwt_header_read(jwt, &header) &&
+	     header.algorithm == algorithm && as_jwt_verify(key, jwt);
 	forget_secret();
 	return ok;
 }
 
-/* A number, or a string that is one, as pgjwt has it. */
+/* Of any size: an exp at the end of time is none. */
 static bool
 number_of(const AsJsonMember *member, double *out)
 {
-	char *end;
-
-	if (member->type != AS_JSON_NUMBER && member->type != AS_JSON_STRING)
+	if (member->type != AS_JSON_NUMBER)
 		return false;
-	*out = strtod(member->text, &end);
-	return member->length > 0 && *end == '\0' && !isnan(*out);
+	*out = strtod(member->text, NULL);
+	return true;
 }
 
 static bool
@@ -199,9 +228,15 @@ visit_validity(const AsJsonMember *member, void *into)
 	Validity *validity = into;
 
 	if (strcmp(member->name, "exp") == 0)
+	{
 		validity->has_exp = number_of(member, &validity->exp);
+		validity->is_malformed |= !validity->has_exp;
+	}
 	else if (strcmp(member->name, "nbf") == 0)
+	{
 		validity->has_nbf = number_of(member, &validity->nbf);
+		validity->is_malformed |= !validity->has_nbf;
+	}
 	return true;
 }
 
@@ -215,7 +250,8 @@ is_valid_now(const char *payload, size_t length)
 	    (double) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
 
 	if (!as_json_read_object(payload, length, TOKEN_MAX, true, visit_validity,
-	                         &validity))
+	                         &validity) ||
+	    validity.is_malformed)
 		return false;
 	return (!validity.has_exp || now < validity.exp) &&
 	       (!validity.has_nbf || now >= validity.nbf);
@@ -232,6 +268,7 @@ auth_jwt_sign(PG_FUNCTION_ARGS)
 	size_t header_length;
 	char *utf8;
 	char *token;
+	const char *hint;
 	AsKey *key;
 
 	as_call_enter(AS_CALL_READS);
@@ -249,20 +286,23 @@ auth_jwt_sign(PG_FUNCTION_ARGS)
 	token = palloc(header_length + AS_BASE64URL_ROOM(length) +
 	               AS_BASE64URL_ROOM(AS_SIGNATURE_MAX) + 2);
 
-	key = key_of(algorithm, secret);
+	key = key_of(algorithm, secret, &hint);
 	length = key == NULL
 	             ? 0
 	             : as_jwt_sign(key, header, header_length, utf8, length, token);
 	forget_secret();
 	if (length == 0)
 		as_fail(AS_INVALID_REQUEST,
-		        "The secret is no key that signs with this algorithm.");
+		        hint != NULL
+		            ? hint
+		            : "The secret is no key that signs with this algorithm.");
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(token, (int) length));
 }
 
 /*
  * One row: header and payload where they are JSON objects, and whether the
- * token is valid now. Whatever the token is, that is an answer.
+ * token is valid now. Whatever the token is, that is an answer; what raises is
+ * only what else the caller gave.
  */
 Datum
 auth_jwt_verify(PG_FUNCTION_ARGS)
@@ -283,6 +323,8 @@ auth_jwt_verify(PG_FUNCTION_ARGS)
 	algorithm = algorithm_of(PG_GETARG_TEXT_PP(2));
 	token = PG_ARGISNULL(0) ? NULL : bounded(fcinfo, 0, TOKEN_MAX);
 	secret = PG_ARGISNULL(1) ? NULL : bounded(fcinfo, 1, AS_KEY_TEXT_MAX);
+	if (secret == NULL && !PG_ARGISNULL(1))
+		as_fail(AS_INVALID_REQUEST, "The secret is too long.");
 	if (token != NULL)
 	{
 		AsJwt jwt;

@@ -8,6 +8,9 @@
  */
 #include "entry/entry.h"
 
+/* Claims of PostgREST's: those of a token, which it may have escaped. */
+#define CLAIMS_MAX_BYTES (6 * AS_JWT_MAX)
+
 AS_ENTRY(auth_verify);
 AS_ENTRY(auth_authenticate);
 AS_ENTRY(auth_check_request);
@@ -58,26 +61,79 @@ auth_verify(PG_FUNCTION_ARGS)
 	PG_RETURN_JSONB_P(claims);
 }
 
+/* ---- check_request ---- */
+
+/* The members of claims that name somebody, and what they must be. */
+typedef struct Named
+{
+	const AsContext *context; /* live; NULL: nobody may be named */
+	bool is_anybody;
+	bool has_jti;
+	bool is_other;
+} Named;
+
+static void
+compare_id(Named *named, const AsJsonMember *member, const AsUuid *expected)
+{
+	AsUuid id;
+
+	named->is_anybody = true;
+	if (member->type != AS_JSON_STRING ||
+	    !as_uuid_parse(member->text, member->length, &id) || expected == NULL ||
+	    !as_uuid_equal(&id, expected))
+		named->is_other = true;
+}
+
+static bool
+visit_claim(const AsJsonMember *member, void *into)
+{
+	Named *named = into;
+	const AsContext *context = named->context;
+
+	if (member->type == AS_JSON_NULL)
+		return true;
+	if (strcmp(member->name, "jti") == 0)
+	{
+		compare_id(named, member, context == NULL ? NULL : &context->jti);
+		named->has_jti = true;
+	}
+	else if (strcmp(member->name, "session_id") == 0)
+		compare_id(named, member,
+		           context == NULL ? NULL : &context->session_id);
+	else if (strcmp(member->name, "sub") == 0)
+		compare_id(named, member, context == NULL ? NULL : &context->user_id);
+	return true;
+}
+
+/*
+ * Whether claims are those of the context, or name nobody. PostgREST takes
+ * role and claims from the first Authorization header, whatever white space is
+ * in it, and passes the last one on: what it believed must be what was checked
+ * here, or a token that was revoked would still have its role.
+ */
+static bool
+claims_are_of(const AsContext *context, const char *claims)
+{
+	Named named = {.context = context};
+
+	if (!as_json_read_mended(claims, strlen(claims), CLAIMS_MAX_BYTES,
+	                         visit_claim, &named))
+		return false;
+	return !named.is_anybody || (named.has_jti && !named.is_other);
+}
+
 Datum
 auth_check_request(PG_FUNCTION_ARGS)
 {
 	const AsContext *context;
-	const char *text;
-	AsClaims claims;
+	const char *claims;
 
 	as_call_enter(AS_CALL_READS);
 	context = as_context();
-	if (context == NULL)
-		PG_RETURN_VOID();
-	if (context->failure != AS_OK)
+	if (context != NULL && context->failure != AS_OK)
 		as_fail(context->failure, NULL);
-
-	/* What PostgREST took its role from must be the token that counts here. */
-	text = as_request_jwt_claims();
-	if (text != NULL && text[0] != '\0' &&
-	    (!as_claims_read(text, strlen(text), &claims) ||
-	     (claims.has_jti && memcmp(claims.jti.bytes, context->jti.bytes,
-	                               sizeof(claims.jti.bytes)) != 0)))
+	claims = as_request_jwt_claims();
+	if (claims != NULL && !claims_are_of(context, claims))
 		as_fail(AS_INVALID_TOKEN, NULL);
 	PG_RETURN_VOID();
 }

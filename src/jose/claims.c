@@ -8,10 +8,14 @@
  */
 #include "jose/jose.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* The last second of the year 9999, the last that timestamps can print. */
 #define LATEST INT64_C(253402300799)
+
+/* More digits than any clock has. */
+#define TIME_MAX_CHARS 64
 
 /* A string; whether it is a UUID is no matter of form. */
 static bool
@@ -24,27 +28,23 @@ take_id(const AsJsonMember *member, AsUuid *out, bool *has)
 }
 
 /*
- * A NumericDate (RFC 7519 section 2) of whole seconds: digits, no sign, no
- * fraction, no exponent, and in range, so that nothing later overflows.
+ * A NumericDate (RFC 7519 section 2): any JSON number in range, so that nothing
+ * later overflows. Of a fraction, or what a serializer wrote with an exponent,
+ * the whole seconds count, as they do of the clock.
  */
 static bool
 take_time(const AsJsonMember *member, int64_t *out, bool *has)
 {
-	int64_t value = 0;
+	double value;
+	char *end;
 
-	if (member->type != AS_JSON_NUMBER || member->length > 12)
+	if (member->type != AS_JSON_NUMBER || member->length > TIME_MAX_CHARS ||
+	    member->text[0] == '-')
 		return false;
-	for (size_t i = 0; i < member->length; i++)
-	{
-		char c = member->text[i];
-
-		if (c < '0' || c > '9')
-			return false;
-		value = value * 10 + (c - '0');
-	}
-	if (value > LATEST)
+	value = strtod(member->text, &end);
+	if (*end != '\0' || !(value < (double) (LATEST + 1)))
 		return false;
-	*out = value;
+	*out = (int64_t) value;
 	*has = true;
 	return true;
 }

@@ -28,7 +28,10 @@ typedef enum AsAlgorithm
 	AS_EDDSA
 } AsAlgorithm;
 
-/* "HS256" and so on, exactly; AS_ALGORITHM_NONE for any other text. */
+/*
+ * "HS256" and so on, exactly, and "Ed25519" (RFC 9864) for EdDSA;
+ * AS_ALGORITHM_NONE for any other text.
+ */
 extern AsAlgorithm as_algorithm_parse(const char *name, size_t length);
 extern const char *as_algorithm_name(AsAlgorithm algorithm);
 extern bool as_algorithm_is_hmac(AsAlgorithm algorithm);
@@ -179,6 +182,25 @@ extern bool as_key_text_is_jwk(const char *text, size_t length);
 /* Either, or an SSH public key. */
 extern bool as_key_text_is_key(const char *text, size_t length);
 
+/* Why a text is no key of RS256, ES256 or EdDSA, whichever. */
+typedef enum AsKeyFault
+{
+	AS_KEY_FAULT_NONE,        /* it is one */
+	AS_KEY_FAULT_CERTIFICATE, /* the key is within it */
+	AS_KEY_FAULT_ENCRYPTED,   /* under a passphrase */
+	AS_KEY_FAULT_LINE_ENDS,   /* a backslash and an n in their place */
+	AS_KEY_FAULT_SSH,
+	AS_KEY_FAULT_PEM, /* a PEM of something else, or damaged */
+	AS_KEY_FAULT_JWK, /* the same of a JWK */
+	AS_KEY_FAULT_TEXT /* neither */
+} AsKeyFault;
+
+/*
+ * What whoever gave the text must be told. Reads it again: for the path on
+ * which it was refused.
+ */
+extern AsKeyFault as_key_text_fault(const char *text, size_t length);
+
 /* ---- jwt.c: the compact form (RFC 7515 section 7.1, RFC 7519) ---- */
 
 /* The longest access token, in bytes, and the longest header segment. */
@@ -207,13 +229,14 @@ typedef struct AsJwtHeader
 {
 	AsAlgorithm algorithm; /* AS_ALGORITHM_NONE: one that isn't spoken here */
 	char kid[AS_KID_MAX + 1]; /* "" where there is none */
+	bool is_jwt;              /* by its "typ", or without one */
 } AsJwtHeader;
 
 /*
  * Reads the protected header. False where it isn't base64url of one JSON
- * object with distinct names, has no "alg" that is a string, a "typ" other
- * than JWT (RFC 8725 section 3.11), or any of "crit", "b64", "zip", "cty". Keys
- * in the header (jwk, jku, x5u, x5c) are not looked at.
+ * object with distinct names, has no "alg" that is a string, or any of "crit",
+ * "b64", "zip", "cty". Keys in the header (jwk, jku, x5u, x5c) are not looked
+ * at. Whose tokens have a kind must ask is_jwt (RFC 8725 section 3.11).
  */
 extern bool as_jwt_header_read(const AsJwt *jwt, AsJwtHeader *out);
 
@@ -256,7 +279,7 @@ extern bool as_jwt_payload(const AsJwt *jwt, char *out, size_t room,
 
 /*
  * The claims that are looked at. Text is UTF-8 and "" where absent; an id
- * that is no UUID is absent. Times are whole seconds since 1970.
+ * that is no UUID is absent. Times are seconds since 1970, rounded down.
  */
 typedef struct AsClaims
 {
@@ -282,8 +305,8 @@ typedef struct AsClaims
 /*
  * Reads a payload: one JSON object in UTF-8 with distinct names (RFC 7519
  * section 4). False where it is not, where one of the claims above is of a
- * wrong type or too long, or where a time is not a whole number from 0 to
- * 253402300799 (the year 9999).
+ * wrong type or too long, or where a time is not a number from 0 to the end of
+ * the year 9999.
  */
 extern bool as_claims_read(const char *payload, size_t length, AsClaims *out);
 
@@ -346,6 +369,15 @@ typedef bool (*AsJsonVisit)(const AsJsonMember *member, void *into);
 extern bool as_json_read_object(const char *text, size_t length,
                                 size_t max_length, bool unique_names,
                                 AsJsonVisit visit, void *into);
+
+/*
+ * As as_json_read_object, of a text from which what can be read is wanted: a
+ * byte that is no UTF-8, a \u0000 and half a surrogate pair are read as "?",
+ * and names may occur twice.
+ */
+extern bool as_json_read_mended(const char *text, size_t length,
+                                size_t max_length, AsJsonVisit visit,
+                                void *into);
 
 /* Calls visit per element (name NULL) of an array; otherwise as above. */
 extern bool as_json_read_array(const char *text, size_t length,

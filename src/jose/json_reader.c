@@ -6,7 +6,8 @@
  * database's encoding, which some encodings can't do. So a scan comes first
  * that bounds length and depth, insists on UTF-8, and replaces every escape
  * beyond ASCII by the character it stands for: a lone surrogate and \u0000
- * are refused here, and the parser sees nothing that it would convert.
+ * are refused here, or mended where that is asked for, and the parser sees
+ * nothing that it would convert.
  *
  * Builds against the server, and with FRONTEND against libpgcommon. What was
  * read is zeroed: it may have been a key.
@@ -28,6 +29,9 @@
 /* The most members whose names are kept to be compared. */
 #define MAX_NAMES 256
 
+/* Stands for what is no character, where that is mended. */
+#define MENDED '?'
+
 /* A callback answers from 16 on; the context's memory has an end from 17. */
 #if PG_VERSION_NUM >= 160000
 #define CALLBACK JsonParseErrorType
@@ -44,6 +48,7 @@ typedef struct Reader
 	void *into;
 	bool is_array; /* what the outermost value has to be */
 	bool unique_names;
+	bool mend;
 	bool failed;
 
 	/* The member that is being read, of the outermost value. */
@@ -130,12 +135,37 @@ put_utf8(uint32_t character, char *out)
 }
 
 /*
- * Copies the text with every \uXXXX of at least 0x80 as UTF-8, a surrogate
- * pair as one character. The result is never longer than the text. False
- * for \u0000, a surrogate without its other half, or no four hex digits.
+ * The character of the \uXXXX at *i, which moves behind it, and behind its
+ * other half where it is the first of a surrogate pair. False where a text may
+ * have no such character: NUL, half a pair.
  */
 static bool
-replace_escapes(const char *text, size_t length, char *out, size_t *out_length)
+take_escape(const char *text, size_t length, size_t *i, uint32_t *character)
+{
+	uint32_t low;
+
+	*i += 6;
+	if (*character == 0 || (*character >= 0xDC00 && *character <= 0xDFFF))
+		return false;
+	if (*character < 0xD800 || *character > 0xDBFF)
+		return true;
+	if (length - *i < 6 || text[*i] != '\\' || text[*i + 1] != 'u' ||
+	    !read_hex4(text + *i + 2, 4, &low) || low < 0xDC00 || low > 0xDFFF)
+		return false;
+	*character = 0x10000 + ((*character - 0xD800) << 10) + (low - 0xDC00);
+	*i += 6;
+	return true;
+}
+
+/*
+ * Copies the text with every \uXXXX of at least 0x80 as UTF-8, a surrogate
+ * pair as one character. The result is never longer than the text. False
+ * for no four hex digits; for \u0000 and half a pair, too, unless such are to
+ * be mended.
+ */
+static bool
+replace_escapes(const char *text, size_t length, bool mend, char *out,
+                size_t *out_length)
 {
 	size_t n = 0;
 	size_t i = 0;
@@ -143,7 +173,6 @@ replace_escapes(const char *text, size_t length, char *out, size_t *out_length)
 	while (i < length)
 	{
 		uint32_t character;
-		uint32_t low;
 
 		if (text[i] != '\\' || i + 1 >= length)
 		{
@@ -156,10 +185,9 @@ replace_escapes(const char *text, size_t length, char *out, size_t *out_length)
 			out[n++] = text[i++];
 			continue;
 		}
-		if (!read_hex4(text + i + 2, length - i - 2, &character) ||
-		    character == 0)
+		if (!read_hex4(text + i + 2, length - i - 2, &character))
 			return false;
-		if (character < 0x80)
+		if (character > 0 && character < 0x80)
 		{
 			/* May be a quote or a control character: leave it escaped. */
 			memcpy(out + n, text + i, 6);
@@ -167,19 +195,12 @@ replace_escapes(const char *text, size_t length, char *out, size_t *out_length)
 			i += 6;
 			continue;
 		}
-		i += 6;
-		if (character >= 0xDC00 && character <= 0xDFFF)
+		if (take_escape(text, length, &i, &character))
+			n += put_utf8(character, out + n);
+		else if (mend)
+			out[n++] = MENDED;
+		else
 			return false;
-		if (character >= 0xD800 && character <= 0xDBFF)
-		{
-			if (length - i < 6 || text[i] != '\\' || text[i + 1] != 'u' ||
-			    !read_hex4(text + i + 2, 4, &low) || low < 0xDC00 ||
-			    low > 0xDFFF)
-				return false;
-			character = 0x10000 + ((character - 0xD800) << 10) + (low - 0xDC00);
-			i += 6;
-		}
-		n += put_utf8(character, out + n);
 	}
 	*out_length = n;
 	return true;
@@ -413,27 +434,65 @@ parse(Reader *reader, const char *text, size_t length)
 	return ok;
 }
 
+/* Overwrites each byte that is part of no UTF-8 character. */
+static void
+mend_utf8(char *text, size_t length)
+{
+	size_t i = 0;
+
+	while (i < length)
+	{
+		int taken =
+		    pg_encoding_verifymbchar(PG_UTF8, text + i, (int) (length - i));
+
+		if (taken > 0)
+			i += (size_t) taken;
+		else
+			text[i++] = MENDED;
+	}
+}
+
 static bool
-read_value(Reader *reader, const char *text, size_t length, size_t max_length)
+read_characters(Reader *reader, const char *text, size_t length)
 {
 	bool has_escape;
 	char *copy;
 	bool ok;
 
-	if (length > max_length || length > PG_INT32_MAX / 2)
-		return false;
 	if (!scan(text, length, &has_escape))
 		return false;
 	if (!has_escape)
 		return parse(reader, text, length);
 
 	copy = palloc(length + 1);
-	ok = replace_escapes(text, length, copy, &length);
+	ok = replace_escapes(text, length, reader->mend, copy, &length);
 	if (ok)
 	{
 		copy[length] = '\0';
 		ok = parse(reader, copy, length);
 	}
+	as_wipe(copy, length);
+	pfree(copy);
+	return ok;
+}
+
+static bool
+read_value(Reader *reader, const char *text, size_t length, size_t max_length)
+{
+	char *copy;
+	bool ok;
+
+	if (length > max_length || length > PG_INT32_MAX / 2)
+		return false;
+	if (!reader->mend ||
+	    pg_encoding_verifymbstr(PG_UTF8, text, (int) length) == (int) length)
+		return read_characters(reader, text, length);
+
+	copy = palloc(length + 1);
+	memcpy(copy, text, length);
+	copy[length] = '\0';
+	mend_utf8(copy, length);
+	ok = read_characters(reader, copy, length);
 	as_wipe(copy, length);
 	pfree(copy);
 	return ok;
@@ -447,6 +506,21 @@ as_json_read_object(const char *text, size_t length, size_t max_length,
 
 	reader.is_array = false;
 	reader.unique_names = unique_names;
+	reader.mend = false;
+	reader.visit = visit;
+	reader.into = into;
+	return read_value(&reader, text, length, max_length);
+}
+
+bool
+as_json_read_mended(const char *text, size_t length, size_t max_length,
+                    AsJsonVisit visit, void *into)
+{
+	Reader reader;
+
+	reader.is_array = false;
+	reader.unique_names = false;
+	reader.mend = true;
 	reader.visit = visit;
 	reader.into = into;
 	return read_value(&reader, text, length, max_length);
@@ -460,6 +534,7 @@ as_json_read_array(const char *text, size_t length, size_t max_length,
 
 	reader.is_array = true;
 	reader.unique_names = false;
+	reader.mend = false;
 	reader.visit = visit;
 	reader.into = into;
 	return read_value(&reader, text, length, max_length);

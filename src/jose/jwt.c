@@ -67,10 +67,12 @@ visit_header(const AsJsonMember *member, void *into)
 		return true;
 	}
 
-	/* Another kind of token must not pass for one (RFC 8725 3.11). */
 	if (strcmp(member->name, "typ") == 0)
-		return member->type == AS_JSON_STRING &&
-		       strcasecmp(member->text, "JWT") == 0;
+	{
+		read->out->is_jwt = member->type == AS_JSON_STRING &&
+		                    strcasecmp(member->text, "JWT") == 0;
+		return true;
+	}
 
 	/*
 	 * No extension is understood (RFC 7515 section 4.1.11), the payload is
@@ -91,6 +93,7 @@ as_jwt_header_read(const AsJwt *jwt, AsJwtHeader *out)
 
 	out->algorithm = AS_ALGORITHM_NONE;
 	out->kid[0] = '\0';
+	out->is_jwt = true;
 	if (jwt->header_length > AS_JWT_HEADER_MAX ||
 	    !as_base64url_decode(jwt->header, jwt->header_length, text,
 	                         sizeof(text), &length))

@@ -69,16 +69,23 @@ static const struct
     [AS_EDDSA] = {"EdDSA", "", 0},
 };
 
+static bool
+is_name(const char *candidate, const char *name, size_t length)
+{
+	return strlen(candidate) == length && memcmp(candidate, name, length) == 0;
+}
+
 AsAlgorithm
 as_algorithm_parse(const char *name, size_t length)
 {
 	for (int i = AS_HS256; i <= AS_EDDSA; i++)
 	{
-		if (strlen(algorithms[i].name) == length &&
-		    memcmp(algorithms[i].name, name, length) == 0)
+		if (is_name(algorithms[i].name, name, length))
 			return (AsAlgorithm) i;
 	}
-	return AS_ALGORITHM_NONE;
+
+	/* RFC 9864 section 2.2: EdDSA with the only curve that is spoken here. */
+	return is_name("Ed25519", name, length) ? AS_EDDSA : AS_ALGORITHM_NONE;
 }
 
 const char *

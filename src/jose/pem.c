@@ -70,25 +70,53 @@ find(const char *text, size_t length, const char *mark)
 	return length;
 }
 
+/*
+ * RFC 7468 section 3 lets a line end in CR alone, which OpenSSL knows nothing
+ * of: it becomes LF.
+ */
+static void
+mend_line_ends(char *text, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+	{
+		if (text[i] == '\r' && (i + 1 == length || text[i + 1] != '\n'))
+			text[i] = '\n';
+	}
+}
+
+static EVP_PKEY *
+pkey_from_text(const char *text, size_t length, bool *is_private)
+{
+	/* OpenSSL wants the mark where a line begins; a space may be before. */
+	size_t start = find(text, length, PEM_MARK);
+	EVP_PKEY *pkey = NULL;
+	char *lines;
+	BIO *bio;
+
+	length -= start;
+	lines = OPENSSL_malloc(length + 1);
+	if (lines == NULL)
+		return NULL;
+	memcpy(lines, text + start, length);
+	mend_line_ends(lines, length);
+	bio = BIO_new_mem_buf(lines, (int) length);
+	if (bio != NULL)
+		pkey = pkey_from_pem(bio, is_private);
+	BIO_free(bio);
+	OPENSSL_clear_free(lines, length + 1);
+	ERR_clear_error();
+	return pkey;
+}
+
 AsKey *
 as_key_from_pem(const char *text, size_t length, AsAlgorithm algorithm)
 {
 	bool is_private = false;
-	size_t start;
 	EVP_PKEY *pkey;
-	BIO *bio;
 
 	if (length > AS_KEY_TEXT_MAX || as_algorithm_is_hmac(algorithm))
 		return NULL;
-
-	/* OpenSSL wants the mark where a line begins; a space may be before. */
-	start = find(text, length, PEM_MARK);
-	bio = BIO_new_mem_buf(text + start, (int) (length - start));
-	if (bio == NULL)
-		return NULL;
-	pkey = pkey_from_pem(bio, &is_private);
-	BIO_free(bio);
-	ERR_clear_error();
+	pkey = pkey_from_text(text, length, &is_private);
 	return as_key_proved(as_key_adopt(algorithm, pkey, is_private));
 }
 
@@ -158,4 +186,55 @@ as_key_text_is_key(const char *text, size_t length)
 	       as_key_text_is_jwk(text, length) ||
 	       (length - i >= 4 && memcmp(text + i, "ssh-", 4) == 0) ||
 	       (length - i >= 11 && memcmp(text + i, "ecdsa-sha2-", 11) == 0);
+}
+
+static bool
+has(const char *text, size_t length, const char *mark)
+{
+	return find(text, length, mark) < length;
+}
+
+static AsKeyFault
+fault_of_pem(const char *text, size_t length)
+{
+	bool is_private;
+	EVP_PKEY *pkey = pkey_from_text(text, length, &is_private);
+
+	EVP_PKEY_free(pkey);
+	if (pkey != NULL)
+		return AS_KEY_FAULT_NONE;
+	if (has(text, length, "\\n"))
+		return AS_KEY_FAULT_LINE_ENDS;
+	if (has(text, length, "ENCRYPTED"))
+		return AS_KEY_FAULT_ENCRYPTED;
+	if (has(text, length, "CERTIFICATE-----"))
+		return AS_KEY_FAULT_CERTIFICATE;
+	if (has(text, length, "BEGIN OPENSSH"))
+		return AS_KEY_FAULT_SSH;
+	return AS_KEY_FAULT_PEM;
+}
+
+/* One that doesn't name its algorithm may be a secret. */
+static AsKeyFault
+fault_of_jwk(const char *text, size_t length)
+{
+	AsKey *key = as_key_from_jwk(text, length, AS_ALGORITHM_NONE, NULL);
+
+	if (key == NULL)
+		key = as_key_from_jwk(text, length, AS_HS256, NULL);
+	as_key_free(key);
+	return key != NULL ? AS_KEY_FAULT_NONE : AS_KEY_FAULT_JWK;
+}
+
+AsKeyFault
+as_key_text_fault(const char *text, size_t length)
+{
+	if (length > AS_KEY_TEXT_MAX)
+		return AS_KEY_FAULT_TEXT;
+	if (as_key_text_is_pem(text, length))
+		return fault_of_pem(text, length);
+	if (as_key_text_is_jwk(text, length))
+		return fault_of_jwk(text, length);
+	return as_key_text_is_key(text, length) ? AS_KEY_FAULT_SSH
+	                                        : AS_KEY_FAULT_TEXT;
 }

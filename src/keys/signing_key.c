@@ -27,7 +27,7 @@ verifies_with_any(const AsJwt *jwt, const AsSigningKey *keys, int count)
 {
 	AsJwtHeader header;
 
-	if (!as_jwt_header_read(jwt, &header) ||
+	if (!as_jwt_header_read(jwt, &header) || !header.is_jwt ||
 	    header.algorithm == AS_ALGORITHM_NONE)
 		return false;
 	for (int i = 0; i < count; i++)
@@ -59,12 +59,14 @@ as_signing_key_sign(const char *claims, size_t length)
 
 	room = as_jwt_room(signing->key, signing->header_length, length);
 	if (room > AS_JWT_MAX)
-		ereport(
-		    ERROR,
-		    (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-		     errmsg("the claims are too large for an access token"),
-		     errhint("The operator puts less into the app data of the account "
-		             "or the result of the claims hook.")));
+	{
+		ereport(LOG_SERVER_ONLY,
+		        (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+		         errmsg("the claims are too large for an access token"),
+		         errhint("Put less into the app data of the account or the "
+		                 "result of the claims hook.")));
+		as_fail(AS_BUSY, NULL);
+	}
 	token = palloc(room);
 	if (as_jwt_sign(signing->key, signing->header, signing->header_length, utf8,
 	                length, token) == 0)

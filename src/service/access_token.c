@@ -6,12 +6,16 @@
  * and times are right and its session carries its jti. State is looked up by
  * session and jti, never by the token's text, so another encoding of the
  * same token is no way around a revocation.
+ *
+ * Nothing is signed that would not verify: settings are checked when they are
+ * set, and all claims are read again, as a verifier reads them, before they are
+ * signed. A sign-in that answered with a token that nobody takes would have
+ * its user renew for ever.
  */
 #include "service/service.h"
 
 #include "utils/json.h"
 
-/* NumericDate of RFC 7519: seconds since 1970, rounded down. */
 static void
 write_methods(StringInfo json, const AsTexts *amr)
 {
@@ -54,6 +58,53 @@ claims_of(const AsAccount *account, const AsSession *session)
 	return json.data;
 }
 
+static AsClaimsVerdict
+judge(const AsClaims *claims, TimestampTz now)
+{
+	AsClaimsExpectation expected = {
+	    .issuer = auth_session_issuer,
+	    .audience = auth_session_audience,
+	    .now = as_unix_seconds(now),
+	    .leeway = auth_session_leeway,
+	};
+
+	return as_claims_check(claims, &expected);
+}
+
+/* One that is repeated within the grace may have expired meanwhile. */
+static bool
+would_verify(const char *utf8, size_t length)
+{
+	AsClaims claims;
+	AsClaimsVerdict verdict;
+
+	if (!as_claims_read(utf8, length, &claims) || !claims.has_sub ||
+	    !claims.has_session_id || !claims.has_jti)
+		return false;
+	verdict = judge(&claims, GetCurrentTimestamp());
+	return verdict == AS_CLAIMS_OK || verdict == AS_CLAIMS_EXPIRED;
+}
+
+/* Raises where they would not, and tells the operator. */
+static void
+require_verifiable(const char *claims)
+{
+	size_t length = strlen(claims);
+	char *utf8 = as_text_to_utf8(claims, &length);
+
+	if (!would_verify(utf8, length))
+	{
+		ereport(LOG_SERVER_ONLY,
+		        (errmsg("an access token with these claims would not verify"),
+		         errdetail("They are too many, too large, nested deeper than "
+		                   "32 levels, or of a wrong type."),
+		         errhint("Look at the result of auth_session.claims_hook and "
+		                 "the app data of the account.")));
+		as_fail(AS_BUSY, NULL);
+	}
+	pfree(utf8);
+}
+
 char *
 as_access_token_make(const AsAccount *account, const AsSession *session)
 {
@@ -62,6 +113,7 @@ as_access_token_make(const AsAccount *account, const AsSession *session)
 	if (auth_session_claims_hook[0] != '\0')
 		claims = as_jsonb_print(
 		    as_claims_hook_apply(&account->id, as_jsonb_parse(claims)));
+	require_verifiable(claims);
 	return as_signing_key_sign(claims, strlen(claims));
 }
 
@@ -81,14 +133,8 @@ as_access_token_check(const AsAccessToken *token)
 {
 	const AsClaims *claims = &token->claims;
 	TimestampTz now = GetCurrentTimestamp();
-	AsClaimsExpectation expected = {
-	    .issuer = auth_session_issuer,
-	    .audience = auth_session_audience,
-	    .now = as_unix_seconds(now),
-	    .leeway = auth_session_leeway,
-	};
 
-	switch (as_claims_check(claims, &expected))
+	switch (judge(claims, now))
 	{
 		case AS_CLAIMS_OK:
 			return as_session_check(&claims->sub, &claims->session_id,

@@ -3,11 +3,13 @@
  *
  * The hook gets the claims and gives back a suggestion: who the user is,
  * which session and token it is, until when and for whom stays decided here,
- * and a role is taken only from the list that the operator set.
+ * a role is taken only from the list that the operator set, and of the claims
+ * that verifiers judge a token by only what ours accepts at this moment. A
+ * claim of the application's own is never dropped: it may be one that
+ * restricts. access_token.c refuses what can't be read with it.
  */
 #include "service/service.h"
 
-#include "catalog/pg_type_d.h"
 #include "utils/varlena.h"
 
 /* What the hook wants; NULL where it has nothing to add. */
@@ -17,10 +19,8 @@ call_hook(const AsUuid *user_id, Jsonb *claims)
 	AsHookCall call = {
 	    .setting = "auth_session.claims_hook",
 	    .function = auth_session_claims_hook,
-	    .count = 2,
-	    .types = {UUIDOID, JSONBOID},
+	    .shape = &as_claims_hook_shape,
 	    .values = {PointerGetDatum(user_id), PointerGetDatum(claims)},
-	    .result = JSONBOID,
 	};
 	bool is_null;
 	Datum result = as_hook_call(&call, &is_null);
@@ -55,6 +55,52 @@ is_protected(const JsonbValue *name)
 			return true;
 	}
 	return false;
+}
+
+/*
+ * Whether our own verifier would take a member, alone and now: an nbf of a
+ * later time makes a token that is good for nobody.
+ */
+static bool
+is_acceptable(const JsonbValue *name, JsonbValue *value)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue key = *name;
+	AsClaims claims = {0};
+	char *json;
+	char *utf8;
+	size_t length;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	pushJsonbValue(&state, WJB_KEY, &key);
+	pushJsonbValue(&state, WJB_VALUE, value);
+	json = as_jsonb_print(
+	    JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	length = strlen(json);
+	utf8 = as_text_to_utf8(json, &length);
+	return as_claims_read(utf8, length, &claims) &&
+	       (!claims.has_nbf ||
+	        claims.nbf <=
+	            as_unix_seconds(GetCurrentTimestamp()) + auth_session_leeway);
+}
+
+/* Claims of RFC 7519 and ours that are judged; the log has what is not taken. */
+static bool
+may_set_judged(const JsonbValue *name, JsonbValue *value)
+{
+	static const char *const judged[] = {"nbf", "email", "role"};
+
+	for (int i = 0; i < (int) lengthof(judged); i++)
+	{
+		if (!has_name(name, judged[i]) || is_acceptable(name, value))
+			continue;
+		ereport(LOG_SERVER_ONLY,
+		        (errmsg("what the claims hook returns as \"%s\" is left out: a "
+		                "token with it would not verify",
+		                judged[i])));
+		return false;
+	}
+	return true;
 }
 
 /* The role that the claims have, or one of the list; the log has any other. */
@@ -118,7 +164,7 @@ merge(Jsonb *claims, Jsonb *wanted)
 		if (token != WJB_KEY)
 			continue;
 		(void) JsonbIteratorNext(&iterator, &value, true);
-		if (is_protected(&name) ||
+		if (is_protected(&name) || !may_set_judged(&name, &value) ||
 		    (has_name(&name, "role") && !may_set_role(claims, &value)))
 			continue;
 		pushJsonbValue(&state, WJB_KEY, &name);

@@ -13,19 +13,20 @@
  * answer is a comparison of three numbers, cheap enough for a policy on
  * every row. The helpers answer NULL for whatever is wrong and never raise:
  * the planner runs them too.
+ *
+ * There is one context, in memory of its own that the next one takes over: a
+ * transaction may change its caller a million times.
  */
 #include "service/service.h"
 
+#include "access/parallel.h"
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/varlena.h"
 
-/*
- * The context and what it was worked out under. context is in the memory of
- * the transaction lxid and never overwritten, so that what a helper returned
- * stays good to the transaction's end.
- */
+/* The context and what it was worked out under. */
 typedef struct Cached
 {
 	uint64 generation; /* 0: nothing is cached */
@@ -35,6 +36,13 @@ typedef struct Cached
 } Cached;
 
 static Cached cached;
+
+/* Of the one context, and of what a look-up needs on its way. */
+static MemoryContext context_memory = NULL;
+static MemoryContext lookup_memory = NULL;
+
+/* In place of a context that could not be looked up, for this statement. */
+static AsContext unknown = {.failure = AS_BUSY};
 
 /* ---- from what the caller gave to a context ---- */
 
@@ -78,7 +86,7 @@ context_of_claims(void)
 	AsAccessToken *read;
 	AsContext *context;
 
-	if (text == NULL || text[0] == '\0')
+	if (text == NULL)
 		return NULL;
 	read = palloc0(sizeof(AsAccessToken));
 	context = palloc0(sizeof(AsContext));
@@ -118,44 +126,165 @@ identify(void)
 	return context;
 }
 
-static AsContext *
-refresh(void)
+/* ---- kept, and looked at again ---- */
+
+static void
+make_memory(void)
 {
-	MemoryContext callers = MemoryContextSwitchTo(TopTransactionContext);
-	AsContext *context;
+	if (context_memory == NULL)
+		context_memory = AllocSetContextCreate(
+		    TopMemoryContext, "auth_session context", ALLOCSET_SMALL_SIZES);
+	if (lookup_memory == NULL)
+		lookup_memory = AllocSetContextCreate(
+		    TopMemoryContext, "auth_session look-up", ALLOCSET_SMALL_SIZES);
+}
 
-	as_require_preloaded();
-	/* Defines request.headers, which makes the generation tell of it. */
-	(void) as_request();
-	if (cached.generation != as_context_generation || cached.lxid != AS_MY_LXID)
-	{
-		cached.generation = 0;
-		context = identify();
-	}
-	else
-		context = cached.context;
-	cached.generation = 0;
+static bool
+is_identified(void)
+{
+	return cached.generation == as_context_generation &&
+	       cached.lxid == AS_MY_LXID && cached.context != &unknown;
+}
 
-	if (context != NULL && context->is_genuine)
-		context->failure = as_access_token_check(context->token);
-	MemoryContextSwitchTo(callers);
-
+static void
+keep(AsContext *context)
+{
 	cached.context = context;
 	cached.lxid = AS_MY_LXID;
 	cached.statement = GetCurrentStatementStartTimestamp();
 	cached.generation = as_context_generation;
+}
+
+/* An error in here leaves nothing cached. */
+static AsContext *
+look_up(void)
+{
+	MemoryContext callers;
+	AsContext *context = cached.context;
+	bool is_known = is_identified();
+
+	cached.generation = 0;
+	if (!is_known)
+	{
+		MemoryContextReset(context_memory);
+		callers = MemoryContextSwitchTo(context_memory);
+		context = identify();
+		MemoryContextSwitchTo(callers);
+	}
+	if (context != NULL && context->is_genuine)
+	{
+		callers = MemoryContextSwitchTo(lookup_memory);
+		context->failure = as_access_token_check(context->token);
+		MemoryContextSwitchTo(callers);
+		MemoryContextReset(lookup_memory);
+	}
 	return context;
+}
+
+static AsContext *
+refresh(void)
+{
+	AsContext *context;
+
+	as_require_preloaded();
+	make_memory();
+	/* Defines request.headers, which makes the generation tell of it. */
+	(void) as_request();
+	context = look_up();
+	keep(context);
+	return context;
+}
+
+static inline bool
+is_current(void)
+{
+	return likely(cached.generation == as_context_generation &&
+	              cached.lxid == AS_MY_LXID &&
+	              cached.statement == GetCurrentStatementStartTimestamp());
 }
 
 static inline AsContext *
 current(void)
 {
-	if (likely(cached.generation == as_context_generation &&
-	           cached.lxid == AS_MY_LXID &&
-	           cached.statement == GetCurrentStatementStartTimestamp()))
-		return cached.context;
-	return refresh();
+	return is_current() ? cached.context : refresh();
 }
+
+/* ---- without raising ---- */
+
+/* What is not the look-up's: the caller's own cancel, its own transaction. */
+static bool
+is_callers(int code)
+{
+	return code == ERRCODE_QUERY_CANCELED ||
+	       code == ERRCODE_T_R_SERIALIZATION_FAILURE;
+}
+
+/* The helpers are silent; the operator is told what nobody documented. */
+static void
+tell_operator(const ErrorData *error)
+{
+	if (error->sqlerrcode == as_failure_sqlstate(AS_BUSY))
+		return;
+	ereport(LOG_SERVER_ONLY,
+	        (errcode(error->sqlerrcode),
+	         errmsg("could not look up who is calling: %s (SQLSTATE %s)",
+	                error->message == NULL ? "" : error->message,
+	                unpack_sql_state(error->sqlerrcode))));
+}
+
+/* In PG_CATCH: the subtransaction takes back what the look-up held. */
+static AsContext *
+give_up(MemoryContext callers, ResourceOwner owner)
+{
+	ErrorData *error;
+
+	MemoryContextSwitchTo(callers);
+	error = CopyErrorData();
+	FlushErrorState();
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(callers);
+	CurrentResourceOwner = owner;
+	MemoryContextReset(lookup_memory);
+	if (is_callers(error->sqlerrcode))
+		ReThrowError(error);
+	tell_operator(error);
+	FreeErrorData(error);
+	return &unknown;
+}
+
+/*
+ * What the look-up has opened and locked when it fails only a subtransaction
+ * gives back. Once per client statement it costs about a microsecond.
+ */
+static AsContext *
+refresh_quietly(void)
+{
+	MemoryContext callers = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	AsContext *volatile context = NULL;
+
+	as_require_preloaded();
+	make_memory();
+	(void) as_request();
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(callers);
+	PG_TRY();
+	{
+		context = look_up();
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(callers);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		context = give_up(callers, owner);
+	}
+	PG_END_TRY();
+	keep(context);
+	return context;
+}
+
+/* ---- what the floors above ask ---- */
 
 const AsContext *
 as_context(void)
@@ -175,10 +304,22 @@ as_context_require(void)
 	return context;
 }
 
+static inline const AsContext *
+live(const AsContext *context)
+{
+	return context != NULL && context->failure == AS_OK ? context : NULL;
+}
+
 const AsContext *
 as_context_live(void)
 {
-	const AsContext *context = current();
+	return live(current());
+}
 
-	return context != NULL && context->failure == AS_OK ? context : NULL;
+const AsContext *
+as_context_quiet(void)
+{
+	if (is_current())
+		return live(cached.context);
+	return live(AS_CAN_TAKE_BACK ? refresh_quietly() : refresh());
 }

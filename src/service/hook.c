@@ -9,52 +9,31 @@
  */
 #include "service/service.h"
 
-#include "access/htup_details.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_proc.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
-#include "utils/regproc.h"
-#include "utils/syscache.h"
+
+#define TELL_EVERY_US (60 * USECS_PER_SEC)
 
 /*
- * The function of that name and those arguments, and its owner. Looked up
- * without asking what this extension's role may see: it is called as its
- * owner, and only an operator could name it.
+ * A hook that is not there fails every call, so the operator is told once a
+ * minute, by each server process.
  */
-static Oid
-find_function(const AsHookCall *hook, Oid *owner)
+static void
+tell_missing(const AsHookCall *hook, const char *fault)
 {
-	List *name = as_qualified_name(hook->function);
-	HeapTuple tuple;
-	Form_pg_proc form;
-	Oid function;
+	static TimestampTz told_at = 0;
+	TimestampTz now = GetCurrentTimestamp();
 
-	/* Without a schema it would depend on a search_path. */
-	if (list_length(name) != 2)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_NAME),
-		                errmsg("the name must be schema.function")));
-	tuple = SearchSysCache3(
-	    PROCNAMEARGSNSP, CStringGetDatum(strVal(lsecond(name))),
-	    PointerGetDatum(buildoidvector(hook->types, hook->count)),
-	    ObjectIdGetDatum(get_namespace_oid(strVal(linitial(name)), false)));
-	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-		        (errcode(ERRCODE_UNDEFINED_FUNCTION),
-		         errmsg("there is no such function of these arguments")));
-	form = (Form_pg_proc) GETSTRUCT(tuple);
-	function = form->oid;
-	*owner = form->proowner;
-	if (form->prorettype != hook->result || form->proretset ||
-	    form->prokind != PROKIND_FUNCTION)
-		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-		                errmsg("the function must return %s",
-		                       format_type_be(hook->result))));
-	ReleaseSysCache(tuple);
-	return function;
+	if (told_at != 0 && now - told_at < TELL_EVERY_US)
+		return;
+	told_at = now;
+	ereport(
+	    LOG_SERVER_ONLY,
+	    (errcode(ERRCODE_UNDEFINED_FUNCTION),
+	     errmsg("%s \"%s\" cannot be called", hook->setting, hook->function),
+	     errdetail_internal("%s", fault),
+	     errhint("Until it is there, what needs it is refused as busy.")));
 }
 
 /* An error leaves the settings to the abort, and the user to our caller. */
@@ -76,9 +55,9 @@ run_as(Oid user, Oid function, const AsHookCall *hook, bool *is_null)
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
 	                         PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 
-	InitFunctionCallInfoData(*call, &info, hook->count, hook->collation, NULL,
-	                         NULL);
-	for (int i = 0; i < hook->count; i++)
+	InitFunctionCallInfoData(*call, &info, hook->shape->count, hook->collation,
+	                         NULL, NULL);
+	for (int i = 0; i < hook->shape->count; i++)
 	{
 		call->args[i].value = hook->values[i];
 		call->args[i].isnull = false;
@@ -122,14 +101,18 @@ as_hook_call(const AsHookCall *hook, bool *is_null)
 	volatile Datum result = (Datum) 0;
 	Oid user;
 	int security_context;
+	AsHook found;
+	const char *fault = as_hook_find(hook->function, hook->shape, &found);
 
+	if (fault != NULL)
+	{
+		tell_missing(hook, fault);
+		as_fail(AS_BUSY, NULL);
+	}
 	GetUserIdAndSecContext(&user, &security_context);
 	PG_TRY();
 	{
-		Oid owner;
-		Oid function = find_function(hook, &owner);
-
-		result = run_as(owner, function, hook, is_null);
+		result = run_as(found.owner, found.function, hook, is_null);
 	}
 	PG_CATCH();
 	{

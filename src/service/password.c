@@ -134,10 +134,8 @@ hook_accepts(const AsPassword *password)
 	AsHookCall call = {
 	    .setting = "auth_session.password_hook",
 	    .function = auth_session_password_hook,
-	    .count = 1,
-	    .types = {TEXTOID},
+	    .shape = &as_password_hook_shape,
 	    .collation = DEFAULT_COLLATION_OID,
-	    .result = BOOLOID,
 	};
 	char *plain = as_text_from_utf8(password->bytes, password->length);
 	text *argument;

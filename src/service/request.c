@@ -1,11 +1,21 @@
 /*
  * request.c: what PostgREST, or a back end that speaks as it does, says of
- * the request: bearer token, client address, user agent.
+ * the request: bearer token, client address, user agent, claims.
  *
- * All of it comes from the setting request.headers, which any caller can
- * set. So a bearer token is only ever a claim that its signature must bear
- * out, and the forwarded address counts only where an operator said, by
- * auth_session.trusted_proxies, how many proxies stand before us.
+ * All of it comes from the settings request.headers and request.jwt.claims,
+ * which any caller can set. So a bearer token is only ever a claim that its
+ * signature must bear out, and the forwarded address counts only where an
+ * operator said, by auth_session.trusted_proxies, how many proxies stand
+ * before us. There every request counts against some address: one that can't
+ * be read counts as one and the same.
+ *
+ * A value counts only in the transaction that set it: one that was set for the
+ * session would make the next client of a pool the last one. Which it was the
+ * server knows: a setting has a stack of former values exactly while the
+ * transaction could take its value back. (Not an assign hook: that is called
+ * for a value that comes back, too.) Parallel workers get values without their
+ * stacks; so as soon as a parallel plan starts, the leader hands its verdict
+ * over in auth_session.request_is_set.
  *
  * For row-level security the setting's text must not be fetched by name for
  * every row: at a backend's first use the setting is defined with an assign
@@ -18,25 +28,34 @@
 #include <arpa/inet.h>
 
 #include "access/parallel.h"
+#include "executor/executor.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/guc.h"
+#include "utils/guc_tables.h"
 #include "utils/memutils.h"
 
-/* PostgREST's own limit for a request's head is less. */
-#define HEADERS_MAX_BYTES 65536
+/*
+ * PostgREST takes 50 KiB of headers, and a control character becomes six
+ * characters of JSON.
+ */
+#define HEADERS_MAX_BYTES (6 * 51200 + 65536)
 
-/* The setting behind request.headers or request.jwt.claims, once defined. */
+/* ---- the settings behind it ---- */
+
+/* request.headers or request.jwt.claims, once defined. */
 typedef struct Watched
 {
 	const char *name;
+	int bit; /* in auth_session.request_is_set */
 	bool is_defined;
 	char *value;
+	struct config_generic *setting;
 } Watched;
 
-static Watched headers = {.name = "request.headers"};
-static Watched jwt_claims = {.name = "request.jwt.claims"};
+static Watched headers = {.name = "request.headers", .bit = 1};
+static Watched jwt_claims = {.name = "request.jwt.claims", .bit = 2};
+static Watched *const all_watched[] = {&headers, &jwt_claims};
 
 static void
 assign_watched(const char *newval, void *extra)
@@ -44,20 +63,64 @@ assign_watched(const char *newval, void *extra)
 	as_context_changed();
 }
 
+/* The server's record of a setting; NULL where nobody has set it yet. */
+static struct config_generic *
+find_setting(const char *name)
+{
+	int count;
+	struct config_generic **settings = as_guc_variables(count);
+	struct config_generic *found = NULL;
+
+	for (int i = 0; i < count && found == NULL; i++)
+	{
+		if (pg_strcasecmp(settings[i]->name, name) == 0)
+			found = settings[i];
+	}
+	as_guc_variables_free(settings);
+	return found;
+}
+
+static void
+define(Watched *watched)
+{
+	DefineCustomStringVariable(watched->name,
+	                           "Set by PostgREST for each request.", NULL,
+	                           &watched->value, NULL, PGC_USERSET,
+	                           GUC_NOT_IN_SAMPLE, NULL, assign_watched, NULL);
+	watched->setting = find_setting(watched->name);
+	watched->is_defined = true;
+}
+
+/*
+ * Whether this transaction set the value. One of ALTER ROLE that a RESET
+ * brought back is nobody's request.
+ */
+static bool
+is_set_here(const Watched *watched)
+{
+	const struct config_generic *setting =
+	    watched->is_defined ? watched->setting : find_setting(watched->name);
+
+	if (setting != NULL && setting->stack != NULL &&
+	    setting->source == PGC_S_SESSION)
+		return true;
+	return IsParallelWorker() &&
+	       (auth_session_request_is_set & watched->bit) != 0;
+}
+
+/* The value that counts; NULL where there is none, or "". */
 static const char *
 watched_value(Watched *watched)
 {
+	const char *value;
+
 	if (!watched->is_defined && !IsInParallelMode())
-	{
-		DefineCustomStringVariable(
-		    watched->name, "Set by PostgREST for each request.", NULL,
-		    &watched->value, NULL, PGC_USERSET, GUC_NOT_IN_SAMPLE, NULL,
-		    assign_watched, NULL);
-		watched->is_defined = true;
-	}
-	if (!watched->is_defined)
-		return GetConfigOption(watched->name, true, false);
-	return watched->value;
+		define(watched);
+	value = watched->is_defined ? watched->value
+	                            : GetConfigOption(watched->name, true, false);
+	if (value == NULL || value[0] == '\0' || !is_set_here(watched))
+		return NULL;
+	return value;
 }
 
 const char *
@@ -66,11 +129,50 @@ as_request_jwt_claims(void)
 	return watched_value(&jwt_claims);
 }
 
+/* ---- for parallel workers ---- */
+
+static ExecutorStart_hook_type next_executor_start = NULL;
+
+/* A setting that nobody has set stays undefined. */
+static void
+hand_over(void)
+{
+	int is_set = 0;
+
+	for (int i = 0; i < (int) lengthof(all_watched); i++)
+	{
+		if (GetConfigOption(all_watched[i]->name, true, false) != NULL &&
+		    is_set_here(all_watched[i]))
+			is_set |= all_watched[i]->bit;
+	}
+	if (is_set != auth_session_request_is_set)
+		as_request_is_set_put(is_set);
+}
+
+static void
+executor_start(QueryDesc *query, int flags)
+{
+	if (query->plannedstmt->parallelModeNeeded && !IsInParallelMode())
+		hand_over();
+	if (next_executor_start != NULL)
+		next_executor_start(query, flags);
+	else
+		standard_ExecutorStart(query, flags);
+}
+
+void
+as_request_init(void)
+{
+	next_executor_start = ExecutorStart_hook;
+	ExecutorStart_hook = executor_start;
+}
+
 /* ---- the parsed headers ---- */
 
 typedef struct Parsed
 {
 	uint64 generation; /* 0: never */
+	LocalTransactionId lxid;
 	int trusted_proxies;
 	MemoryContext memory;
 	AsRequest request;
@@ -78,26 +180,150 @@ typedef struct Parsed
 
 static Parsed parsed;
 
-/* "Bearer" in any case, and what follows (RFC 9110 11.1, RFC 6750 2.1). */
+static bool
+is_blank(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/*
+ * "Bearer" in any case, and what follows (RFC 9110 11.1, RFC 6750 2.1) behind
+ * any white space: PostgREST takes any. The scheme alone is a bad bearer; NULL
+ * is another scheme.
+ */
 static const char *
 bearer_of(const char *authorization)
 {
-	if (pg_strncasecmp(authorization, "bearer", 6) != 0 ||
-	    authorization[6] != ' ')
+	while (is_blank(*authorization))
+		authorization++;
+	if (pg_strncasecmp(authorization, "bearer", 6) != 0)
 		return NULL;
-	authorization += 7;
-	while (*authorization == ' ')
+	authorization += 6;
+	if (*authorization != '\0' && !is_blank(*authorization))
+		return NULL;
+	while (is_blank(*authorization))
 		authorization++;
 	return authorization;
+}
+
+/* Of two that differ none is the one: a bad one. */
+static void
+set_bearer(AsRequest *request, const char *authorization)
+{
+	const char *bearer =
+	    authorization == NULL ? NULL : bearer_of(authorization);
+
+	if (bearer == NULL)
+		return;
+	if (request->bearer != NULL && strcmp(request->bearer, bearer) != 0)
+		bearer = "";
+	request->bearer = pstrdup(bearer);
+}
+
+static void
+set_user_agent(AsRequest *request, const char *text)
+{
+	if (text != NULL)
+		strlcpy(request->user_agent,
+		        as_display_text(text, strlen(text), AS_USER_AGENT_BYTES),
+		        sizeof(request->user_agent));
+}
+
+/*
+ * Canonical text and limit key of an address: an IPv4 address (also one
+ * mapped into IPv6) by its four bytes, an IPv6 one by its /64.
+ */
+static bool
+read_address(const char *text, char canonical[AS_ADDRESS_CHARS + 1],
+             uint8 key[AS_ADDRESS_KEY_BYTES])
+{
+	static const uint8 mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+	uint8 bytes[16];
+
+	memset(key, 0, AS_ADDRESS_KEY_BYTES);
+	if (inet_pton(AF_INET, text, bytes) != 1)
+	{
+		if (inet_pton(AF_INET6, text, bytes) != 1)
+			return false;
+		if (memcmp(bytes, mapped, sizeof(mapped)) != 0)
+		{
+			key[8] = AS_ADDRESS_IPV6;
+			memcpy(key, bytes, 8);
+			return inet_ntop(AF_INET6, bytes, canonical,
+			                 AS_ADDRESS_CHARS + 1) != NULL;
+		}
+		memmove(bytes, bytes + sizeof(mapped), 4);
+	}
+	memcpy(key, bytes, 4);
+	return inet_ntop(AF_INET, bytes, canonical, AS_ADDRESS_CHARS + 1) != NULL;
+}
+
+/* Cuts what is neither of both ends: blanks, quotes. */
+static char *
+trimmed(char *text)
+{
+	size_t length;
+
+	while (is_blank(*text) || *text == '"')
+		text++;
+	length = strlen(text);
+	while (length > 0 &&
+	       (is_blank(text[length - 1]) || text[length - 1] == '"'))
+		length--;
+	text[length] = '\0';
+	return text;
+}
+
+static bool
+is_port(const char *text)
+{
+	size_t digits = strspn(text, "0123456789");
+
+	return digits > 0 && digits <= 5 && text[digits] == '\0';
+}
+
+/*
+ * The address that an entry of x-forwarded-for holds, as the proxies there are
+ * write it: 192.0.2.1:443, [2001:db8::1]:443, fe80::1%eth0, in quotes. NULL
+ * where it is none of these. Writes into the entry.
+ */
+static const char *
+host_of(char *entry)
+{
+	char *host = trimmed(entry);
+	char *rest = NULL;
+	char *zone;
+
+	if (*host == '[')
+	{
+		host++;
+		rest = strchr(host, ']');
+		if (rest == NULL)
+			return NULL;
+		*rest++ = '\0';
+		if (*rest != '\0' && (*rest != ':' || !is_port(rest + 1)))
+			return NULL;
+	}
+	else if ((rest = strchr(host, ':')) != NULL &&
+	         strchr(rest + 1, ':') == NULL)
+	{
+		*rest++ = '\0';
+		if (!is_port(rest))
+			return NULL;
+	}
+	zone = strchr(host, '%');
+	if (zone != NULL && strchr(host, ':') != NULL)
+		*zone = '\0';
+	return host;
 }
 
 /*
  * The entry of x-forwarded-for that the outermost trusted proxy wrote: the
  * trusted_proxies-th from the right. What stands left of it anybody can have
- * put there.
+ * put there. NULL where there are fewer.
  */
 static char *
-forwarded_address(const char *list, int proxies)
+forwarded_entry(const char *list, int proxies)
 {
 	const char *end = list + strlen(list);
 
@@ -108,90 +334,83 @@ forwarded_address(const char *list, int proxies)
 		while (begin > list && begin[-1] != ',')
 			begin--;
 		if (--proxies == 0)
-		{
-			while (begin < end && *begin == ' ')
-				begin++;
-			while (end > begin && end[-1] == ' ')
-				end--;
 			return pnstrdup(begin, end - begin);
-		}
 		if (begin == list)
 			return NULL;
 		end = begin - 1;
 	}
 }
 
-/*
- * Canonical text and limit key of an address: an IPv4 address (also one
- * mapped into IPv6) by its four bytes, an IPv6 one by its /64.
- */
-static bool
-set_address(AsRequest *request, const char *text)
+static void
+set_forwarded_address(AsRequest *request, const char *list)
 {
-	static const uint8 mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-	uint8 bytes[16];
+	char *entry;
+	const char *host;
 
-	memset(request->address_key, 0, sizeof(request->address_key));
-	if (inet_pton(AF_INET, text, bytes) == 1)
-		memmove(request->address_key, bytes, 4);
-	else if (inet_pton(AF_INET6, text, bytes) != 1)
-		return false;
-	else if (memcmp(bytes, mapped, sizeof(mapped)) == 0)
-	{
-		memmove(bytes, bytes + 12, 4);
-		memcpy(request->address_key, bytes, 4);
-	}
-	else
-	{
-		request->address_key[8] = 6;
-		memcpy(request->address_key, bytes, 8);
-		return inet_ntop(AF_INET6, bytes, request->address,
-		                 sizeof(request->address)) != NULL;
-	}
-	return inet_ntop(AF_INET, bytes, request->address,
-	                 sizeof(request->address)) != NULL;
+	if (auth_session_trusted_proxies == 0)
+		return;
+	request->address[0] = '\0';
+	if (list == NULL)
+		return;
+	entry = forwarded_entry(list, auth_session_trusted_proxies);
+	host = entry == NULL ? NULL : host_of(entry);
+	if (host == NULL ||
+	    !read_address(host, request->address, request->address_key))
+		request->address[0] = '\0';
 }
 
-/* None for a Unix socket or a background process. */
+/*
+ * The connection's, for show. None for a Unix socket or a background process.
+ */
 static void
 set_connection_address(AsRequest *request)
 {
 	LOCAL_FCINFO(call, 0);
 	Datum address;
+	uint8 key[AS_ADDRESS_KEY_BYTES];
 
 	InitFunctionCallInfoData(*call, NULL, 0, InvalidOid, NULL, NULL);
 	address = inet_client_addr(call);
-	if (!call->isnull)
-		(void) set_address(request, TextDatumGetCString(DirectFunctionCall1(
-		                                network_host, address)));
+	if (!call->isnull && !read_address(TextDatumGetCString(DirectFunctionCall1(
+	                                       network_host, address)),
+	                                   request->address, key))
+		request->address[0] = '\0';
 }
 
+/* Each header is read by its handler; NULL: it can't be read. */
+static const struct
+{
+	const char *name;
+	void (*set)(AsRequest *request, const char *text);
+} handlers[] = {
+    {"authorization", set_bearer},
+    {"user-agent", set_user_agent},
+    {"x-forwarded-for", set_forwarded_address},
+};
+
+static bool
+visit_entry(const AsJsonMember *member, void *into)
+{
+	*(char **) into =
+	    member->type == AS_JSON_STRING ? pstrdup(member->text) : NULL;
+	return true;
+}
+
+/* Names have no case (RFC 9110 5.1); of an array, Go's form, the last counts. */
 static bool
 visit_header(const AsJsonMember *member, void *into)
 {
-	AsRequest *request = into;
-	char *address;
-	const char *bearer;
+	char *last = NULL;
 
-	if (member->type != AS_JSON_STRING)
-		return true;
-	if (strcmp(member->name, "authorization") == 0)
+	for (int i = 0; i < (int) lengthof(handlers); i++)
 	{
-		bearer = bearer_of(member->text);
-		if (bearer != NULL)
-			request->bearer = pstrdup(bearer);
-	}
-	else if (strcmp(member->name, "user-agent") == 0)
-		strlcpy(
-		    request->user_agent,
-		    as_display_text(member->text, member->length, AS_USER_AGENT_BYTES),
-		    sizeof(request->user_agent));
-	else if (strcmp(member->name, "x-forwarded-for") == 0 &&
-	         auth_session_trusted_proxies > 0)
-	{
-		address = forwarded_address(member->text, auth_session_trusted_proxies);
-		request->has_client_address =
-		    address != NULL && set_address(request, address);
+		if (pg_strcasecmp(member->name, handlers[i].name) != 0)
+			continue;
+		if (member->type == AS_JSON_ARRAY)
+			(void) as_json_read_array(member->text, member->length,
+			                          member->length, visit_entry, &last);
+		handlers[i].set(into,
+		                member->type == AS_JSON_STRING ? member->text : last);
 	}
 	return true;
 }
@@ -202,16 +421,20 @@ parse(AsRequest *request)
 	const char *text = watched_value(&headers);
 
 	memset(request, 0, sizeof(*request));
-	if (text != NULL && text[0] != '\0' &&
-	    !as_json_read_object(text, strlen(text), HEADERS_MAX_BYTES, false,
+	if (text != NULL &&
+	    !as_json_read_mended(text, strlen(text), HEADERS_MAX_BYTES,
 	                         visit_header, request))
 	{
 		/* A bearer token may be in there: what can't be read is a bad one. */
 		memset(request, 0, sizeof(*request));
 		request->bearer = pstrdup("");
 	}
-	if (!request->has_client_address)
-		set_connection_address(request);
+	request->has_client_address = auth_session_trusted_proxies > 0;
+	if (request->address[0] != '\0')
+		return;
+	memset(request->address_key, 0, sizeof(request->address_key));
+	request->address_key[8] = AS_ADDRESS_UNREADABLE;
+	set_connection_address(request);
 }
 
 const AsRequest *
@@ -219,8 +442,10 @@ as_request(void)
 {
 	MemoryContext callers;
 
-	(void) watched_value(&headers);
+	if (!headers.is_defined && !IsInParallelMode())
+		define(&headers);
 	if (parsed.generation == as_context_generation &&
+	    parsed.lxid == AS_MY_LXID &&
 	    parsed.trusted_proxies == auth_session_trusted_proxies &&
 	    headers.is_defined)
 		return &parsed.request;
@@ -234,6 +459,7 @@ as_request(void)
 	parse(&parsed.request);
 	MemoryContextSwitchTo(callers);
 	parsed.generation = as_context_generation;
+	parsed.lxid = AS_MY_LXID;
 	parsed.trusted_proxies = auth_session_trusted_proxies;
 	return &parsed.request;
 }

@@ -109,19 +109,30 @@ extern Datum as_answer_uuid(const AsUuid *uuid);
 
 /* ---- request.c: what PostgREST says of the request ---- */
 
+/*
+ * An IPv4 address or an IPv6 /64, and a byte that says which, or that all who
+ * can't be told apart share one key.
+ */
+#define AS_ADDRESS_KEY_BYTES  9
+#define AS_ADDRESS_IPV6       6
+#define AS_ADDRESS_UNREADABLE 255
+
 typedef struct AsRequest
 {
 	char *bearer;            /* NULL: none; what can't be read is "" */
-	bool has_client_address; /* from a trusted proxy's header */
+	bool has_client_address; /* a proxy is trusted to tell: limits apply */
 	char address[AS_ADDRESS_CHARS + 1]; /* "" when unknown */
-	uint8 address_key[9]; /* an IPv4 address or an IPv6 /64, for limits */
+	uint8 address_key[AS_ADDRESS_KEY_BYTES];
 	char user_agent[AS_USER_AGENT_BYTES + 1];
 } AsRequest;
 
-/* Until the next change of request.headers. */
+/* What lets parallel workers know what the leader knows; from _PG_init. */
+extern void as_request_init(void);
+
+/* Of this transaction; until the next change of request.headers. */
 extern const AsRequest *as_request(void);
 
-/* The setting request.jwt.claims; NULL or "" when there is none. */
+/* request.jwt.claims, set in this transaction; NULL when there are none. */
 extern const char *as_request_jwt_claims(void);
 
 /* Where a session comes from, out of the request. */
@@ -141,7 +152,10 @@ typedef struct AsAccessToken
 	uint64 serial;
 } AsAccessToken;
 
-/* Made for a session as it is now, in the caller's memory. */
+/*
+ * Made for a session as it is now, in the caller's memory. AS_BUSY where it
+ * would not verify, by what the claims hook or an operator added to it.
+ */
 extern char *as_access_token_make(const AsAccount *account,
                                   const AsSession *session);
 
@@ -181,11 +195,21 @@ typedef struct AsContext
 	const AsAccessToken *token;
 } AsContext;
 
-/* The caller's context, live or not; NULL when it gave no token. */
+/*
+ * The caller's context, live or not; NULL when it gave no token. This and what
+ * it points to are the caller's only until somebody else is asked for the next:
+ * copy what is to be returned, or kept while other code runs.
+ */
 extern const AsContext *as_context(void);
 
-/* The same where it is live, else NULL: for what never raises. */
+/* The same where it is live, else NULL. */
 extern const AsContext *as_context_live(void);
+
+/*
+ * The same for the helpers, which never raise: NULL, too, where it can't be
+ * known. Only a cancel and a serialization failure are not theirs to stop.
+ */
+extern const AsContext *as_context_quiet(void);
 
 /* The caller's live context; raises what is wrong with it. */
 extern const AsContext *as_context_require(void);
@@ -384,24 +408,21 @@ extern int as_account_prune_pending(TimestampTz now, int batch);
 
 /* ---- hook.c: functions of the application's that the service calls ---- */
 
-#define AS_HOOK_MAX_ARGS 4
-
 typedef struct AsHookCall
 {
 	const char *setting;  /* the setting's name, for the log */
 	const char *function; /* its value, schema.function; not empty */
-	int count;
-	Oid types[AS_HOOK_MAX_ARGS];
+	const AsHookShape *shape;
 	Datum values[AS_HOOK_MAX_ARGS]; /* none is NULL */
 	Oid collation;                  /* for text arguments; else InvalidOid */
-	Oid result;                     /* the type it must return */
 } AsHookCall;
 
 /*
  * Calls a hook as its own owner in a security-restricted operation and
  * returns its result, in the caller's memory. What goes wrong in it is logged
  * for the operator with its own SQLSTATE, and raised as AS_BUSY; only a
- * cancelled query goes on as it is.
+ * cancelled query goes on as it is. One that is not there is AS_BUSY, too, and
+ * logged once a minute.
  */
 extern Datum as_hook_call(const AsHookCall *hook, bool *is_null);
 
@@ -411,8 +432,10 @@ extern Datum as_hook_call(const AsHookCall *hook, bool *is_null);
  * The claims of a user's access token, with what auth_session.claims_hook
  * adds: in the caller's memory, the same object where there is no hook. sub,
  * session_id, jti, iat, exp, iss and aud stay as they are, role becomes only
- * one of auth_session.claims_hook_roles. What goes wrong in the hook is
- * logged for the operator with its own SQLSTATE, and raised as AS_BUSY.
+ * one of auth_session.claims_hook_roles, and an nbf, email or role that would
+ * keep the token from verifying is left out, which the log has. What goes wrong
+ * in the hook is logged for the operator with its own SQLSTATE, and raised as
+ * AS_BUSY.
  */
 extern Jsonb *as_claims_hook_apply(const AsUuid *user_id, Jsonb *claims);
 

@@ -56,7 +56,7 @@ token_is_good(AsKey *key, const char *token, size_t length)
 	AsJwtHeader header;
 
 	return as_jwt_split(token, length, AS_JWT_MAX, &jwt) &&
-	       as_jwt_header_read(&jwt, &header) &&
+	       as_jwt_header_read(&jwt, &header) && header.is_jwt &&
 	       header.algorithm == as_key_algorithm(key) &&
 	       as_jwt_verify(key, &jwt);
 }

@@ -87,13 +87,14 @@ sub signup
 	);
 }
 
-# What to put before a statement to call from a client address.
+# What to put before a statement to call from a client address: in one
+# transaction with it, which ends with the session.
 sub from
 {
 	my ($address) = @_;
 
-	return "SELECT set_config('request.headers', "
-	  . "'{\"x-forwarded-for\":\"$address\"}', false) \\g /dev/null\n";
+	return "BEGIN; SELECT set_config('request.headers', "
+	  . "'{\"x-forwarded-for\":\"$address\"}', true) \\g /dev/null\n";
 }
 
 # Runs a statement that answers with a text in $clients sessions at once: how

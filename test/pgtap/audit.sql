@@ -15,18 +15,29 @@ $$;
 -- ---- each flow ----
 
 SET auth_session.trusted_proxies = 1;
-SET request.headers = '{"x-forwarded-for": "192.0.2.33", "user-agent": "Agent\r\n2026-01-01 signin ok\u001b[2J\u202e/7"}';
-SELECT pg_temp.account(pg_temp.email('Ada')) AS ada \gset
-SELECT access_token AS a, refresh_token AS r1, session_id AS s FROM pg_temp.signin(pg_temp.email('ada')) \gset
-SELECT refresh_token AS r2 FROM auth.renew(:'r1') \gset
-SELECT pg_temp.failure(format('SELECT auth.signin(%L, %L)', pg_temp.email('ada'), 'a wrong password')) \g /dev/null
-SELECT auth.request_password_reset(pg_temp.email('ada')) \g /dev/null
-SELECT pg_temp.code(pg_temp.email('Ada'), 'password_reset') AS code, pg_temp.link(pg_temp.email('Ada'), 'password_reset') AS link \gset
-SELECT pg_temp.failure(format('SELECT auth.reset_password(%L, %L, %L)', pg_temp.email('ada'), pg_temp.wrong(:'code'), 'a new good one')) \g /dev/null
-SELECT auth.reset_password(code => :'link', new_password => 'a new good one') \g /dev/null
-SELECT pg_temp.failure(format('SELECT auth.renew(%L)', :'r2')) \g /dev/null
-SELECT access_token AS a FROM pg_temp.signin(pg_temp.email('ada'), 'a new good one') \gset
-BEGIN;
+-- They count in the transaction that sets them.
+\set client 'SET LOCAL request.headers = ''{"x-forwarded-for": "192.0.2.33", "user-agent": "Agent\\r\\n2026-01-01 signin ok\\u001b[2J\\u202e/7"}'';'
+BEGIN; :client SELECT pg_temp.account(pg_temp.email('Ada')) AS ada \gset
+COMMIT;
+BEGIN; :client SELECT access_token AS a, refresh_token AS r1, session_id AS s FROM pg_temp.signin(pg_temp.email('ada')) \gset
+COMMIT;
+BEGIN; :client SELECT refresh_token AS r2 FROM auth.renew(:'r1') \gset
+COMMIT;
+BEGIN; :client SELECT pg_temp.failure(format('SELECT auth.signin(%L, %L)', pg_temp.email('ada'), 'a wrong password')) \g /dev/null
+COMMIT;
+BEGIN; :client SELECT auth.request_password_reset(pg_temp.email('ada')) \g /dev/null
+COMMIT;
+BEGIN; :client SELECT pg_temp.code(pg_temp.email('Ada'), 'password_reset') AS code, pg_temp.link(pg_temp.email('Ada'), 'password_reset') AS link \gset
+COMMIT;
+BEGIN; :client SELECT pg_temp.failure(format('SELECT auth.reset_password(%L, %L, %L)', pg_temp.email('ada'), pg_temp.wrong(:'code'), 'a new good one')) \g /dev/null
+COMMIT;
+BEGIN; :client SELECT auth.reset_password(code => :'link', new_password => 'a new good one') \g /dev/null
+COMMIT;
+BEGIN; :client SELECT pg_temp.failure(format('SELECT auth.renew(%L)', :'r2')) \g /dev/null
+COMMIT;
+BEGIN; :client SELECT access_token AS a FROM pg_temp.signin(pg_temp.email('ada'), 'a new good one') \gset
+COMMIT;
+BEGIN; :client
 SELECT auth.authenticate(:'a'), auth.update_info('{"secret": "of info"}'), auth.change_password('a new good one', 'the last good one'), auth.logout() \g /dev/null
 COMMIT;
 
@@ -54,7 +65,6 @@ SELECT set_eq($$SELECT attname::text FROM pg_attribute WHERE attrelid = 'auth_ad
 SELECT is((SELECT count(*) FROM auth_private.audit_log WHERE strpos(audit_log::text, secret) > 0), 0::bigint, 'G6: the log has no ' || what)
 FROM (VALUES (pg_temp.password(), 'password'), ('a wrong password', 'wrong password'), ('a new good one', 'new password'), ('of info', 'info'),
 	(:'a', 'access token'), (:'r1', 'refresh token'), (:'link', 'link token'), (pg_temp.email('Ada'), 'address')) AS secrets (secret, what);
-RESET request.headers;
 RESET auth_session.trusted_proxies;
 
 -- ---- who is unknown ----

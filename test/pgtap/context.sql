@@ -6,7 +6,7 @@
 -- role of its own, and takes them away at the end.
 \ir helper/common.psql
 
-SELECT plan(141);
+SELECT plan(209);
 
 -- An application may cast it to json: '' would fail where NULL doesn't.
 SELECT is(current_setting('request.headers', true), NULL, 'a session that has not used the context reads NULL from request.headers');
@@ -126,9 +126,9 @@ BEGIN
 END
 $$;
 SELECT is(pg_temp.who_with(:'a', scheme), :'as_ada', 'the scheme of a bearer token may be spelt "' || scheme || '"')
-FROM unnest(ARRAY['bearer ', 'BEARER ', 'bEARER  ']) AS scheme;
+FROM unnest(ARRAY['bearer ', 'BEARER ', 'bEARER  ', ' Bearer ']) AS scheme;
 SELECT is(pg_temp.who_with(:'a', scheme), '', 'but not "' || scheme || '"')
-FROM unnest(ARRAY['', ' Bearer ', 'Bearer', 'Basic ', 'Bearer x ']) AS scheme;
+FROM unnest(ARRAY['', 'Bearer', 'Basic ', 'Bearer x ']) AS scheme;
 
 SELECT is(pg_temp.who_with_headers(value), '', 'the helpers are silent about headers that are ' || what)
 FROM (VALUES ('{', 'no JSON'), ('[]', 'no object'), ('null', 'null'), ('{"authorization": null}', 'without a value'), (repeat('[', 100000), 'endless'),
@@ -169,7 +169,7 @@ SELECT pg_temp.claims(:'a')::text AS claims_ada, pg_temp.claims(:'a_bob')::text 
 BEGIN;
 SELECT set_config('request.jwt.claims', :'claims_ada', true) \g /dev/null
 SELECT is(pg_temp.who(), '', 'claims without a signature count for nothing');
-SELECT lives_ok('SELECT auth.check_request()', 'and there is nothing to check');
+SELECT pg_temp.raises('SELECT auth.check_request()', 'invalid_token', 'H5: and check_request passes nobody whom nothing vouches for');
 SET LOCAL auth_session.trusted_claims_roles = 'somebody, else';
 SELECT is(pg_temp.who(), '', 'also where other session users are trusted');
 SELECT format('someone, %I', session_user) AS trusted \gset
@@ -208,6 +208,80 @@ SELECT set_config('request.jwt.claims', '{"role": "anon"}', true) \g /dev/null
 SELECT lives_ok('SELECT auth.check_request()', 'claims without a jti tell nothing');
 ROLLBACK;
 
+-- PostgREST took role and claims from a token: what came along must be that token.
+CREATE FUNCTION pg_temp.check_both(headers text, claims text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM set_config('request.headers', headers, true), set_config('request.jwt.claims', claims, true);
+	RETURN coalesce(pg_temp.failure('SELECT auth.check_request()') ->> 'detail', 'silent');
+END
+$$;
+SELECT is(pg_temp.check_both(headers, :'claims_ada'), 'invalid_token', 'H5: claims that name a session, and ' || what)
+FROM (VALUES ('', 'no headers'), ('{}', 'no Authorization'), ('{"authorization": ""}', 'an empty one'), ('{"authorization": "Basic YTpi"}', 'another scheme'),
+	('{"authorization": "Token x"}', 'the scheme of keys'), ('{"Authorization": []}', 'an empty array'), ('{"Authorization": ["Basic YTpi"]}', 'another scheme in an array'),
+	('{"Authorization": ["Bearer ' || :'a' || '", "Basic YTpi"]}', 'another scheme in the second header'), ('{"authorization": "Bearer ' || :'a_bob' || '"}', 'another user''s token')) AS h (headers, what);
+SELECT is(pg_temp.check_both('{"authorization": "Bearer ' || :'a' || '"}', claims), expected, 'H5: a live token, and claims ' || what)
+FROM (VALUES (:'claims_ada', 'silent', 'of it'), ('{"role": "anon"}', 'silent', 'of nobody'), ('{}', 'silent', 'that are empty'),
+	((:'claims_ada'::jsonb - 'jti')::text, 'invalid_token', 'without its jti'), ((:'claims_ada'::jsonb || '{"jti": "x"}')::text, 'invalid_token', 'with a jti that is no UUID'),
+	((:'claims_ada'::jsonb || '{"jti": 1}')::text, 'invalid_token', 'with a jti that is no text'),
+	((:'claims_ada'::jsonb || jsonb_build_object('sub', :'bob'))::text, 'invalid_token', 'with another sub'),
+	((:'claims_ada'::jsonb || jsonb_build_object('session_id', :'s_bob'))::text, 'invalid_token', 'with another session_id'),
+	('{"jti": null, "sub": null, "session_id": null}', 'silent', 'whose names are null'), ('{"sub"', 'invalid_token', 'that can''t be read')) AS c (claims, expected, what);
+SELECT is(pg_temp.check_both('{}', claims), expected, 'H5: no token, and claims with ' || what)
+FROM (VALUES ('{"role": "anon"}', 'silent', 'a role'), ('{"role": "anon", "exp": 1, "iss": "x", "aud": "y"}', 'silent', 'nothing that names'), ('{"sub": "service"}', 'invalid_token', 'a sub'),
+	('{"session_id": "x"}', 'invalid_token', 'a session_id'), ('{"jti": "x"}', 'invalid_token', 'a jti'), ('{"sub": {}}', 'invalid_token', 'a sub of another type'),
+	('{"\u0073ub": "x"}', 'invalid_token', 'an escaped name')) AS c (claims, expected, what);
+
+-- ---- set for the session ----
+
+-- A pool's next client: everything here is a transaction of its own.
+SELECT set_config('request.headers', json_build_object('authorization', 'Bearer ' || :'a')::text, false) \g /dev/null
+SELECT is(pg_temp.who(), '', 'G10: headers set for the session are the next transaction''s of nobody');
+SELECT lives_ok('SELECT auth.check_request()', 'G10: and nothing to check');
+BEGIN;
+SELECT set_config('request.headers', current_setting('request.headers'), false) \g /dev/null
+SELECT is(pg_temp.who(), :'as_ada', 'G10: they count in the transaction that sets them');
+COMMIT;
+BEGIN;
+SELECT is(pg_temp.who(), '', 'G10: and no longer');
+SAVEPOINT one;
+SELECT pg_temp.headers(:'a_bob') \g /dev/null
+SELECT is(pg_temp.who(), :'as_bob', 'G10: what is set in this one counts');
+ROLLBACK TO one;
+SELECT is(pg_temp.who(), '', 'G10: and rolled back it is nobody''s again, not the former client''s');
+SAVEPOINT two;
+SELECT set_config('request.headers', json_build_object('authorization', 'Bearer ' || :'a_bob')::text, false) \g /dev/null
+RELEASE two;
+SELECT is(pg_temp.who(), :'as_bob', 'G10: or kept with its savepoint');
+ROLLBACK;
+SELECT is(pg_temp.who(), '', 'G10: but not beyond the transaction');
+-- PostgreSQL undoes the setting of a function after it.
+CREATE FUNCTION pg_temp.who_within() RETURNS text LANGUAGE plpgsql SET request.headers = '{}' AS $$
+BEGIN
+	PERFORM set_config('request.headers', json_build_object('authorization', 'Bearer ' || current_setting('pgtap.bearer'))::text, true);
+	RETURN pg_temp.who();
+END
+$$;
+SELECT set_config('pgtap.bearer', :'a_bob', false) \g /dev/null
+BEGIN;
+SELECT is(pg_temp.who_within(), :'as_bob', 'G10: a function that sets headers has them');
+SELECT is(pg_temp.who(), '', 'G10: after it they are the former client''s, and nobody''s');
+SELECT pg_temp.headers(:'a') \g /dev/null
+SELECT is(pg_temp.who_within() || ', ' || pg_temp.who(), :'as_bob' || ', ' || :'as_ada', 'G10: or this transaction''s own');
+ROLLBACK;
+BEGIN;
+RESET request.headers;
+SELECT is(pg_temp.who(), '', 'G10: a RESET brings no caller');
+ROLLBACK;
+SELECT set_config('request.jwt.claims', :'claims_ada', false) \g /dev/null
+SELECT lives_ok('SELECT auth.check_request()', 'G10: claims set for the session are nobody''s, too');
+BEGIN;
+SET LOCAL auth_session.trusted_claims_roles = :'trusted';
+SELECT is(pg_temp.who(), '', 'G10: also where claims are trusted');
+SELECT set_config('request.jwt.claims', :'claims_ada', false) \g /dev/null
+SELECT is(pg_temp.who(), :'as_ada', 'G10: which count in the transaction that sets them');
+COMMIT;
+RESET request.jwt.claims;
+
 -- ---- verify ----
 
 SELECT is(auth.verify(:'a'), pg_temp.claims(:'a'), 'verify answers the claims');
@@ -236,6 +310,14 @@ SELECT pg_temp.raises(format('EXECUTE verified(%L)', :'short'), 'token_expired',
 SELECT pg_temp.raises('SELECT auth.check_request()', 'token_expired', 'check_request says that it has expired', 'Renew');
 SELECT auth.authenticate(access_token) FROM auth.renew(:'short_r') \g /dev/null
 SELECT is(auth.uid(), :'ada', 'a renewal mends it');
+ROLLBACK;
+BEGIN;
+-- A lost answer, asked for again within the grace, when the token in it has expired.
+SET LOCAL auth_session.access_token_ttl = 1;
+SELECT refresh_token AS once FROM pg_temp.signin(pg_temp.email('ada')) \gset
+SELECT access_token AS first, expires_at AS first_end FROM auth.renew(:'once') \gset
+SELECT pg_temp.wait_until(:'first_end') \g /dev/null
+SELECT is((auth.renew(:'once')).access_token, :'first', 'an expired token is signed again where it is the answer that was lost');
 ROLLBACK;
 DEALLOCATE verified;
 
@@ -308,6 +390,134 @@ TRUNCATE auth_private.token_cache;
 SET TRANSACTION READ ONLY;
 SELECT is(auth.authenticate(:'a'), :'ada', 'D8: also read-only with an empty cache');
 SELECT is(auth.uid(), :'ada', 'D8: the helpers, too');
+ROLLBACK;
+
+-- ---- what is returned outlives the transaction (H6) ----
+
+-- An argument of CALL is not copied, and lives on behind the COMMITs within.
+CREATE TEMP TABLE returned (uid uuid, session_id uuid, role text, email text, jwt jsonb, verified jsonb, authenticated uuid, account auth.account, sessions bigint);
+CREATE PROCEDURE pg_temp.keeps(authenticated uuid, uid uuid, session_id uuid, role text, email text, jwt jsonb, verified jsonb, account auth.account, token text) LANGUAGE plpgsql AS $$
+BEGIN
+	FOR n IN 1 .. 20 LOOP
+		COMMIT;
+		-- Memory of the transaction's size goes to others.
+		PERFORM repeat(chr(96 + n % 26), 16 * n) FROM generate_series(1, 200);
+		PERFORM auth.authenticate(token);
+		PERFORM auth.uid(), auth.jwt();
+		BEGIN
+			PERFORM set_config('request.headers', '{"authorization": "Bearer x"}', true);
+			PERFORM auth.uid();
+			RAISE EXCEPTION 'back';
+		EXCEPTION WHEN raise_exception THEN
+			NULL;
+		END;
+	END LOOP;
+	INSERT INTO returned VALUES (uid, session_id, role, email, jwt, verified, authenticated, account);
+END
+$$;
+CALL pg_temp.keeps(auth.authenticate(:'a'), auth.uid(), auth.session_id(), auth.role(), auth.email(), auth.jwt(), auth.verify(:'a'), auth.account(), :'a_bob');
+SELECT is(uid, :'ada'::uuid, 'H6: uid() survives a COMMIT') FROM returned;
+SELECT is(session_id, :'s'::uuid, 'H6: session_id()') FROM returned;
+SELECT is(role || ' ' || email, 'authenticated ' || pg_temp.email('Ada'), 'H6: role() and email()') FROM returned;
+SELECT is(jwt, :'claims_ada'::jsonb, 'H6: jwt()') FROM returned;
+SELECT is(verified, :'claims_ada'::jsonb, 'H6: verify()') FROM returned;
+SELECT is(authenticated, :'ada'::uuid, 'H6: authenticate()') FROM returned;
+SELECT is((account).id, :'ada'::uuid, 'H6: account()') FROM returned;
+
+-- The same of another caller in between, within one statement.
+BEGIN;
+CREATE FUNCTION pg_temp.changes(uid uuid, session_id uuid, jwt jsonb, token text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM auth.authenticate(token);
+	PERFORM auth.uid(), auth.jwt();
+	RETURN concat_ws(' ', uid, session_id, jwt ->> 'sub', auth.uid());
+END
+$$;
+SELECT auth.authenticate(:'a') \g /dev/null
+SELECT is(pg_temp.changes(auth.uid(), auth.session_id(), auth.jwt(), :'a_bob'), concat_ws(' ', :'ada', :'s', :'ada', :'bob'), 'H6: what is in hand is not the next caller''s');
+ROLLBACK;
+
+-- ---- the memory of a caller ----
+
+CREATE FUNCTION pg_temp.held() RETURNS bigint LANGUAGE sql AS $$
+	SELECT sum(total_bytes) FROM pg_backend_memory_contexts WHERE name IN ('TopTransactionContext', 'CurTransactionContext') OR name LIKE 'auth_session%'
+$$;
+BEGIN;
+SELECT auth.authenticate(:'a') \g /dev/null
+DO $$ BEGIN PERFORM auth.uid(), pg_temp.held(); END $$;
+SELECT pg_temp.held() AS before \gset
+SELECT count(auth.authenticate(CASE n % 2 WHEN 0 THEN :'a' ELSE :'a_bob' END)), count(auth.uid()) FROM generate_series(1, 10000) AS n \g /dev/null
+SELECT cmp_ok(pg_temp.held() - :before, '<', 100000::bigint, '10,000 contexts of one transaction are as large as one');
+SELECT pg_temp.held() AS before \gset
+SELECT count(CASE n % 2 WHEN 0 THEN set_config('request.headers', '{"x": 1}', true) ELSE pg_temp.headers(:'a') END), count(auth.uid()) FROM generate_series(1, 10000) AS n \g /dev/null
+SELECT cmp_ok(pg_temp.held() - :before, '<', 100000::bigint, 'and so are 10,000 headers');
+DO $$ BEGIN FOR n IN 1 .. 2000 LOOP PERFORM auth.uid(); BEGIN PERFORM auth.authenticate('x'); EXCEPTION WHEN SQLSTATE 'PT401' THEN NULL; END; END LOOP; END $$;
+SELECT cmp_ok(pg_temp.held() - :before, '<', 100000::bigint, 'and so are those that are refused');
+ROLLBACK;
+
+-- A place of a kept payload is taken over by others' (payload.c); what a context says stays.
+BEGIN;
+SELECT auth.authenticate(:'a') \g /dev/null
+SELECT auth.jwt() \g /dev/null
+CREATE FUNCTION pg_temp.verify_others(token text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	next auth.tokens;
+	wrong bigint := 0;
+BEGIN
+	FOR n IN 1 .. 600 LOOP
+		next := auth.renew(token);
+		token := next.refresh_token;
+		wrong := wrong + (auth.verify(next.access_token) IS DISTINCT FROM pg_temp.claims(next.access_token))::int;
+	END LOOP;
+	RETURN wrong;
+END
+$$;
+CREATE FUNCTION pg_temp.after_others(jwt jsonb, token text) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM pg_temp.verify_others(token);
+	RETURN jwt;
+END
+$$;
+SELECT is(pg_temp.after_others(auth.jwt(), refresh_token), :'claims_ada'::jsonb, 'H6: nor does what jwt() returned change') FROM pg_temp.signin(pg_temp.email('ada'));
+SELECT is(pg_temp.verify_others(refresh_token), 0::bigint, '600 other tokens say what they say') FROM pg_temp.signin(pg_temp.email('ada'));
+SELECT is(auth.jwt(), :'claims_ada'::jsonb, 'and jwt() is still the caller''s');
+SELECT is(auth.email(), pg_temp.email('Ada'), 'and so is email()');
+ROLLBACK;
+
+-- Seen by the very statement that ends a session.
+BEGIN;
+CREATE FUNCTION pg_temp.leaves(token text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	answer text := '';
+BEGIN
+	PERFORM auth.authenticate(token);
+	answer := answer || (auth.uid() IS NOT NULL);
+	PERFORM auth.logout();
+	RETURN answer || ' ' || (auth.uid() IS NOT NULL);
+END
+$$;
+SELECT is(pg_temp.leaves(:'a_bob'), 'true false', 'D5: within one statement a logout is seen');
+ROLLBACK;
+
+-- ---- a key has one algorithm, and never the header's (F3) ----
+
+BEGIN;
+-- RFC 2104, for secrets of at most 64 bytes.
+CREATE FUNCTION pg_temp.hmac(message bytea, secret bytea) RETURNS bytea LANGUAGE sql AS $$
+	SELECT sha256(string_agg(decode(lpad(to_hex(get_byte(padded, n) # 92), 2, '0'), 'hex'), '' ORDER BY n)
+		|| sha256(string_agg(decode(lpad(to_hex(get_byte(padded, n) # 54), 2, '0'), 'hex'), '' ORDER BY n) || message))
+	FROM (SELECT secret || decode(repeat('00', 64 - length(secret)), 'hex')) AS p (padded), generate_series(0, 63) AS n
+$$;
+CREATE FUNCTION pg_temp.forged(header jsonb, token text) RETURNS text LANGUAGE sql AS $$
+	SELECT signed || '.' || translate(encode(pg_temp.hmac(convert_to(signed, 'UTF8'), decode(rpad(k, (length(k) + 3) / 4 * 4, '='), 'base64')), 'base64'), E'+/=\n', '-_')
+	FROM (SELECT translate(encode(convert_to(header::text, 'UTF8'), 'base64'), E'+/=\n', '-_') || '.' || split_part(token, '.', 2), translate(auth_admin.jwt_secret()::jsonb ->> 'k', '-_', '+/')) AS s (signed, k)
+$$;
+SELECT auth_admin.jwt_secret()::jsonb ->> 'kid' AS kid \gset
+SELECT is(auth.verify(pg_temp.forged(jsonb_build_object('alg', 'HS256', 'kid', :'kid'), :'a')) ->> 'sub', :'ada', 'a control: the key itself signs');
+SELECT pg_temp.raises(format('SELECT auth.verify(%L)', pg_temp.forged(header || jsonb_build_object('kid', :'kid'), :'a')), 'invalid_token', 'F3: but not under ' || header::text)
+FROM unnest(ARRAY['{"alg": "HS512"}', '{"alg": "HS384"}', '{"alg": "ES256"}', '{"alg": "none"}', '{"alg": "HS256", "typ": "at+jwt"}', '{"alg": "HS256", "typ": 1}', '{}']::jsonb[]) AS header;
+SELECT pg_temp.raises(format('SELECT auth.verify(%L)', pg_temp.forged('{"alg": "HS256", "kid": "another"}', :'a')), 'invalid_token', 'F5: nor under another kid');
+SELECT is(auth.verify(pg_temp.forged('{"alg": "HS256"}', :'a')) ->> 'sub', :'ada', 'without a kid the algorithm''s keys are tried');
 ROLLBACK;
 
 -- ---- row-level security ----

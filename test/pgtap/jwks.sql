@@ -1,7 +1,7 @@
 -- auth.jwks(): which keys it publishes, and what of them.
 
 BEGIN;
-SELECT plan(14);
+SELECT plan(16);
 
 CREATE FUNCTION pg_temp.kids() RETURNS text[] LANGUAGE sql AS
 $$ SELECT coalesce(array_agg(key ->> 'kid' ORDER BY n), '{}') FROM jsonb_array_elements(auth.jwks() -> 'keys') WITH ORDINALITY AS k (key, n) $$;
@@ -33,6 +33,10 @@ SELECT is(auth_admin.import_signing_key('{"kty":"EC","crv":"P-256","kid":"theirs
 SELECT is((SELECT key FROM jsonb_array_elements(auth.jwks() -> 'keys') AS key WHERE key ->> 'kid' = 'theirs'),
     '{"kty":"EC","crv":"P-256","kid":"theirs","alg":"ES256","use":"sig","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}',
     'F13: is published without its private part');
+SELECT is(auth_admin.import_signing_key('{"kty":"OKP","crv":"Ed25519","alg":"Ed25519","key_ops":["sign"],"ext":true,"d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}'),
+    'kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k', 'a key as WebCrypto exports it, alg Ed25519 (RFC 9864), kid as in RFC 8037 A.3');
+SELECT is((SELECT key ->> 'alg' FROM jsonb_array_elements(auth.jwks() -> 'keys') AS key WHERE key ->> 'kid' = 'kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k'),
+    'EdDSA', 'which is EdDSA');
 CREATE ROLE jwks_reader;
 SET LOCAL ROLE jwks_reader;
 SELECT is(jsonb_typeof(auth.jwks() -> 'keys'), 'array', 'anybody may ask');

@@ -3,7 +3,7 @@
 -- The keys are those of RFC 7515 A.1 to A.3 and RFC 8037 A.1.
 
 BEGIN;
-SELECT plan(175);
+SELECT plan(234);
 
 CREATE TEMP TABLE key (name text PRIMARY KEY, value text);
 INSERT INTO key VALUES
@@ -321,7 +321,72 @@ SELECT ok(NOT pg_temp.valid(pg_temp.forge('{"alg":"HS256"}', p)), 'F8: duplicate
 SELECT ok(NOT pg_temp.valid(pg_temp.forge('{"alg":"HS256","b64":false}')), 'F6: b64 false (RFC 7797)');
 SELECT ok(NOT pg_temp.valid(pg_temp.forge('{"alg":"HS256"}', '{"a":' || repeat('[', n) || repeat(']', n) || '}')), 'F20: deep nesting: ' || n || ' levels') FROM unnest('{33,1000,100000}'::int[]) AS n;
 SELECT is(pg_temp.valid(pg_temp.forge('{"alg":"HS256"}', p)), false, 'NumericDate overflow or the past: ' || p) FROM unnest(ARRAY['{"exp":0}', '{"exp":-9223372036854775808}', '{"exp":-1e400}', '{"nbf":1e400}', '{"nbf":9223372036854775808}', '{"exp":"1"}', '{"exp":5,"nbf":10}']) AS p;
-SELECT is(pg_temp.valid(pg_temp.forge('{"alg":"HS256"}', p)), true, 'pgjwt: a date far away, or none: ' || p) FROM unnest(ARRAY['{"exp":4102444800}', '{"exp":1e18}', '{"exp":18446744073709551617}', '{"nbf":0}', '{"exp":"soon"}', '{"exp":null}', '{}']) AS p;
+SELECT is(pg_temp.valid(pg_temp.forge('{"alg":"HS256"}', p)), true, 'pgjwt: a date far away, or none: ' || p) FROM unnest(ARRAY['{"exp":4102444800}', '{"exp":1e18}', '{"exp":18446744073709551617}', '{"nbf":0}', '{"exp":4102444800.5}', '{"exp":4.1024448e9}', '{"nbf":1.5}', '{}']) AS p;
+SELECT is(pg_temp.valid(pg_temp.forge('{"alg":"HS256"}', p)), false, 'F14: a date that is no number (pgjwt: valid): ' || p) FROM unnest(ARRAY['{"exp":"soon"}', '{"exp":"4102444800"}', '{"exp":null}', '{"exp":true}', '{"exp":[4102444800]}', '{"exp":{}}', '{"nbf":"1"}', '{"nbf":null}', '{"nbf":"soon","exp":4102444800}', '{"exp":"soon","nbf":1}']) AS p;
+SELECT is(pg_temp.valid(pg_temp.forge(h)), true, 'typ is not looked at: ' || h) FROM unnest(ARRAY['{"alg":"HS256","typ":"at+jwt"}', '{"alg":"HS256","typ":"jwt"}', '{"typ":1,"alg":"HS256"}', '{"alg":"HS256","typ":null}']) AS h;
+-- RFC 9864: EdDSA's other name. The token is somebody else's, of the key of RFC 8037 A.1.
+SELECT is(pg_temp.valid('eyJhbGciOiJFZDI1NTE5In0.eyJzdWIiOiJ4In0.I4wvDNSR3uQKJuhTb7QyWoaI2NgMM1X-hAIXma7b8DWtR8Sx7dg7gL3IInoFatwy7nWJYnevZFcssPXyjyPCAw', pg_temp.key('ed public'), algorithm), true, 'a token whose header says Ed25519, as ' || algorithm) FROM unnest('{EdDSA,Ed25519}'::text[]) AS algorithm;
+SELECT is(split_part(auth.jwt_sign('{}', pg_temp.key('ed'), 'Ed25519'), '.', 1), pg_temp.b64u('{"alg":"EdDSA","typ":"JWT"}'), 'what is signed here says EdDSA, as ever');
+-- RFC 7468 section 3: eol = CRLF / CR / LF.
+SELECT is(pg_temp.valid(auth.jwt_sign('{"a":1}', replace(pg_temp.key('ec sec1'), E'\n', eol), 'ES256'), replace(pg_temp.key('ec public'), E'\n', eol) || eol, 'ES256'), true, 'PEM with line ends of ' || says)
+  FROM (VALUES (E'\r', 'CR'), (E'\r\n', 'CRLF'), (E'\n', 'LF')) AS v (eol, says);
+SELECT is(pg_temp.valid(auth.jwt_sign('{"a":1}', E'-----BEGIN EC PARAMETERS-----\rBggqhkjOPQMBBw==\r-----END EC PARAMETERS-----\r' || replace(pg_temp.key('ec sec1'), E'\n', E'\r'), 'ES256'), pg_temp.key('ec public'), 'ES256'), true, 'PEM with CR and an EC PARAMETERS block before it');
+
+-- a key that can't be read is told from a bad token
+INSERT INTO key VALUES
+    ('certificate', '-----BEGIN CERTIFICATE-----
+MIIBdTCCARugAwIBAgIUdeC64jflwvmo+j/TMS0L5DvwFc0wCgYIKoZIzj0EAwIw
+EDEOMAwGA1UEAwwFcGd0YXAwHhcNMjYxMTI2MDU0MzM3WhcNMjYxMTI3MDU0MzM3
+WjAQMQ4wDAYDVQQDDAVwZ3RhcDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABGv6
+aMdjRsk41jU/ueJBKsn9xqxRZmqncXcrAvawo4zaGItFdllkBKtdh+IfzicAaRD1
+APLq07xU6wAxwOlRQe6jUzBRMB0GA1UdDgQWBBT4nHiEYSfZiT40aplwmTCHjeSY
+8jAfBgNVHSMEGDAWgBT4nHiEYSfZiT40aplwmTCHjeSY8jAPBgNVHRMBAf8EBTAD
+AQH/MAoGCCqGSM49BAMCA0gAMEUCIFcbXyXvJHFMDaTbhj+du0B+7RDHk/dVaw8d
+e+i0ng8VAiEAs4cPhJU3J+d+mcd/fkXuE9mF6VDqN0PPAEBEQpdoSqA=
+-----END CERTIFICATE-----'),
+    ('encrypted', '-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAj3Xt125aqiHwICCAAw
+DAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEEIakza0pqRrt6bsMchkS9S8EgZAN
+qdfsXE0a0M9HpQwabXGxTLUUYhv8QHkIIwJZ6Ni9ELSToBGUy4pJLC/gmWJ/TfcH
+JZW5tn+NAapGyheXJsc8WdsRJA2MqhcWiKOdRsoG7OidTwwZg4ppDieRDStkn9J4
+ctLEtSjlVki3K7ZYlXNOxpQH6+F9VxC0K5cYlnu43YpLQwx8cswU+0bqhicfsB0=
+-----END ENCRYPTED PRIVATE KEY-----'),
+    ('encrypted old', '-----BEGIN EC PRIVATE KEY-----
+Proc-Type: 4,ENCRYPTED
+DEK-Info: AES-128-CBC,7071CF56E33AC50431EE853A2D5E637C
+
+Abbx7YD4cuftW5vgvu+LKkYqzjvHg+F69P3yyX0fCI3OKdELL2C0Et0D/RdII013
+coyZ4G688njgtQGSjKCvrjVmoVS6+mDfoUWERHFPxnD4bQh52PQgq0vM/ql+jCzP
+rSUy4SO/sUSDGB72Ac6Ur9iGQ9WRoFPl4isJHJtMPTw=
+-----END EC PRIVATE KEY-----'),
+    ('literal', replace((SELECT value FROM key WHERE name = 'ec public'), E'\n', '\n')),
+    ('ssh', '-----BEGIN OPENSSH PRIVATE KEY-----' || E'\nb3BlbnNzaC1rZXktdjEA\n' || '-----END OPENSSH PRIVATE KEY-----'),
+    ('ssh public', 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBdH'),
+    ('half', left((SELECT value FROM key WHERE name = 'ec public'), 100)),
+    ('half jwk', left((SELECT value FROM key WHERE name = 'ec public jwk'), 60)),
+    ('jwks', '{"keys":[' || (SELECT value FROM key WHERE name = 'ec public jwk') || ']}'),
+    ('text', 'secret'),
+    ('long', repeat('x', 20000));
+CREATE FUNCTION pg_temp.hint(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    detail text; hint text; message text;
+BEGIN
+    EXECUTE statement;
+    RETURN 'none';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT, message = MESSAGE_TEXT;
+    RETURN detail || ': ' || hint;
+END
+$$;
+SELECT matches(pg_temp.hint(format('SELECT auth.jwt_verify(%L, pg_temp.key(%L), %L)', token, name, 'ES256')), '^invalid_request: ' || pattern, format('a key that is %s, and %s', name, says))
+  FROM (VALUES ('certificate', 'The secret is a certificate'), ('encrypted', 'The secret is an encrypted PEM'), ('encrypted old', 'The secret is an encrypted PEM'), ('literal', 'The secret is a PEM with .n in place of line ends'),
+        ('ssh', 'The secret is a key of SSH'), ('ssh public', 'The secret is a key of SSH'), ('half', 'The secret is a PEM without a key'), ('half jwk', 'The secret is no JWK'), ('jwks', 'The secret is no JWK'), ('text', 'The secret is neither'), ('long', 'The secret is too long')) AS k (name, pattern),
+       (VALUES (auth.jwt_sign('{"sub":"1"}', pg_temp.key('ec'), 'ES256'), 'a good token'), (pg_temp.forge('{"alg":"HS256"}'), 'a token of another algorithm')) AS t (token, says);
+SELECT matches(pg_temp.hint(format('SELECT auth.jwt_sign(%L, pg_temp.key(%L), %L)', '{}', name, 'ES256')), '^invalid_request: ' || pattern, format('signing with a key that is %s', name))
+  FROM (VALUES ('certificate', 'The secret is a certificate'), ('encrypted', 'The secret is an encrypted PEM'), ('literal', 'The secret is a PEM with'), ('half jwk', 'The secret is no JWK'), ('text', 'The secret is neither'), ('rsa', 'The secret is no key that signs with this algorithm'), ('ec public', 'The secret is no key that signs')) AS k (name, pattern);
+SELECT ok(NOT pg_temp.valid(pg_temp.forge('{"alg":"HS256"}'), pg_temp.key(name)), 'F3: under HS256 a key is no secret, and no mistake: ' || name) FROM unnest('{certificate,encrypted,ec public,ssh public}'::text[]) AS name;
+SELECT ok(NOT pg_temp.valid(auth.jwt_sign('{"sub":"1"}', pg_temp.key('ec'), 'ES256'), pg_temp.key(name), 'ES256'), 'F3: a good key of another algorithm verifies nothing: ' || name) FROM unnest('{rsa public,ed public jwk,oct jwk}'::text[]) AS name;
+SELECT matches(pg_temp.hint($$SELECT auth.jwt_verify('eyJhIjoxfQ.eyJhIjoxfQ.AAAA', 'tell-tale', 'RS256')$$), '^invalid_request: ((?!tell-tale).)*$', 'G3: and the hint has nothing of it');
 SELECT ok(NOT pg_temp.valid(pg_temp.forge('{"alg":"HS256"}', p)), 'a payload that is no object: ' || p) FROM unnest(ARRAY['[]', '1', '"a"', 'null', '', '{', '{"a":"\ud800"}', '{"a":"\u0000"}']) AS p;
 SELECT ok(NOT pg_temp.valid(signed || '.' || pg_temp.b64u(pg_temp.hmac(convert_to(signed, 'UTF8'), 'secret'))), 'F9: ' || says) FROM (SELECT says, pg_temp.b64u(h) || '.' || pg_temp.b64u(p) FROM (VALUES ('a header behind a byte order mark', '\xefbbbf'::bytea || '{"alg":"HS256"}', '{}'::bytea), ('a payload that is no UTF-8', '{"alg":"HS256"}', '\x7b2261223a22ff227d'), ('a payload in UTF-16', '{"alg":"HS256"}', '\xfffe7b007d00'), ('a header with NUL', '\x7b22616c67223a224853323536227d00', '{}'))  AS v (says, h, p)) AS s (says, signed);
 SELECT results_eq($$ SELECT header::text, payload::text, valid FROM auth.jwt_verify('no.token.here', 'secret') $$, $$ VALUES (NULL, NULL, false) $$, 'what can''t be read is NULL, and no error');

@@ -67,8 +67,8 @@ DECLARE
 	setting record;
 	got jsonb;
 BEGIN
-	-- The context token is no setting to be changed; it is not in pg_settings either.
-	FOR setting IN SELECT 'auth_session.' || name AS name, boot_val FROM settings UNION ALL SELECT 'auth_session.context_token', '' LOOP
+	-- These two are no settings to be changed; they are not in pg_settings either.
+	FOR setting IN SELECT 'auth_session.' || name AS name, boot_val FROM settings UNION ALL VALUES ('auth_session.context_token', ''), ('auth_session.request_is_set', '0') LOOP
 		got := pg_temp.failure(format('SET LOCAL ROLE %I; ' || way, 'pgtap_app_' || current_setting('pgtap.run'), setting.name, setting.boot_val));
 		IF got ->> 'sqlstate' IS NULL OR got ->> 'sqlstate' NOT IN ('42501', '55P02') THEN
 			RETURN NEXT setting.name || ' ' || coalesce(got ->> 'message', 'was set');

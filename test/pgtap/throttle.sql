@@ -3,7 +3,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(60);
+SELECT plan(52);
 -- Windows lie on a grid that starts with the server: none ends during this file.
 SET LOCAL auth_session.rate_window = '1d';
 
@@ -127,11 +127,8 @@ SELECT is(pg_temp.try_from(format('%s, %s', pg_temp.ipv4(3), pg_temp.ipv4(9)), p
 	'B8: with two proxies the second from the right counts');
 SELECT is(pg_temp.try_from(format('%s, %s', pg_temp.ipv4(9), pg_temp.ipv4(3)), pg_temp.email('dan'), pg_temp.password()), 'signed in',
 	'B8: and not the first');
-SELECT is(pg_temp.try_from(pg_temp.ipv4(3), pg_temp.email('dan'), pg_temp.password()), 'signed in', 'B8: where there are fewer, none does');
 SET LOCAL auth_session.trusted_proxies = 1;
-SELECT is(pg_temp.try_from(bad, pg_temp.email('dan'), pg_temp.password()), 'signed in', 'B8: what is no address is none: ' || what)
-FROM (VALUES ('', 'empty'), (pg_temp.ipv4(3) || ',', 'an empty entry'), ('unknown', 'a word'), (pg_temp.ipv4(3) || ':1234', 'with a port'),
-	('999.1.1.1', 'out of range'), (repeat('1', 10000), 'endless')) AS none (bad, what);
+SELECT is(pg_temp.try_from(pg_temp.ipv4(3) || ':1234', pg_temp.email('dan'), pg_temp.password()), 'throttled', 'H11: a port makes no other address');
 RESET auth_session.signin_rate_per_address;
 
 -- ---- the window ----
@@ -184,7 +181,7 @@ SELECT is(string_agg(pg_temp.signs_up(pg_temp.ipv4(5), pg_temp.email('new' || n)
 	'C14: an address may sign up so often') FROM generate_series(1, 3) AS n;
 SELECT pg_temp.raises(format('SELECT auth.signup(%L, %L)', pg_temp.email('new4'), pg_temp.password()), 'throttled', 'C14: and is told for how long not', '^[1-9][0-9]{0,4}$');
 SELECT is(pg_temp.signs_up(pg_temp.ipv4(6), pg_temp.email('new5')), 'signed up', 'C14: which is nothing to another');
-SELECT is(pg_temp.signs_up(NULL, pg_temp.email('new6')), 'signed up', 'C14: and for the header''s addresses only') FROM generate_series(1, 3);
+SELECT is((array_agg(pg_temp.signs_up(NULL, pg_temp.email('new6')) ORDER BY n))[3], 'throttled', 'H11: who tells none is one client') FROM generate_series(1, 3) AS n;
 RESET auth_session.signup_rate_per_address;
 
 -- ---- messages to one address ----

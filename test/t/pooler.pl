@@ -91,6 +91,24 @@ INI
 		is($context->($handle[1]), undef,
 			"G10: $mode, turn $turn: not the next transaction's");
 		$handle[1]->rollback;
+
+		# Set for the session, and the pool hands the session on.
+		$handle[0]->do(q{SELECT set_config('request.headers', $1, false)}, {},
+			qq({"authorization":"Bearer $ada->{access_token}"}));
+		is($context->($handle[1]), undef,
+			"G10: $mode, turn $turn: headers of the session are not the next client's");
+		$handle[1]->begin_work;
+		is($context->($handle[1]), undef,
+			"G10: $mode, turn $turn: nor in a transaction");
+		$handle[1]->do('SAVEPOINT one');
+		$handle[1]->do(q{SELECT set_config('request.headers', $1, true)}, {},
+			qq({"authorization":"Bearer $bob->{access_token}"}));
+		is($context->($handle[1]), $bob->{user_id},
+			"G10: $mode, turn $turn: over them its own count");
+		$handle[1]->do('ROLLBACK TO one');
+		is($context->($handle[1]), undef,
+			"G10: $mode, turn $turn: and rolled back nobody's");
+		$handle[1]->rollback;
 	}
 	is(scalar(keys %backend), 1, "G10: $mode: all on one server connection");
 

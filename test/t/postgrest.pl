@@ -43,8 +43,10 @@ sub statement
 }
 
 # request(OPTION => VALUE...): one HTTP request. rpc: the function; body: its
-# arguments; or table: the table to read. token, headers, kind (scalar, set,
-# void or row), read_only, select (the columns). Answers with the status, as
+# arguments; or table: the table to read, or to write to (insert). token: of the
+# first Authorization header, which role and claims are taken from, and which is
+# passed on but where there is another one in headers, or without_header. kind
+# (scalar, set, void or row), read_only, select (the columns). Answers with the status, as
 # PostgREST derives it, and the body; the failure's code where there is one.
 sub request
 {
@@ -66,7 +68,8 @@ sub request
 		$payload =~ tr{-_}{+/};
 		$claims = decode_json(
 			decode_base64($payload));
-		$headers->{authorization} = "Bearer $option{token}";
+		$headers->{authorization} //= "Bearer $option{token}"
+		  unless $option{without_header};
 	}
 
 	my $done = eval {
@@ -117,6 +120,11 @@ sub main_statement
 	my $kind = $option{kind} // 'row';
 	my ($source, $call);
 
+	if ($option{insert})
+	{
+		return
+		  qq{WITH pgrst_source AS (INSERT INTO "public"."$option{table}"("body") VALUES ('$option{insert}') RETURNING 1) SELECT '' AS total_result_set, pg_catalog.count(_postgrest_t) AS page_total, null AS body FROM (SELECT * FROM pgrst_source) _postgrest_t};
+	}
 	if ($option{table})
 	{
 		return qq{WITH pgrst_source AS ( SELECT "public"."$option{table}".* FROM "public"."$option{table}"   )  SELECT null::bigint AS total_result_set, pg_catalog.count(_postgrest_t) AS page_total, coalesce(json_agg(_postgrest_t), '[]') AS body, nullif(current_setting('response.headers', true), '') AS response_headers, nullif(current_setting('response.status', true), '') AS response_status, '' AS response_inserted FROM ( SELECT * FROM pgrst_source ) _postgrest_t};
@@ -213,6 +221,53 @@ is_deeply($answer->{body}, [],
 $answer = request(rpc => 'renew', body => { refresh_token => $renewed->{refresh_token} });
 is("$answer->{status} $answer->{code}", '401 session_revoked',
 	'D5: and its refresh token is refused');
+
+# H5: PostgREST took role and claims from the first Authorization header, with
+# any white space after the scheme, and passed the last one on. Nothing of the
+# revoked session gets through, to read or to write.
+my $live = request(rpc => 'signin', body => \%ada)->{body};
+my $other = request(rpc => 'signin', body => \%ada)->{body};
+my $revoked = $renewed->{access_token};
+foreach my $case (
+	[ 'a tab', "Bearer\t$revoked", 'session_revoked' ],
+	[ 'VT', "Bearer\x0b$revoked", 'session_revoked' ],
+	[ 'FF', "Bearer\x0c$revoked", 'session_revoked' ],
+	[ 'several spaces', "BEARER   $revoked", 'session_revoked' ],
+	[ 'Basic last', 'Basic YTpi', 'invalid_token' ],
+	[ 'Token last', 'Token x', 'invalid_token' ],
+	[ 'an empty one last', '', 'invalid_token' ],
+	[ 'the scheme alone last', 'Bearer', 'invalid_token' ],
+	[ 'garbage last', 'Bearer x.y.z', 'invalid_token' ],
+	[ 'a live token of another session last', "Bearer $live->{access_token}", 'invalid_token' ],
+	[ 'none passed on', undef, 'invalid_token' ])
+{
+	my ($what, $header, $code) = @$case;
+	my %given = (
+		table => 'notes',
+		token => $revoked,
+		defined $header
+		? (headers => { authorization => $header })
+		: (without_header => 1));
+
+	$answer = request(%given, read_only => 1);
+	is("$answer->{status} " . ($answer->{code} // 'passed'), "401 $code", "H5: GET /notes, $what");
+	$answer = request(%given, insert => 'not to be');
+	is("$answer->{status} " . ($answer->{code} // 'passed'), "401 $code", "H5: POST /notes, $what");
+	$answer = request(%given, table => undef, rpc => 'signin', body => \%ada);
+	is("$answer->{status} " . ($answer->{code} // 'passed'), "401 $code", "H5: POST /rpc/signin, $what");
+}
+is($node->safe_psql($database, q{SELECT count(*) FROM notes WHERE body = 'not to be'}), '0', 'H5: no row was written');
+foreach my $header ("Bearer\t", "Bearer\x0b", "bearer \x0c ")
+{
+	$answer = request(table => 'notes', insert => 'to be', token => $live->{access_token},
+		headers => { authorization => $header . $live->{access_token} });
+	is($answer->{status}, 200, 'the same white space before a live token');
+}
+is($node->safe_psql($database, qq{SELECT DISTINCT owner FROM notes WHERE body = 'to be'}), $live->{user_id}, 'which is its user\'s');
+$answer = request(table => 'notes', read_only => 1, token => $other->{access_token},
+	headers => { authorization => "Bearer $live->{access_token}" });
+is("$answer->{status} $answer->{code}", '401 invalid_token', 'H5: two live tokens of one user are two sessions');
+request(rpc => 'logout', kind => 'void', token => $_->{access_token}) foreach $live, $other;
 
 # Another token's claims beside the bearer's.
 my $one = request(rpc => 'signin', body => \%ada)->{body};

@@ -172,7 +172,7 @@ is( audit_rows(
 	$before + 2, 'G6: which say who, what, why and when');
 
 Caller::call($node,
-	"SELECT set_config('request.headers', '{\"user-agent\":\"evil\\r\\n2026 forged \\u001b[2J\"}', false);\n$wrong"
+	"BEGIN;\nSELECT set_config('request.headers', '{\"user-agent\":\"evil\\r\\n2026 forged \\u001b[2J\"}', true);\n$wrong"
 );
 is(audit_rows("user_agent LIKE '%evil%'"),
 	1, 'G6: with the user agent of the caller');
@@ -356,7 +356,7 @@ finish($locker);
 $node->safe_psql('d3', 'CREATE EXTENSION auth_session');
 # One of the five may have outlived the DROP in the queue: the new one is told
 # by its user agent.
-Caller::call($node, q{SET request.headers = '{"user-agent": "again"}';} . "\n$wrong", dbname => 'd3');
+Caller::call($node, q{BEGIN; SET LOCAL request.headers = '{"user-agent": "again"}';} . "\n$wrong", dbname => 'd3');
 is( audit_rows("result = 'invalid_credentials' AND user_agent = 'again'", dbname => 'd3'),
 	1, 'and when it is created again it records again');
 

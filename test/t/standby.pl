@@ -28,11 +28,12 @@ sub verify
 		  . ") ->> 'session_id'");
 }
 
-# What PostgREST sets for a request that carries the token.
+# What PostgREST sets for a request that carries the token, in the transaction in
+# which it counts; psql ends that with its input.
 sub bearer
 {
 	my ($tokens) = @_;
-	return 'SET request.headers = '
+	return 'BEGIN; SET LOCAL request.headers = '
 	  . quoted('{"authorization":"Bearer ' . $tokens->{access_token} . '"}')
 	  . '; ';
 }
