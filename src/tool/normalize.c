@@ -336,20 +336,35 @@ as_email_normalize(const char *utf8, size_t length)
 
 /* ---- other texts ---- */
 
+/*
+ * By full case folding, not by lower case as addresses are: two passwords that
+ * differ as ſ and s do are the same to who guesses.
+ */
 char *
 as_fold_text(const char *utf8, size_t length)
 {
 	Points points;
-	size_t folded_length;
-	char *folded;
+	size_t composed_length;
+	size_t folded_length = 0;
+	char *composed;
+	char *answer;
+	uint8_t *folded;
 
 	if (!points_read(utf8, length, &points))
 		return pstrdup("");
 	points_compose(&points);
-	(void) points_lower(&points);
-	folded = points_print(&points, &folded_length);
+	composed = points_print(&points, &composed_length);
 	points_free(&points);
-	return folded;
+	folded = u8_casefold((const uint8_t *) composed, composed_length, NULL,
+	                     UNINORM_NFC, NULL, &folded_length);
+	as_wipe(composed, composed_length);
+	pfree(composed);
+	if (folded == NULL)
+		return pstrdup("");
+	answer = pnstrdup((const char *) folded, folded_length);
+	as_wipe(folded, folded_length);
+	free(folded);
+	return answer;
 }
 
 char *
