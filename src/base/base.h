@@ -122,8 +122,11 @@ extern int as_failure_sqlstate(AsFailure failure);
  */
 pg_noreturn extern void as_fail(AsFailure failure, const char *hint);
 
-/* Raises AS_THROTTLED; the hint is the seconds to wait, a bare integer. */
-pg_noreturn extern void as_fail_throttled(int seconds);
+/*
+ * Raises AS_THROTTLED or AS_BUSY; the hint is the seconds to wait, a bare
+ * integer.
+ */
+pg_noreturn extern void as_fail_for_now(AsFailure failure, int seconds);
 
 /*
  * Raises unless the library was preloaded: says what to set. Every function

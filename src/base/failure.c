@@ -6,6 +6,9 @@
  * as the message, the machine-readable code as DETAIL, and a HINT where
  * there is something to do. Nothing that a caller typed gets into any of
  * them: the message becomes an HTTP reason phrase.
+ *
+ * What passes by itself is 429 and never 503: at a 503 PostgREST drops its
+ * pool and loads its configuration anew.
  */
 #include "base/base.h"
 
@@ -21,10 +24,16 @@ typedef struct FailureText
 #define PT401 MAKE_SQLSTATE('P', 'T', '4', '0', '1')
 #define PT403 MAKE_SQLSTATE('P', 'T', '4', '0', '3')
 #define PT404 MAKE_SQLSTATE('P', 'T', '4', '0', '4')
+#define PT405 MAKE_SQLSTATE('P', 'T', '4', '0', '5')
 #define PT409 MAKE_SQLSTATE('P', 'T', '4', '0', '9')
 #define PT422 MAKE_SQLSTATE('P', 'T', '4', '2', '2')
 #define PT429 MAKE_SQLSTATE('P', 'T', '4', '2', '9')
-#define PT503 MAKE_SQLSTATE('P', 'T', '5', '0', '3')
+
+/*
+ * Seconds until a repeat is worth its while, where nothing says better: locks
+ * and places come free within that.
+ */
+#define BUSY_HINT "1"
 
 /* clang-format off */
 static const FailureText failures[] = {
@@ -71,9 +80,9 @@ static const FailureText failures[] = {
 		"Repeat the call with the password given at sign-up."},
 	[AS_THROTTLED] = {PT429, "throttled",
 		"too many attempts", NULL},
-	[AS_BUSY] = {PT503, "busy",
-		"the service is busy", "Repeat the request a little later."},
-	[AS_READ_ONLY] = {PT503, "read_only",
+	[AS_BUSY] = {PT429, "busy",
+		"the service is busy", BUSY_HINT},
+	[AS_READ_ONLY] = {PT405, "read_only",
 		"the service is read-only here",
 		"Send the request to the primary, in a read-write transaction."},
 };
@@ -106,12 +115,12 @@ as_fail(AsFailure failure, const char *hint)
 }
 
 void
-as_fail_throttled(int seconds)
+as_fail_for_now(AsFailure failure, int seconds)
 {
 	char hint[16];
 
 	snprintf(hint, sizeof(hint), "%d", Max(seconds, 1));
-	as_fail(AS_THROTTLED, hint);
+	as_fail(failure, hint);
 }
 
 void

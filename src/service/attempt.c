@@ -141,7 +141,7 @@ refuse(AsAttempt *attempt, AsFailure failure)
 	if (!record_refusal(attempt))
 		as_fail(AS_BUSY, NULL);
 	if (failure == AS_THROTTLED)
-		as_fail_throttled(attempt->wait_s);
+		as_fail_for_now(failure, attempt->wait_s);
 	as_fail(failure, attempt->hint);
 }
 

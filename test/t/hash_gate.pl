@@ -184,7 +184,7 @@ sub is_busy
 	my ($sql, $name) = @_;
 	my $got = Caller::call($node, $sql);
 
-	is("$got->{state} $got->{code}", 'PT503 busy', $name);
+	is("$got->{state} $got->{code} $got->{hint}", 'PT429 busy 1', $name);
 	return;
 }
 

@@ -265,7 +265,7 @@ $node->psql('postgres',
 	  . join('', (renew($old) . ";\n") x 1200),
 	on_error_stop => 0);
 my $full = Caller::call($node, $wrong);
-is("$full->{state} $full->{code}", 'PT503 busy',
+is("$full->{state} $full->{code}", 'PT429 busy',
 	'G7: with the queue full a failure is answered with busy');
 is( Caller::call($node, renew($old))->{code},
 	'busy', 'G7: so is the reuse of a token');

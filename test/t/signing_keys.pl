@@ -150,7 +150,7 @@ one("UPDATE auth_private.signing_keys SET state = 'active' WHERE kid = '$new'");
 	is(says($reader, $its), 'invalid_token',
 		'F21, D8: a key that is retired is refused in an open backend of a standby');
 	ok( !eval { $reader->do(q{SELECT auth_admin.create_signing_key('HS256')}); 1 }
-		  && $reader->state eq 'PT503',
+		  && $reader->state eq 'PT405',
 		'a standby makes no key, and says that it is one');
 	$reader->disconnect;
 	$standby->stop;
