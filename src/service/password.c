@@ -4,6 +4,11 @@
  * Every Argon2 computation of the extension passes here, and so the hash
  * gate: the server never computes more at once than
  * auth_session.max_concurrent_hashes. Callers hold no lock meanwhile.
+ *
+ * Whoever waits for a place can be cancelled, and has tried nothing then.
+ * From the place to the verdict nobody can: a cancel that came after the
+ * comparison would be a guess for nothing. The flow counts the verdict before
+ * it does anything that can be interrupted.
  */
 #include "service/service.h"
 
@@ -73,6 +78,8 @@ as_password_verify(const AsPassword *password, const AsPasswordHash *hash,
 	AsPasswordHash decoy;
 	bool is_real = hash != NULL && as_password_hash_acceptable(hash);
 
+	AsHashVerdict verdict;
+
 	*matches = false;
 	if (!is_real)
 	{
@@ -81,9 +88,12 @@ as_password_verify(const AsPassword *password, const AsPasswordHash *hash,
 	}
 	if (!enter_gate())
 		return AS_BUSY;
-	*matches = as_password_hash_matches(hash, password) && is_real;
+	HOLD_INTERRUPTS();
+	verdict = as_password_hash_verify(hash, password);
 	as_hash_gate_leave();
-	return AS_OK;
+	RESUME_INTERRUPTS();
+	*matches = verdict == AS_HASH_RIGHT && is_real;
+	return verdict == AS_HASH_NO_MEMORY ? AS_BUSY : AS_OK;
 }
 
 AsFailure

@@ -190,12 +190,16 @@ typedef struct AsHashCost
 extern bool as_password_hash_make(const AsPassword *password, AsHashCost cost,
                                   AsPasswordHash *out);
 
-/*
- * Whether the password is the one of the hash. A hash that is not
- * acceptable is never computed: false at once.
- */
-extern bool as_password_hash_matches(const AsPasswordHash *hash,
-                                     const AsPassword *password);
+typedef enum AsHashVerdict
+{
+	AS_HASH_WRONG,
+	AS_HASH_RIGHT,
+	AS_HASH_NO_MEMORY /* it could not be computed: nobody knows */
+} AsHashVerdict;
+
+/* Whether the password is the one of the hash, which must be acceptable. */
+extern AsHashVerdict as_password_hash_verify(const AsPasswordHash *hash,
+                                             const AsPassword *password);
 
 /*
  * Whether a stored hash is a well-formed Argon2id string whose cost this

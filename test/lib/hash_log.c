@@ -40,6 +40,26 @@ crypto_pwhash_str_alg(char out[crypto_pwhash_STRBYTES], const char *password,
 	return real(out, password, length, passes, memory, algorithm);
 }
 
+/* How a password is verified, but for hashes that came from elsewhere. */
+int
+crypto_pwhash(unsigned char *out, unsigned long long out_length,
+              const char *password, unsigned long long length,
+              const unsigned char *salt, unsigned long long passes,
+              size_t memory, int algorithm)
+{
+	int (*real)(unsigned char *, unsigned long long, const char *,
+	            unsigned long long, const unsigned char *, unsigned long long,
+	            size_t, int);
+	char line[128];
+	int n = snprintf(line, sizeof(line), "verify m=%zu,t=%llu,p=1\n",
+	                 memory / 1024, passes);
+
+	write_line(line, (size_t) n);
+	*(void **) &real = dlsym(RTLD_NEXT, "crypto_pwhash");
+	return real(out, out_length, password, length, salt, passes, memory,
+	            algorithm);
+}
+
 int
 crypto_pwhash_str_verify(const char stored[crypto_pwhash_STRBYTES],
                          const char *password, unsigned long long length)
