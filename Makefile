@@ -17,6 +17,8 @@
 #   make check-floors    no call goes up (test/lib/floors)
 #   make check-jose      vectors and attacks on tokens, without a server
 #   make check-redact    statements at random, without a server
+#   make check-recorder  who gets a place in the queue, without a server
+#   make check-throttle  counts under a clock of its own, without a server
 #   make check-bridge    messages at random, without a server
 #   make fuzz            libFuzzer on these three, FUZZ_SECONDS=60 each
 #   make bench           the figures of the README

@@ -94,7 +94,7 @@ SETTING(argon2_iterations,        INT,  2,                  FROM_TO(1, 64),     
         0, NULL, NULL, "Passes of one Argon2id computation.")
 SETTING(max_concurrent_hashes,    INT,  half_the_cores(),   FROM_TO(1, 1024),               NONE, SIGHUP,
         0, NULL, NULL, "Argon2id computations that run at once in the whole server.")
-SETTING(max_waiting_hashes,       INT,  32,                 FROM_TO(0, 10000),              NONE, SIGHUP,
+SETTING(max_waiting_hashes,       INT,  4 * half_the_cores(), FROM_TO(0, 10000),              NONE, SIGHUP,
         0, NULL, NULL, "Callers that wait for an Argon2id computation in the whole server.")
 SETTING(hash_wait,                INT,  2000,               FROM_TO(0, 60000),              MS,   SUSET,
         0, NULL, NULL, "How long a caller waits for an Argon2id computation.")
@@ -110,6 +110,8 @@ SETTING(signin_rate_per_address,  INT,  100,                FROM_TO(0, 1000000),
         0, NULL, NULL, "Failed sign-ins per window from one client address; 0 for any number.")
 SETTING(signup_rate_per_address,  INT,  20,                 FROM_TO(0, 1000000),            NONE, SUSET,
         0, NULL, NULL, "Sign-ups per window from one client address; 0 for any number.")
+SETTING(refusal_rate_per_address, INT,  300,                FROM_TO(0, 1000000),            NONE, SUSET,
+        0, NULL, NULL, "Refusals per window of one client address, over all that can be called without a token; 0 for any number.")
 SETTING(message_rate_per_account, INT,  5,                  FROM_TO(0, 1000000),            NONE, SUSET,
         0, NULL, NULL, "Messages per window that can be asked for one identifier; 0 for any number.")
 

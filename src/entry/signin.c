@@ -5,6 +5,9 @@
  * sign_in below. An unknown account costs the same hash as a known one. The
  * hash is computed with no lock held; then the password must still be the one
  * that was checked (look_again, and grant.c).
+ *
+ * Only a password that was compared and is wrong counts as a failure: once it
+ * matches, the try is taken back, before anything can wait or fail.
  */
 #include "entry/entry.h"
 
@@ -67,8 +70,13 @@ check_password(SignIn *signin)
 	bool matches;
 	AsFailure outcome = as_password_verify(&signin->password, hash, &matches);
 
-	if (outcome != AS_OK || matches)
+	if (outcome != AS_OK)
 		return outcome;
+	if (matches)
+	{
+		as_attempt_return(&signin->attempt);
+		return AS_OK;
+	}
 	return as_attempt_fail(&signin->attempt, AS_INVALID_CREDENTIALS,
 	                       signin->is_known ? "wrong password"
 	                                        : "unknown account");
@@ -92,16 +100,19 @@ look_again(SignIn *signin)
 	           : check_password(signin);
 }
 
-/* Before the lock: no lock is held while hashing. */
+/*
+ * Before the lock: no lock is held while hashing. Where there is no place for
+ * it, the next sign-in will do.
+ */
 static AsFailure
 strengthen_hash(SignIn *signin)
 {
 	AsGrant *grant = &signin->grant;
 
-	if (!as_password_needs_rehash(&grant->account.hash))
-		return AS_OK;
-	grant->stronger = &signin->stronger;
-	return as_password_make_hash(&signin->password, &signin->stronger);
+	if (as_password_needs_rehash(&grant->account.hash) &&
+	    as_password_make_hash(&signin->password, &signin->stronger) == AS_OK)
+		grant->stronger = &signin->stronger;
+	return AS_OK;
 }
 
 static AsFailure

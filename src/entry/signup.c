@@ -62,13 +62,13 @@ count_message(SignUp *signup, const AsIdentifier *identifier)
 static AsFailure
 count_sign_up(SignUp *signup)
 {
-	const AsRequest *request = as_request();
+	const uint8 *client = as_attempt_client();
 	AsFailure outcome = AS_OK;
 
-	if (request->has_client_address)
+	if (client != NULL)
 		outcome = as_attempt_charge(
-		    &signup->attempt, AS_LIMIT_SIGNUP_ADDRESS, request->address_key,
-		    sizeof(request->address_key), auth_session_signup_rate_per_address,
+		    &signup->attempt, AS_LIMIT_SIGNUP_ADDRESS, client,
+		    AS_ADDRESS_KEY_BYTES, auth_session_signup_rate_per_address,
 		    auth_session_rate_window);
 	if (outcome == AS_OK)
 		outcome = count_message(signup, &signup->email);
@@ -182,8 +182,8 @@ sign_up(void *flow)
 
 	if ((outcome = read_arguments(signup)) == AS_OK &&
 	    (outcome = check_enabled()) == AS_OK &&
-	    (outcome = count_sign_up(signup)) == AS_OK &&
 	    (outcome = check_password(signup)) == AS_OK &&
+	    (outcome = count_sign_up(signup)) == AS_OK &&
 	    (outcome = hash_password(signup)) == AS_OK)
 		outcome = create(signup);
 	return outcome;

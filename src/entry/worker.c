@@ -10,16 +10,26 @@
  * can't change its database; the postmaster starts it again at once. So one
  * slot, which nobody can take away, is enough for any number of databases.
  *
+ * Where a database can't be connected to, the dispatcher connects to none, as
+ * it can to look into pg_database: the records of one that is gone are
+ * discarded, those of any other are kept.
+ *
  * What it does in its transactions is in worker_task.c.
  */
 #include "entry/entry.h"
 
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "tcop/tcopprot.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
@@ -36,7 +46,13 @@
 
 PGDLLEXPORT void auth_session_worker_main(Datum arg);
 
+/* The log says once in so many times that a database can't be connected to. */
+#define FAILURES_PER_LINE 8
+
 static bool is_dispatcher = false;
+
+/* The dispatcher has looked into pg_database, and can serve none itself. */
+static bool is_connected_to_none = false;
 
 /*
  * What the postmaster told the worker. A terminated worker exits here, in
@@ -89,6 +105,52 @@ worker_launch(Oid database)
 	return RegisterDynamicBackgroundWorker(&worker, NULL);
 }
 
+/* Whether a database is still in pg_database. */
+static bool
+database_exists(Oid database)
+{
+	Relation relation;
+	ScanKeyData key;
+	SysScanDesc scan;
+	bool exists;
+
+	if (!OidIsValid(MyDatabaseId) && !is_connected_to_none)
+	{
+		BackgroundWorkerInitializeConnectionByOid(InvalidOid, InvalidOid, 0);
+		is_connected_to_none = true;
+	}
+
+	StartTransactionCommand();
+	relation = table_open(DatabaseRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_database_oid, BTEqualStrategyNumber, F_OIDEQ,
+	            ObjectIdGetDatum(database));
+	scan =
+	    systable_beginscan(relation, DatabaseOidIndexId, true, NULL, 1, &key);
+	exists = HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
+	CommitTransactionCommand();
+	return exists;
+}
+
+/* A database that could not be connected to so many times in a row. */
+static void
+worker_doubt(Oid database, int failures)
+{
+	if (database_exists(database))
+	{
+		if (failures % FAILURES_PER_LINE == AS_DISPATCH_DOUBTFUL)
+			ereport(LOG, (errmsg("auth_session cannot connect to database %u, "
+			                     "and keeps its records",
+			                     database)));
+		return;
+	}
+	as_dispatch_forget(database);
+	ereport(LOG, (errmsg("auth_session discarded %d records of database %u, "
+	                     "which was dropped",
+	                     as_recorder_discard(database), database)));
+}
+
 /*
  * Starts workers for the databases that wait, as many as are allowed at once.
  * Returns one for which the server had no slot, or InvalidOid, and in
@@ -99,18 +161,13 @@ worker_dispatch(long *wait_ms)
 {
 	for (;;)
 	{
-		Oid hopeless;
-		Oid database = as_dispatch_next(MAX_WORKERS, wait_ms, &hopeless);
+		Oid doubtful;
+		int failures;
+		Oid database =
+		    as_dispatch_next(MAX_WORKERS, wait_ms, &doubtful, &failures);
 
-		if (OidIsValid(hopeless))
-		{
-			int discarded = as_recorder_discard(hopeless);
-
-			ereport(LOG,
-			        (errmsg("auth_session discarded %d records of database "
-			                "%u, which could not be connected to",
-			                discarded, hopeless)));
-		}
+		if (OidIsValid(doubtful))
+			worker_doubt(doubtful, failures);
 		if (!OidIsValid(database) || !worker_launch(database))
 			return database;
 	}
@@ -239,11 +296,12 @@ auth_session_worker_main(Datum arg)
 		ResetLatch(MyLatch);
 		worker_check_signals();
 		database = worker_dispatch(&wait_ms);
-		if (OidIsValid(database))
-		{
+		if (OidIsValid(database) && is_connected_to_none)
+			as_dispatch_cancel(database);
+		else if (OidIsValid(database))
 			worker_serve(database);
+		if (OidIsValid(database))
 			proc_exit(1);
-		}
 		worker_sleep(wait_ms);
 	}
 }

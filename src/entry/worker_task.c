@@ -3,10 +3,10 @@
  *
  * Records that are due are committed together. When that fails, each is
  * tried in a transaction of its own, so that none takes others down. What
- * failed for want of a lock, or of room on the disk, stays queued and is
- * tried again, for ever: that is only ever a matter of time. Any other error
- * is logged and tried a few times, then the record is dropped, with a line in
- * the log that says what was lost.
+ * failed stays queued and is tried again, for ever: for want of a lock or of
+ * room on the disk it is only ever a matter of time; any other error is
+ * logged, and the pauses grow. Only where the extension is gone from the
+ * database, records go with it.
  *
  * Locks are waited for briefly. A caller may hold the very row while it waits
  * for its record, which no deadlock detector sees.
@@ -26,16 +26,17 @@
 #include "utils/snapmgr.h"
 
 /* How long a record waits for a lock, and how long one that had to before. */
-#define LOCK_WAIT   "100ms"
-#define RELOCK_WAIT "10ms"
+#define LOCK_WAIT   "25ms"
+#define RELOCK_WAIT "5ms"
 
 /* Until the next try after a failure that passes by itself. */
 #define RETRY_MIN_MS 50
 #define RETRY_MAX_MS 1000
 
-/* Tries of a record that fails for another reason, and the time between. */
-#define MAX_TRIES     5
-#define REDO_AFTER_MS 1000
+/* After one for another reason, and how many of them make a line in the log. */
+#define REDO_MIN_MS    1000
+#define REDO_MAX_MS    60000
+#define TRIES_PER_LINE 10
 
 /* Users whose revocations are worked off between two looks at the list. */
 #define FOLD_USERS 100
@@ -69,6 +70,9 @@ as_worker_connect(Oid database)
 	SetConfigOption("session_replication_role", "origin", PGC_SUSET,
 	                PGC_S_OVERRIDE);
 	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+#if PG_VERSION_NUM >= 170000
+	SetConfigOption("transaction_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+#endif
 	task_context = AllocSetContextCreate(TopMemoryContext, AS_WORKER_NAME,
 	                                     ALLOCSET_DEFAULT_SIZES);
 }
@@ -195,31 +199,24 @@ static void
 worker_failed(AsTaken *taken, const ErrorData *error)
 {
 	const char *name = worker_record_name(taken->record.kind);
+	int delay_ms;
 
 	if (worker_can_wait(error))
 	{
-		int delay_ms = RETRY_MIN_MS << Min(taken->waits, 5);
-
+		delay_ms = Min(RETRY_MIN_MS << Min(taken->waits, 5), RETRY_MAX_MS);
 		taken->waits++;
-		as_recorder_put_back(taken, Min(delay_ms, RETRY_MAX_MS));
+		as_recorder_put_back(taken, delay_ms);
 		return;
 	}
 
-	taken->tries++;
-	if (taken->tries == 1)
+	if (taken->tries % TRIES_PER_LINE == 0)
 		ereport(LOG,
 		        (errcode(error->sqlerrcode),
 		         errmsg("auth_session could not record %s, and tries again: %s",
 		                name, error->message)));
-	if (taken->tries < MAX_TRIES)
-	{
-		as_recorder_put_back(taken, REDO_AFTER_MS);
-		return;
-	}
-	ereport(LOG, (errcode(error->sqlerrcode),
-	              errmsg("auth_session could not record %s, and drops it: %s",
-	                     name, error->message)));
-	as_recorder_settle(taken, 1);
+	delay_ms = Min(REDO_MIN_MS << Min(taken->tries, 6), REDO_MAX_MS);
+	taken->tries++;
+	as_recorder_put_back(taken, delay_ms);
 }
 
 /*

@@ -14,6 +14,11 @@
  *
  * Only what was compared and wrong is a failure: an attempt that never came
  * to its hash, for whatever reason, must not lock its owner out.
+ *
+ * Where a proxy is trusted, a client has a budget of refusals for all that can
+ * be called without a context. It is looked at before an argument is, so that
+ * a flood of the cheapest refusal fills no other limit; what is refused for it
+ * is not counted again.
  */
 #include "service/service.h"
 
@@ -40,6 +45,79 @@ begin(AsAttempt *attempt, const char *action)
 	strlcpy(event->user_agent, request->user_agent, sizeof(event->user_agent));
 }
 
+/* ---- a client's budget ---- */
+
+/* What can be called without a context. */
+typedef struct OpenCall
+{
+	const char *action;
+	bool is_always_counted; /* it answers the same, right or wrong */
+	bool is_for_users;      /* with a context the budget is none of its */
+} OpenCall;
+
+static const OpenCall open_calls[] = {
+    {.action = "signup"},
+    {.action = "confirm"},
+    {.action = "resend_confirmation", .is_always_counted = true},
+    {.action = "signin"},
+    {.action = "renew"},
+    {.action = "logout", .is_for_users = true},
+    {.action = "request_password_reset", .is_always_counted = true},
+    {.action = "reset_password"},
+};
+
+/* NULL where the budget is none of the call's. */
+static const OpenCall *
+find_open_call(const AsAttempt *attempt)
+{
+	for (int i = 0; i < (int) lengthof(open_calls); i++)
+	{
+		const OpenCall *call = &open_calls[i];
+
+		if (strcmp(call->action, attempt->event.action) != 0)
+			continue;
+		if (call->is_for_users && as_context_live() != NULL)
+			return NULL;
+		return call;
+	}
+	return NULL;
+}
+
+const uint8 *
+as_attempt_client(void)
+{
+	const AsRequest *request = as_request();
+
+	return request->has_client_address ? request->address_key : NULL;
+}
+
+static AsFailure
+check_budget(AsAttempt *attempt)
+{
+	const uint8 *client = as_attempt_client();
+
+	if (client == NULL)
+		return AS_OK;
+	return as_throttle_look(AS_LIMIT_REFUSAL, client, AS_ADDRESS_KEY_BYTES,
+	                        auth_session_refusal_rate_per_address,
+	                        auth_session_rate_window, &attempt->wait_s);
+}
+
+/* AS_BUSY is no fault of the client's. */
+static void
+spend_budget(const OpenCall *call, AsFailure outcome)
+{
+	const uint8 *client = as_attempt_client();
+	int wait_s;
+
+	if (client == NULL || outcome == AS_BUSY ||
+	    (outcome == AS_OK && !call->is_always_counted))
+		return;
+	(void) as_throttle_count(AS_LIMIT_REFUSAL, client, AS_ADDRESS_KEY_BYTES,
+	                         auth_session_refusal_rate_per_address,
+	                         auth_session_rate_window, &wait_s);
+}
+
 /* ---- the steps' side ---- */
 
 AsFailure
@@ -60,37 +138,37 @@ AsFailure
 as_attempt_take(AsAttempt *attempt, AsLimit limit, const void *key,
                 size_t key_length, int allowed, int window_s)
 {
+	AsFailure outcome;
+
 	Assert(attempt->ticket_count < AS_ATTEMPT_TICKETS);
-	if (!as_throttle_take(limit, key, key_length, allowed, window_s,
-	                      &attempt->tickets[attempt->ticket_count],
-	                      &attempt->wait_s))
-		return AS_THROTTLED;
-	attempt->ticket_count++;
-	return AS_OK;
+	outcome = as_throttle_take(limit, key, key_length, allowed, window_s,
+	                           &attempt->tickets[attempt->ticket_count],
+	                           &attempt->wait_s);
+	if (outcome == AS_OK)
+		attempt->ticket_count++;
+	return outcome;
 }
 
 AsFailure
 as_attempt_charge(AsAttempt *attempt, AsLimit limit, const void *key,
                   size_t key_length, int allowed, int window_s)
 {
-	return as_throttle_take(limit, key, key_length, allowed, window_s, NULL,
-	                        &attempt->wait_s)
-	           ? AS_OK
-	           : AS_THROTTLED;
+	return as_throttle_count(limit, key, key_length, allowed, window_s,
+	                         &attempt->wait_s);
 }
 
-AsFailure
-as_attempt_hold(AsAttempt *attempt, AsRecordKind kind)
+static void
+return_tickets(AsAttempt *attempt)
 {
-	return as_recorder_reserve() ? AS_OK : AS_BUSY;
+	while (attempt->ticket_count > 0)
+		as_throttle_return(&attempt->tickets[--attempt->ticket_count]);
 }
 
 void
 as_attempt_return(AsAttempt *attempt)
 {
-	as_recorder_unreserve();
-	while (attempt->ticket_count > 0)
-		as_throttle_return(&attempt->tickets[--attempt->ticket_count]);
+	return_tickets(attempt);
+	as_recorder_let_go(&attempt->hold);
 }
 
 AsFailure
@@ -111,14 +189,23 @@ as_attempt_refuse(AsAttempt *attempt, AsFailure failure, const char *reason)
 AsFailure
 as_attempt_fail(AsAttempt *attempt, AsFailure failure, const char *reason)
 {
-	attempt->is_failure = true;
+	while (attempt->ticket_count > 0)
+		as_throttle_fail(&attempt->tickets[--attempt->ticket_count]);
 	return as_attempt_refuse(attempt, failure, reason);
+}
+
+AsFailure
+as_attempt_hold(AsAttempt *attempt, AsRecordKind kind)
+{
+	if (attempt->hold.id != 0 || as_recorder_hold(kind, &attempt->hold))
+		return AS_OK;
+	return AS_BUSY;
 }
 
 /* ---- the way out ---- */
 
 static bool
-record_refusal(const AsAttempt *attempt)
+record_refusal(AsAttempt *attempt)
 {
 	AsRecord record = {.kind = attempt->record, .event = attempt->event};
 
@@ -131,16 +218,21 @@ record_refusal(const AsAttempt *attempt)
 		strlcpy(record.purpose, as_purpose_name(attempt->purpose),
 		        sizeof(record.purpose));
 	}
-	return as_recorder_submit(&record, RECORD_WAIT) != AS_RECORD_FULL;
+	return as_recorder_submit(&record, &attempt->hold, RECORD_WAIT) !=
+	       AS_RECORD_FULL;
 }
 
 pg_noreturn static void
 refuse(AsAttempt *attempt, AsFailure failure)
 {
+	bool is_recorded;
+
 	attempt->event.result = failure;
-	if (!record_refusal(attempt))
+	is_recorded = record_refusal(attempt);
+	as_recorder_let_go(&attempt->hold);
+	if (!is_recorded)
 		as_fail(AS_BUSY, NULL);
-	if (failure == AS_THROTTLED)
+	if (failure == AS_THROTTLED || failure == AS_BUSY)
 		as_fail_for_now(failure, attempt->wait_s);
 	as_fail(failure, attempt->hint);
 }
@@ -168,6 +260,7 @@ enter(AsAttempt *attempt)
 	innermost = attempt;
 }
 
+/* Whatever has not been found right or wrong by the end was never compared. */
 static AsFailure
 run_steps(AsAttempt *attempt, AsSteps steps, void *flow)
 {
@@ -186,8 +279,9 @@ run_steps(AsAttempt *attempt, AsSteps steps, void *flow)
 	}
 	PG_END_TRY();
 	innermost = attempt->outer;
-	if (!attempt->is_failure)
-		as_attempt_return(attempt);
+	return_tickets(attempt);
+	if (failure == AS_OK)
+		as_recorder_let_go(&attempt->hold);
 	return failure;
 }
 
@@ -196,12 +290,18 @@ as_attempt_run(AsAttempt *attempt, const char *action, AsSteps steps,
                void *flow)
 {
 	AsSecret *mark = as_call_secrets_mark();
+	const OpenCall *open;
 	AsFailure failure;
 
 	as_call_enter(AS_CALL_WRITES);
 	begin(attempt, action);
+	open = find_open_call(attempt);
+	if (open != NULL && check_budget(attempt) != AS_OK)
+		refuse(attempt, AS_THROTTLED);
 	failure = run_steps(attempt, steps, flow);
 	as_call_secrets_wipe(mark);
+	if (open != NULL)
+		spend_budget(open, failure);
 	if (failure != AS_OK)
 		refuse(attempt, failure);
 	if (!attempt->is_silent)

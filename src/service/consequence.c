@@ -3,12 +3,29 @@
  * the caller's is lost.
  *
  *     AS_RECORD_EVENT         the audit log has it
- *     AS_RECORD_CODE_ATTEMPT  the try counts at its address
+ *     AS_RECORD_CODE_ATTEMPT  the try counts at its address, as often as it
+ *                             was made
  *     AS_RECORD_REUSE         a refresh token was used before: the session
  *                             ends and its user is told, once, however often
  *                             the old token is presented
  */
 #include "service/service.h"
+
+static void
+count_code_failures(const AsRecord *record)
+{
+	for (int i = 0; i < Min(record->times, AS_CODE_FAILURES_MOST); i++)
+		as_code_failure_add(record->identifier, record->purpose,
+		                    record->event.at);
+}
+
+/* Where there are too many of them in this second, there is none of this. */
+static void
+log_refusal(const AsRecord *record)
+{
+	if (!record->is_unlogged)
+		as_audit_log_write(&record->event);
+}
 
 static void
 tell_reuse(const AsEvent *event)
@@ -37,11 +54,11 @@ as_consequence_apply(const AsRecord *record)
 		case AS_RECORD_NONE:
 			break;
 		case AS_RECORD_EVENT:
-			as_audit_log_write(event);
+			log_refusal(record);
 			break;
 		case AS_RECORD_CODE_ATTEMPT:
-			as_code_failure_add(record->identifier, record->purpose, event->at);
-			as_audit_log_write(event);
+			count_code_failures(record);
+			log_refusal(record);
 			break;
 		case AS_RECORD_REUSE:
 			if (!as_session_end(&event->user_id, &event->session_id))

@@ -227,14 +227,15 @@ typedef struct AsAttempt
 	bool by_operator;    /* the actor is the role that called */
 	AsEvent event;       /* what the audit log will have */
 	const char *hint;    /* of a refusal; constant */
-	int wait_s;          /* of AS_THROTTLED: until it may be repeated */
+	int wait_s;          /* of AS_THROTTLED and AS_BUSY, until a repeat */
 	AsRecordKind record; /* what becomes durable of a refusal */
-	bool is_failure;     /* what was counted stays counted */
 	bool is_silent;      /* a success that changed nothing: no audit row */
 
 	/* Where a code was tried, and for what: AS_RECORD_CODE_ATTEMPT. */
 	const char *identifier;
 	AsPurpose purpose;
+
+	AsRecordHold hold; /* a place in the recorder's queue */
 
 	int ticket_count;
 	AsThrottleTicket tickets[AS_ATTEMPT_TICKETS];
@@ -252,6 +253,10 @@ typedef AsFailure (*AsSteps)(void *flow);
  * where the recorder can't take it: nothing is refused without a trace.
  * Tickets are given back unless the attempt is a failure, and whenever an
  * error or a cancel ends the steps. Secrets that were read are zeroed.
+ *
+ * Where a proxy is trusted, a function that anyone can call (attempt.c has
+ * their list, by action) is refused at once to a client that has been refused
+ * auth_session.refusal_rate_per_address times in this window.
  */
 extern void as_attempt_run(AsAttempt *attempt, const char *action,
                            AsSteps steps, void *flow);
@@ -260,8 +265,9 @@ extern void as_attempt_run(AsAttempt *attempt, const char *action,
 extern AsFailure as_attempt_require_context(AsAttempt *attempt);
 
 /*
- * Counts the attempt against a limit, until it turns out to be no failure
- * (take) or in any case (charge). AS_THROTTLED, with the wait, beyond it.
+ * Counts the attempt against a limit: as a try, until it turns out to be a
+ * failure or not (take), or in any case (charge). AS_THROTTLED or AS_BUSY,
+ * with the wait, beyond it.
  */
 extern AsFailure as_attempt_take(AsAttempt *attempt, AsLimit limit,
                                  const void *key, size_t key_length,
@@ -271,21 +277,29 @@ extern AsFailure as_attempt_charge(AsAttempt *attempt, AsLimit limit,
                                    int allowed, int window_s);
 
 /*
+ * Gives back all that was taken, the place in the recorder's queue too: what
+ * was tried was right. To be called as soon as that is known, whatever else
+ * the flow may still fail of.
+ */
+extern void as_attempt_return(AsAttempt *attempt);
+
+/*
  * Step: keeps a place in the recorder's queue for what may have to become
  * durable, or is AS_BUSY: what can't be recorded must not be compared.
  */
 extern AsFailure as_attempt_hold(AsAttempt *attempt, AsRecordKind kind);
 
 /*
- * Gives back all that was taken, and the place that is kept in the recorder's
- * queue.
+ * The key of the client in limits, AS_ADDRESS_KEY_BYTES of it; NULL where no
+ * proxy is trusted.
  */
-extern void as_attempt_return(AsAttempt *attempt);
+extern const uint8 *as_attempt_client(void);
 
 /*
  * Each answers the failure it is given: one that is only told, with a hint or
  * NULL; one that is on record, for a reason that the audit log has; and one
- * that was compared and wrong, which is on record and stays counted.
+ * that was compared and wrong, which is on record and whose tries are failures
+ * from this moment on.
  */
 extern AsFailure as_attempt_tell(AsAttempt *attempt, AsFailure failure,
                                  const char *hint);
@@ -444,7 +458,7 @@ extern Jsonb *as_claims_hook_apply(const AsUuid *user_id, Jsonb *claims);
 /*
  * Whether the password is the hash's. Without a hash (NULL, or none that is
  * acceptable) the same work is done and the answer is no. AS_BUSY when no
- * place was had. Hold no lock.
+ * place or no memory was had: then nothing was compared. Hold no lock.
  */
 extern AsFailure as_password_verify(const AsPassword *password,
                                     const AsPasswordHash *hash, bool *matches);

@@ -1,54 +1,56 @@
 /*
  * signin_limit.c: how many sign-ins may fail before the next is refused.
  *
- * Counted per account from one client address, per account from all of them,
- * and per client address: before anything is known of the attempt. Limits by
- * address are for addresses that a trusted proxy told: any other counts as
- * one.
+ * Counted per account from one client, per account from all of them, and per
+ * client: before anything is known of the attempt. Where no proxy is trusted
+ * there is no client, and only the second applies.
  */
 #include "service/service.h"
 
-/* All addresses together may fail this many times as often as one. */
+/* All clients together may fail this many times as often as one. */
 #define FAILURES_FROM_ALL 10
 
-/* The key of an account's failures from one client address. */
+/* The key of an account's failures from one client. */
 static StringInfoData
-account_address_key(const char *identifier)
+account_client_key(const uint8 *client, const char *identifier)
 {
-	static const uint8 no_address[sizeof(((AsRequest *) 0)->address_key)] = {0};
-	const AsRequest *request = as_request();
 	StringInfoData key;
 
 	initStringInfo(&key);
-	appendBinaryStringInfo(&key,
-	                       (const char *) (request->has_client_address
-	                                           ? request->address_key
-	                                           : no_address),
-	                       sizeof(no_address));
+	appendBinaryStringInfo(&key, (const char *) client, AS_ADDRESS_KEY_BYTES);
 	appendStringInfoString(&key, identifier);
 	return key;
+}
+
+static AsFailure
+take_of_client(AsAttempt *attempt, const uint8 *client, const char *identifier)
+{
+	StringInfoData both = account_client_key(client, identifier);
+	AsFailure outcome;
+
+	outcome = as_attempt_take(
+	    attempt, AS_LIMIT_SIGNIN_ACCOUNT_ADDRESS, both.data, both.len,
+	    auth_session_signin_rate_per_account, auth_session_rate_window);
+	if (outcome == AS_OK)
+		outcome = as_attempt_take(
+		    attempt, AS_LIMIT_SIGNIN_ADDRESS, client, AS_ADDRESS_KEY_BYTES,
+		    auth_session_signin_rate_per_address, auth_session_rate_window);
+	return outcome;
 }
 
 AsFailure
 as_signin_limit_take(AsAttempt *attempt, const char *identifier)
 {
-	const AsRequest *request = as_request();
-	StringInfoData both = account_address_key(identifier);
-	int rate = auth_session_signin_rate_per_account;
-	int window = auth_session_rate_window;
-	AsFailure outcome;
+	const uint8 *client = as_attempt_client();
+	AsFailure outcome = AS_OK;
 
-	outcome = as_attempt_take(attempt, AS_LIMIT_SIGNIN_ACCOUNT_ADDRESS,
-	                          both.data, both.len, rate, window);
+	if (client != NULL)
+		outcome = take_of_client(attempt, client, identifier);
 	if (outcome == AS_OK)
-		outcome = as_attempt_take(attempt, AS_LIMIT_SIGNIN_ACCOUNT, identifier,
-		                          strlen(identifier), rate * FAILURES_FROM_ALL,
-		                          window);
-	if (outcome == AS_OK && request->has_client_address)
-		outcome =
-		    as_attempt_take(attempt, AS_LIMIT_SIGNIN_ADDRESS,
-		                    request->address_key, sizeof(request->address_key),
-		                    auth_session_signin_rate_per_address, window);
+		outcome = as_attempt_take(
+		    attempt, AS_LIMIT_SIGNIN_ACCOUNT, identifier, strlen(identifier),
+		    auth_session_signin_rate_per_account * FAILURES_FROM_ALL,
+		    auth_session_rate_window);
 	return outcome;
 }
 
@@ -64,8 +66,13 @@ as_signin_limit_take_user(AsAttempt *attempt, const AsUuid *user_id)
 void
 as_signin_limit_forgive(const char *identifier)
 {
-	StringInfoData both = account_address_key(identifier);
+	const uint8 *client = as_attempt_client();
 
-	as_throttle_clear(AS_LIMIT_SIGNIN_ACCOUNT_ADDRESS, both.data, both.len);
 	as_throttle_clear(AS_LIMIT_SIGNIN_ACCOUNT, identifier, strlen(identifier));
+	if (client != NULL)
+	{
+		StringInfoData both = account_client_key(client, identifier);
+
+		as_throttle_clear(AS_LIMIT_SIGNIN_ACCOUNT_ADDRESS, both.data, both.len);
+	}
 }

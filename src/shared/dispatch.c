@@ -5,8 +5,8 @@
  * one worker serves it, so that no two quarrel about a record. The
  * dispatcher is the static worker: it finds the database that has waited
  * longest and sees to it that it gets a worker. A database that can't be
- * connected to (it was dropped) is tried again with growing pauses, and given
- * up in the end.
+ * connected to is tried again with growing pauses, for ever: only one that is
+ * gone from pg_database is given up, which the dispatcher looks up.
  *
  *     from        by                                   to
  *     (no entry)  as_dispatch_add, wake: it has work   UNSERVED
@@ -16,7 +16,7 @@
  *     STARTING    START_TIMEOUT_MS: never showed up    UNSERVED, a failure
  *     SERVED      as_dispatch_serve_end, or its exit   UNSERVED, a failure
  *                                                      unless it connected
- *     UNSERVED    MAX_FAILURES: hopeless, or no work   (no entry)
+ *     UNSERVED    no work                              (no entry)
  *
  * Work that is done once for any number of wakes (the bridge's NOTIFY) is one
  * bit of the entry each, in a word of its own with the database's Oid. A
@@ -39,9 +39,12 @@
 
 #define DATABASES 256
 
-/* Connecting to a database is tried this often before it is hopeless. */
-#define MAX_FAILURES     6
-#define FIRST_BACKOFF_MS 500
+/* The pauses between them: doubled each time, so many times. */
+#define FIRST_PAUSE_MS 500
+#define DOUBLED_MOST   4
+
+/* The dispatcher restarts at once: gone for so long, it won't come back. */
+#define GONE_AFTER_MS 5000
 
 /* A started worker that has not shown up for so long never will. */
 #define START_TIMEOUT_MS 15000
@@ -64,6 +67,7 @@ typedef struct Database
 	Latch *latch;   /* of the worker that serves it */
 	int records;    /* queued or in a worker's hand; see as_dispatch_add */
 	int failures;   /* to connect, one after the other */
+	int asked;      /* at so many of them the last time */
 	int64 since;    /* it waits for a worker since; 0: it doesn't */
 	int64 started;  /* STARTING, or SERVED, since */
 	int64 not_till; /* no worker before, after a failure */
@@ -72,6 +76,7 @@ typedef struct Database
 typedef struct Dispatch
 {
 	Latch *dispatcher;
+	int64 left; /* there was no dispatcher from then until the next */
 	Database databases[DATABASES];
 } Dispatch;
 
@@ -96,6 +101,7 @@ dispatch_attach(void *memory, bool is_new)
 		return;
 
 	memset(dispatch, 0, sizeof(Dispatch));
+	dispatch->left = as_clock_ms();
 	for (i = 0; i < DATABASES; i++)
 		pg_atomic_init_u64(&dispatch->databases[i].wake, 0);
 }
@@ -110,6 +116,9 @@ as_dispatch_init(void)
 	BackgroundWorker worker;
 
 	as_shared_area_add(&area);
+	if (max_worker_processes == 0)
+		ereport(LOG, (errmsg("auth_session records nothing: "
+		                     "max_worker_processes is 0")));
 
 	/*
 	 * Not before recovery has finished: a standby writes nothing. Restarted
@@ -174,6 +183,7 @@ database_enter(Oid oid)
 	database->latch = NULL;
 	database->records = 0;
 	database->failures = 0;
+	database->asked = 0;
 	database->since = 0;
 	database->started = 0;
 	database->not_till = 0;
@@ -199,7 +209,8 @@ database_failed(Database *database, int64 now)
 	database->service = UNSERVED;
 	database->latch = NULL;
 	database->since = now;
-	database->not_till = now + (FIRST_BACKOFF_MS << database->failures);
+	database->not_till =
+	    now + (FIRST_PAUSE_MS << Min(database->failures, DOUBLED_MOST));
 	database->failures++;
 }
 
@@ -295,7 +306,10 @@ dispatch_on_exit(int code, Datum arg)
 
 	LWLockAcquire(dispatch_lock, LW_EXCLUSIVE);
 	if (dispatch->dispatcher == MyLatch)
+	{
 		dispatch->dispatcher = NULL;
+		dispatch->left = as_clock_ms();
+	}
 	LWLockRelease(dispatch_lock);
 }
 
@@ -323,20 +337,25 @@ as_dispatch_begin(void)
 	LWLockRelease(dispatch_lock);
 }
 
+bool
+as_dispatch_is_served(void)
+{
+	bool is_served;
+
+	if (max_worker_processes == 0)
+		return false;
+	LWLockAcquire(dispatch_lock, LW_SHARED);
+	is_served = dispatch->dispatcher != NULL ||
+	            as_clock_ms() - dispatch->left < GONE_AFTER_MS;
+	LWLockRelease(dispatch_lock);
+	return is_served;
+}
+
 static void
 wait_at_most(long *wait_ms, int64 ms)
 {
 	if (*wait_ms < 0 || ms < *wait_ms)
 		*wait_ms = (long) Max(ms, 0);
-}
-
-/* Has its bridge's bit cleared, too; the records are its finder's. */
-static void
-database_give_up(Database *database)
-{
-	(void) pg_atomic_fetch_and_u64(&database->wake, ~WORK_MASK);
-	database->failures = 0;
-	database->not_till = 0;
 }
 
 /* A look round by those that serve: one of them is to make room. */
@@ -351,7 +370,7 @@ dispatch_wake_workers(void)
 }
 
 Oid
-as_dispatch_next(int most_served, long *wait_ms, Oid *hopeless)
+as_dispatch_next(int most_served, long *wait_ms, Oid *doubtful, int *failures)
 {
 	int64 now = as_clock_ms();
 	Database *next = NULL;
@@ -360,7 +379,7 @@ as_dispatch_next(int most_served, long *wait_ms, Oid *hopeless)
 	int i;
 
 	*wait_ms = -1;
-	*hopeless = InvalidOid;
+	*doubtful = InvalidOid;
 	LWLockAcquire(dispatch_lock, LW_EXCLUSIVE);
 	for (i = 0; i < DATABASES; i++)
 	{
@@ -379,16 +398,17 @@ as_dispatch_next(int most_served, long *wait_ms, Oid *hopeless)
 		}
 		if (database->oid == InvalidOid || !database_has_work(database))
 			continue;
-		if (database->failures >= MAX_FAILURES)
+		if (now < database->not_till)
+			wait_at_most(wait_ms, database->not_till - now);
+		else if (database->failures >= AS_DISPATCH_DOUBTFUL &&
+		         database->asked != database->failures)
 		{
 			wait_at_most(wait_ms, 0);
-			if (*hopeless != InvalidOid)
+			if (*doubtful != InvalidOid)
 				continue;
-			*hopeless = database->oid;
-			database_give_up(database);
+			*doubtful = database->oid;
+			*failures = database->asked = database->failures;
 		}
-		else if (now < database->not_till)
-			wait_at_most(wait_ms, database->not_till - now);
 		else if (next == NULL || database->since < next->since)
 			next = database;
 	}
@@ -416,6 +436,18 @@ as_dispatch_cancel(Oid oid)
 	database = database_find(oid);
 	if (database != NULL && database->service == STARTING)
 		database->service = UNSERVED;
+	LWLockRelease(dispatch_lock);
+}
+
+void
+as_dispatch_forget(Oid oid)
+{
+	Database *database;
+
+	LWLockAcquire(dispatch_lock, LW_EXCLUSIVE);
+	database = database_find(oid);
+	if (database != NULL)
+		pg_atomic_write_u64(&database->wake, (uint64) oid << 32);
 	LWLockRelease(dispatch_lock);
 }
 

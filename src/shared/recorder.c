@@ -8,117 +8,294 @@
  * transaction of its own.
  *
  *     a slot is  by                                       then it is
- *     free       as_recorder_submit                       queued
+ *     free       as_recorder_hold                         held
+ *     free, held as_recorder_submit                       queued
+ *     held       as_recorder_let_go, or the end of its    free
+ *                transaction
  *     queued     as_recorder_take, when due               taken
  *     taken      as_recorder_settle: committed, or gone   free
  *     taken      as_recorder_put_back, or the worker's    queued, due later
  *                exit                                     or at once
  *     queued     as_recorder_discard: no such database    free
  *
- * A slot of the queue is free (id 0), queued, or taken by a worker. Its id is
- * new with each record, so a submitter knows that its record is settled when
- * the slot no longer has its id, and needs to free nothing: it may leave or
- * die whenever it likes. A record leaves the queue only when it is
- * committed, or when it can't ever be (its database is gone); a full queue
- * refuses, it forgets nothing. What is queued when the server is shut down is
- * kept in a file until it starts again; a crash of shared memory loses it.
+ * A slot's id is new with each record, so a submitter knows that its record
+ * is settled when the slot no longer has its id, and needs to free nothing:
+ * it may leave or die whenever it likes. A record leaves the queue only when
+ * it is committed, or when it can't ever be (its database is gone); a full
+ * queue refuses, it forgets nothing. What is queued when the server is shut
+ * down is kept in a file until it starts again; a crash of shared memory
+ * loses it.
+ *
+ * The queue is shared fairly, since whoever can call can fill it:
+ *
+ * - Reuses of one session, and tries at one address, are one record, however
+ *   many: what a single lock holds up takes one slot, or two.
+ * - A database has its quota, of which audit rows take the least and the ends
+ *   of sessions have places that nothing else takes. The last quarter of the
+ *   queue is for databases that have next to nothing in it.
+ * - A record that had to wait for a lock counts for no quota, so that it takes
+ *   nobody's place; there are so many such places for each user and database.
+ * - Audit rows of refusals are so many a second and database. Beyond that a
+ *   refusal is counted only, and what else a record does is done without one.
  */
 #include "shared/shared.h"
 
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
 #include "storage/condition_variable.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
 
-#define SLOTS 1024
+#define SLOTS 4096
+
+/* Of them, for databases that have less than so many records. */
+#define SLOTS_KEPT 1024
+#define FEW        16
+
+/* Records of a database that wait for no lock. */
+static const int quotas[] = {
+    [AS_RECORD_EVENT] = 64,
+    [AS_RECORD_CODE_ATTEMPT] = 192,
+    [AS_RECORD_REUSE] = 320,
+};
+
+#define NO_USER 0
+
+/* Records that wait for a lock, of a database and, audit rows aside, a user. */
+#define WAITING_MOST         256
+#define WAITING_OF_USER_MOST 8
+
+/* Audit rows of refusals in a second; the seconds of so many databases. */
+#define LOGGED_PER_S 50
+#define RATES        64
 
 /* Of the records that are taken at once, one in so many failed before. */
 #define FRESH_TO_FAILED 16
 
-/* The log says that the queue is full once in so long. */
-#define FULL_LOG_INTERVAL_MS 60000
+/* The log says that the queue is full, or served by nobody, once in so long. */
+#define LOG_INTERVAL_MS 60000
+
+typedef enum SlotState
+{
+	SLOT_FREE,
+	SLOT_HELD,
+	SLOT_QUEUED,
+	SLOT_TAKEN
+} SlotState;
+
+/* What a look over all slots needs, side by side. */
+typedef struct Mark
+{
+	uint8 state;
+	bool is_waiting; /* for a lock: in nobody's quota */
+	Oid database;
+	uint32 user; /* a hash, not 0 */
+	uint32 key;  /* a hash; 0 where it is merged with none */
+	int holder;  /* the process that holds it */
+} Mark;
 
 typedef struct Slot
 {
 	pg_atomic_uint64 id; /* 0: free */
 	ConditionVariable settled;
-	bool taken;
 	int waits;
 	int tries;
 	int64 due; /* by as_clock_ms */
 	AsRecord record;
 } Slot;
 
+typedef struct Rate
+{
+	Oid database;
+	int64 second;
+	int logged;
+} Rate;
+
 /* Guarded by the lock; a submitter reads its slot's id without. */
 typedef struct Recorder
 {
 	uint64 last_id;
 	int used;
-	int reserved; /* places kept for records that may be submitted yet */
-	int cursor;   /* where the next free slot is looked for */
+	int cursor; /* where the worker looks first */
 	int64 full_logged;
+	int64 unserved_logged;
+	Rate rates[RATES];
+	Mark marks[SLOTS];
 	Slot slots[SLOTS];
 } Recorder;
 
 static Recorder *recorder = NULL;
 static LWLock *recorder_lock = NULL;
 
-/* This backend's place. */
-static bool has_place = false;
+static int wake_on_commit = 0; /* AsWork bits */
 
-/* AsWork bits. */
-static int wake_on_commit = 0;
+/* ---- one slot; all under the lock ---- */
 
-/* Under the lock. */
-static bool
-place_is_free(void)
+static uint32
+hash_of(const void *bytes, size_t length)
 {
-	return recorder->used + recorder->reserved < SLOTS;
+	uint32 hash = hash_bytes(bytes, (int) length);
+
+	return hash != 0 ? hash : 1;
+}
+
+/* Whose rows it is about: an address has them, too. */
+static uint32
+user_of(const AsRecord *record)
+{
+	if (record->kind == AS_RECORD_CODE_ATTEMPT)
+		return hash_of(record->identifier, strlen(record->identifier));
+	return hash_of(&record->event.user_id, sizeof(AsUuid));
+}
+
+/* What is merged: 0 for audit rows, of which each tells something else. */
+static uint32
+key_of(const AsRecord *record)
+{
+	switch (record->kind)
+	{
+		case AS_RECORD_REUSE:
+			return hash_of(&record->event.session_id, sizeof(AsUuid));
+		case AS_RECORD_CODE_ATTEMPT:
+			return hash_of(record->identifier, strlen(record->identifier));
+		default:
+			return 0;
+	}
+}
+
+static bool
+are_one(const AsRecord *a, const AsRecord *b)
+{
+	if (a->kind != b->kind || a->database != b->database)
+		return false;
+	if (a->kind == AS_RECORD_REUSE)
+		return as_uuid_equal(&a->event.user_id, &b->event.user_id) &&
+		       as_uuid_equal(&a->event.session_id, &b->event.session_id);
+	return strcmp(a->identifier, b->identifier) == 0 &&
+	       strcmp(a->purpose, b->purpose) == 0;
+}
+
+/* The event stays the first's, if that is to be told. */
+static void
+merge(AsRecord *into, const AsRecord *from)
+{
+	int times = into->times + from->times;
+
+	if (into->is_unlogged)
+		*into = *from;
+	into->times = times;
 }
 
 static void
-place_give_back(void)
+slot_fill(int number, const AsRecord *record)
 {
-	if (has_place)
-		recorder->reserved--;
-	has_place = false;
-}
+	Mark *mark = &recorder->marks[number];
+	Slot *slot = &recorder->slots[number];
 
-/* The next free slot; NULL when there is none. Under the lock. */
-static Slot *
-slot_allocate(const AsRecord *record)
-{
-	Slot *slot;
-
-	place_give_back();
-	if (!place_is_free())
-		return NULL;
-	do
-	{
-		slot = &recorder->slots[recorder->cursor];
-		recorder->cursor = (recorder->cursor + 1) % SLOTS;
-	} while (pg_atomic_read_u64(&slot->id) != 0);
-
-	slot->taken = false;
+	mark->state = SLOT_QUEUED;
+	mark->is_waiting = false;
+	mark->database = record->database;
+	mark->user = user_of(record);
+	mark->key = key_of(record);
 	slot->waits = 0;
 	slot->tries = 0;
 	slot->due = 0;
 	slot->record = *record;
-	pg_atomic_write_u64(&slot->id, ++recorder->last_id);
-	recorder->used++;
-	return slot;
 }
 
-/* Under the lock. */
 static void
-slot_free(Slot *slot)
+slot_occupy(int number)
 {
-	pg_atomic_write_u64(&slot->id, 0);
+	recorder->used++;
+	pg_atomic_write_u64(&recorder->slots[number].id, ++recorder->last_id);
+}
+
+static void
+slot_free(int number)
+{
+	memset(&recorder->marks[number], 0, sizeof(Mark));
 	recorder->used--;
-	ConditionVariableBroadcast(&slot->settled);
+	pg_atomic_write_u64(&recorder->slots[number].id, 0);
+	ConditionVariableBroadcast(&recorder->slots[number].settled);
+}
+
+/* ---- all slots; under the lock ---- */
+
+/* What there is of a database, and for a record of it. */
+typedef struct Survey
+{
+	int free; /* -1: none */
+	int same; /* a queued record that is one with it; -1: none */
+	int in_quota;
+	int waiting;
+	int waiting_of_user;
+} Survey;
+
+/* record may be NULL: then nothing is the same. */
+static Survey
+survey(Oid database, const AsRecord *record)
+{
+	Survey found = {.free = -1, .same = -1};
+	uint32 key = record == NULL ? 0 : key_of(record);
+	uint32 user = record == NULL ? NO_USER : user_of(record);
+
+	for (int i = 0; i < SLOTS; i++)
+	{
+		const Mark *mark = &recorder->marks[i];
+
+		if (mark->state == SLOT_FREE && found.free < 0)
+			found.free = i;
+		if (mark->state == SLOT_FREE || mark->database != database)
+			continue;
+		if (mark->is_waiting)
+			found.waiting++;
+		else
+			found.in_quota++;
+		if (mark->is_waiting && mark->key != 0 && mark->user == user)
+			found.waiting_of_user++;
+		if (key != 0 && mark->key == key && mark->state == SLOT_QUEUED &&
+		    are_one(&recorder->slots[i].record, record))
+			found.same = i;
+	}
+	return found;
+}
+
+static bool
+has_room(const Survey *found, AsRecordKind kind)
+{
+	if (found->free < 0 || found->in_quota >= quotas[kind])
+		return false;
+	if (kind != AS_RECORD_EVENT &&
+	    found->waiting_of_user >= WAITING_OF_USER_MOST)
+		return false;
+	return recorder->used < SLOTS - SLOTS_KEPT || found->in_quota < FEW;
+}
+
+/* The audit rows of this second in a database; NULL where there is no room. */
+static Rate *
+rate_of(Oid database)
+{
+	int64 second = as_clock_ms() / 1000;
+	Rate *rate = NULL;
+
+	for (int i = 0; i < RATES; i++)
+	{
+		Rate *other = &recorder->rates[i];
+
+		if (other->database == database)
+		{
+			rate = other;
+			break;
+		}
+		if (rate == NULL && other->second < second)
+			rate = other;
+	}
+	if (rate != NULL && (rate->database != database || rate->second < second))
+		*rate = (Rate){.database = database, .second = second};
+	return rate;
 }
 
 /* ---- start and stop of the server ---- */
@@ -129,17 +306,18 @@ recorder_keep(int code, Datum arg)
 {
 	AsRecord *records;
 	int count = 0;
-	int i;
 
 	if (code != 0 || recorder->used == 0)
 		return;
 	records = malloc(sizeof(AsRecord) * recorder->used);
 	if (records == NULL)
 		return;
-	for (i = 0; i < SLOTS; i++)
-		if (pg_atomic_read_u64(&recorder->slots[i].id) != 0)
+	for (int i = 0; i < SLOTS; i++)
+		if (recorder->marks[i].state == SLOT_QUEUED ||
+		    recorder->marks[i].state == SLOT_TAKEN)
 			records[count++] = recorder->slots[i].record;
-	as_record_file_write(records, count);
+	if (count > 0)
+		as_record_file_write(records, count);
 	free(records);
 }
 
@@ -148,19 +326,20 @@ recorder_restore(void)
 {
 	AsRecord *records = palloc(sizeof(AsRecord) * SLOTS);
 	int count = as_record_file_read(records, SLOTS);
-	int i;
 
-	for (i = 0; i < count; i++)
-		if (as_dispatch_add(records[i].database))
-			(void) slot_allocate(&records[i]);
+	for (int i = 0; i < count; i++)
+	{
+		if (!as_dispatch_add(records[i].database))
+			continue;
+		slot_occupy(i);
+		slot_fill(i, &records[i]);
+	}
 	pfree(records);
 }
 
 static void
 recorder_attach(void *memory, bool is_new)
 {
-	int i;
-
 	recorder = memory;
 	recorder_lock = &GetNamedLWLockTranche("auth_session recorder")->lock;
 	if (!IsUnderPostmaster)
@@ -169,8 +348,9 @@ recorder_attach(void *memory, bool is_new)
 		return;
 
 	memset(recorder, 0, sizeof(Recorder));
-	recorder->full_logged = -FULL_LOG_INTERVAL_MS;
-	for (i = 0; i < SLOTS; i++)
+	recorder->full_logged = -LOG_INTERVAL_MS;
+	recorder->unserved_logged = -LOG_INTERVAL_MS;
+	for (int i = 0; i < SLOTS; i++)
 	{
 		pg_atomic_init_u64(&recorder->slots[i].id, 0);
 		ConditionVariableInit(&recorder->slots[i].settled);
@@ -193,87 +373,164 @@ as_recorder_init(void)
 
 /* ---- the submitter's side ---- */
 
-static void
-recorder_log_full(void)
+/* Whether the log has not said so for a while. */
+static bool
+is_due(int64 *last)
 {
 	int64 now = as_clock_ms();
-	bool log_it;
+	bool due;
 
 	LWLockAcquire(recorder_lock, LW_EXCLUSIVE);
-	log_it = now - recorder->full_logged >= FULL_LOG_INTERVAL_MS;
-	if (log_it)
-		recorder->full_logged = now;
+	due = now - *last >= LOG_INTERVAL_MS;
+	if (due)
+		*last = now;
 	LWLockRelease(recorder_lock);
-	if (log_it)
+	return due;
+}
+
+static void
+log_full(void)
+{
+	if (is_due(&recorder->full_logged))
 		ereport(LOG, (errmsg("the queue of the auth_session recorder is full"),
 		              errdetail("A failure that must be recorded is answered "
 		                        "with \"busy\".")));
 }
 
-/* Queues a record and returns its slot; NULL when there is no room. */
-static Slot *
-recorder_enqueue(const AsRecord *record, uint64 *id)
+static bool
+is_served(void)
 {
-	Slot *slot;
-
-	LWLockAcquire(recorder_lock, LW_EXCLUSIVE);
-	slot = slot_allocate(record);
-	if (slot != NULL)
-		*id = pg_atomic_read_u64(&slot->id);
-	LWLockRelease(recorder_lock);
-
-	if (slot != NULL && !as_dispatch_add(record->database))
-	{
-		LWLockAcquire(recorder_lock, LW_EXCLUSIVE);
-		slot_free(slot);
-		LWLockRelease(recorder_lock);
-		slot = NULL;
-	}
-	if (slot == NULL)
-		recorder_log_full();
-	return slot;
+	if (as_dispatch_is_served())
+		return true;
+	if (is_due(&recorder->unserved_logged))
+		ereport(LOG,
+		        (errmsg("the auth_session recorder is not running: nothing "
+		                "can be recorded"),
+		         errdetail("A failure that must be recorded is answered with "
+		                   "\"busy\"; no session is ended for the reuse of its "
+		                   "refresh token."),
+		         errhint("Raise max_worker_processes, of which the recorder "
+		                 "needs one, and restart the server.")));
+	return false;
 }
 
-void
-as_recorder_unreserve(void)
+/* Places that this process holds. */
+static int holding = 0;
+
+/* Under the lock. */
+static void
+let_go(int number)
 {
-	if (!has_place)
+	Assert(recorder->marks[number].state == SLOT_HELD);
+	holding--;
+	slot_free(number);
+}
+
+static void
+let_go_of_all(void)
+{
+	if (holding == 0)
 		return;
 	LWLockAcquire(recorder_lock, LW_EXCLUSIVE);
-	place_give_back();
+	for (int i = 0; i < SLOTS; i++)
+		if (recorder->marks[i].state == SLOT_HELD &&
+		    recorder->marks[i].holder == MyProcPid)
+			let_go(i);
 	LWLockRelease(recorder_lock);
 }
 
 static void
-unreserve_on_exit(int code, Datum argument)
+holder_on_exit(int code, Datum arg)
 {
-	as_recorder_unreserve();
+	let_go_of_all();
+}
+
+static void
+holder_on_transaction_end(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
+	    event == XACT_EVENT_PREPARE)
+		let_go_of_all();
+}
+
+static void
+register_holder_once(void)
+{
+	static bool registered = false;
+
+	if (registered)
+		return;
+	before_shmem_exit(holder_on_exit, (Datum) 0);
+	RegisterXactCallback(holder_on_transaction_end, NULL);
+	registered = true;
 }
 
 bool
-as_recorder_reserve(void)
+as_recorder_hold(AsRecordKind kind, AsRecordHold *hold)
 {
-	static bool is_registered = false;
+	Survey found;
 
-	if (!is_registered)
-		before_shmem_exit(unreserve_on_exit, (Datum) 0);
-	is_registered = true;
-	if (has_place)
+	Assert(hold->id == 0);
+	if (RecoveryInProgress())
 		return true;
-
+	if (!is_served())
+		return false;
+	register_holder_once();
 	LWLockAcquire(recorder_lock, LW_EXCLUSIVE);
-	has_place = place_is_free();
-	if (has_place)
-		recorder->reserved++;
+	found = survey(MyDatabaseId, NULL);
+	if (has_room(&found, kind))
+	{
+		slot_occupy(found.free);
+		recorder->marks[found.free] = (Mark){
+		    .state = SLOT_HELD, .database = MyDatabaseId, .holder = MyProcPid};
+		holding++;
+		hold->slot = found.free;
+		hold->id = recorder->last_id;
+	}
 	LWLockRelease(recorder_lock);
-	if (!has_place)
-		recorder_log_full();
-	return has_place;
+	if (hold->id == 0)
+		log_full();
+	return hold->id != 0;
+}
+
+void
+as_recorder_let_go(AsRecordHold *hold)
+{
+	if (hold->id == 0)
+		return;
+	LWLockAcquire(recorder_lock, LW_EXCLUSIVE);
+	let_go(hold->slot);
+	LWLockRelease(recorder_lock);
+	hold->id = 0;
+}
+
+/*
+ * Queues a record, or merges it into one that is queued, and returns its slot:
+ * -1 when there is no room. *is_new where the dispatcher must hear of it.
+ */
+static int
+enqueue(const AsRecord *record, bool has_place, bool *is_new)
+{
+	Survey found = survey(record->database, record);
+
+	*is_new = false;
+	if (found.same >= 0)
+	{
+		merge(&recorder->slots[found.same].record, record);
+		return found.same;
+	}
+	if (found.free < 0 || (!has_place && !has_room(&found, record->kind)))
+		return -1;
+	*is_new = true;
+	slot_occupy(found.free);
+	slot_fill(found.free, record);
+	return found.free;
 }
 
 static AsRecordOutcome
-recorder_wait(Slot *slot, uint64 id, int wait_ms)
+wait_for(int number, uint64 id, int wait_ms)
 {
+	Slot *slot = &recorder->slots[number];
 	int64 end = as_clock_ms() + wait_ms;
 	bool timed_out = false;
 
@@ -291,20 +548,61 @@ recorder_wait(Slot *slot, uint64 id, int wait_ms)
 	                                           : AS_RECORD_COMMITTED;
 }
 
-AsRecordOutcome
-as_recorder_submit(AsRecord *record, int wait_ms)
+/* Under the lock. */
+static AsRecordOutcome
+hand_over(AsRecord *record, AsRecordHold *hold, int *number, bool *is_new)
 {
-	Slot *slot;
-	uint64 id;
+	bool has_place = hold->id != 0;
+	Rate *rate = rate_of(record->database);
+
+	*is_new = false;
+	if (has_place)
+		let_go(hold->slot);
+	hold->id = 0;
+	record->is_unlogged = rate == NULL || rate->logged >= LOGGED_PER_S;
+	if (record->is_unlogged && record->kind == AS_RECORD_EVENT)
+		return AS_RECORD_COUNTED;
+	*number = enqueue(record, has_place, is_new);
+	if (*is_new && !record->is_unlogged)
+		rate->logged++;
+	return *number < 0 ? AS_RECORD_FULL : AS_RECORD_QUEUED;
+}
+
+AsRecordOutcome
+as_recorder_submit(AsRecord *record, AsRecordHold *hold, int wait_ms)
+{
+	AsRecordHold none = {0};
+	AsRecordOutcome outcome;
+	uint64 id = 0;
+	int number;
+	bool is_new;
 
 	record->database = MyDatabaseId;
+	record->times = 1;
+	if (hold == NULL)
+		hold = &none;
 	if (RecoveryInProgress())
 		return AS_RECORD_IMPOSSIBLE;
-
-	slot = recorder_enqueue(record, &id);
-	if (slot == NULL)
+	if (!is_served())
 		return AS_RECORD_FULL;
-	return recorder_wait(slot, id, wait_ms);
+
+	LWLockAcquire(recorder_lock, LW_EXCLUSIVE);
+	outcome = hand_over(record, hold, &number, &is_new);
+	if (outcome == AS_RECORD_QUEUED)
+		id = pg_atomic_read_u64(&recorder->slots[number].id);
+	LWLockRelease(recorder_lock);
+
+	if (is_new && !as_dispatch_add(record->database))
+	{
+		LWLockAcquire(recorder_lock, LW_EXCLUSIVE);
+		slot_free(number);
+		LWLockRelease(recorder_lock);
+		outcome = AS_RECORD_FULL;
+	}
+	if (outcome == AS_RECORD_FULL)
+		log_full();
+	return outcome == AS_RECORD_QUEUED ? wait_for(number, id, wait_ms)
+	                                   : outcome;
 }
 
 /* The transaction is visible to others by then. */
@@ -326,6 +624,8 @@ as_recorder_wake(AsWork work)
 {
 	static bool registered = false;
 
+	if (work == AS_WORK_BRIDGE && !auth_session_notify)
+		return;
 	if (!registered)
 	{
 		RegisterXactCallback(recorder_on_transaction_end, NULL);
@@ -340,41 +640,60 @@ as_recorder_wake(AsWork work)
 static void
 recorder_on_exit(int code, Datum arg)
 {
-	int i;
-
 	LWLockAcquire(recorder_lock, LW_EXCLUSIVE);
-	for (i = 0; i < SLOTS; i++)
-		if (recorder->slots[i].record.database == MyDatabaseId)
-			recorder->slots[i].taken = false;
+	for (int i = 0; i < SLOTS; i++)
+		if (recorder->marks[i].database == MyDatabaseId &&
+		    recorder->marks[i].state == SLOT_TAKEN)
+			recorder->marks[i].state = SLOT_QUEUED;
 	LWLockRelease(recorder_lock);
+}
+
+static void
+register_exit_once(void)
+{
+	static bool registered = false;
+
+	if (registered)
+		return;
+	before_shmem_exit(recorder_on_exit, (Datum) 0);
+	registered = true;
+}
+
+/* Under the lock. */
+static void
+take(int number, AsTaken *taken)
+{
+	const Slot *slot = &recorder->slots[number];
+
+	recorder->marks[number].state = SLOT_TAKEN;
+	taken->slot = number;
+	taken->waits = slot->waits;
+	taken->tries = slot->tries;
+	taken->record = slot->record;
 }
 
 int
 as_recorder_take(AsTaken *taken, int most, long *wait_ms)
 {
-	static bool registered = false;
 	int64 now = as_clock_ms();
 	int count = 0;
 	int failed = 0;
-	int i;
+	int begin;
 
-	if (!registered)
-	{
-		before_shmem_exit(recorder_on_exit, (Datum) 0);
-		registered = true;
-	}
-
+	register_exit_once();
 	*wait_ms = -1;
 	LWLockAcquire(recorder_lock, LW_EXCLUSIVE);
-	for (i = 0; recorder->used > 0 && i < SLOTS && count < most; i++)
+	begin = recorder->cursor;
+	for (int i = 0; recorder->used > 0 && i < SLOTS && count < most; i++)
 	{
-		int number = (recorder->cursor + i) % SLOTS;
-		Slot *slot = &recorder->slots[number];
-		int64 left_ms = Max(slot->due - now, 0);
+		int number = (begin + i) % SLOTS;
+		const Mark *mark = &recorder->marks[number];
+		const Slot *slot = &recorder->slots[number];
+		int64 left_ms;
 
-		if (pg_atomic_read_u64(&slot->id) == 0 || slot->taken ||
-		    slot->record.database != MyDatabaseId)
+		if (mark->state != SLOT_QUEUED || mark->database != MyDatabaseId)
 			continue;
+		left_ms = Max(slot->due - now, 0);
 		if (slot->waits + slot->tries > 0 &&
 		    (left_ms > 0 || failed * FRESH_TO_FAILED >= most))
 		{
@@ -384,12 +703,9 @@ as_recorder_take(AsTaken *taken, int most, long *wait_ms)
 		}
 		if (slot->waits + slot->tries > 0)
 			failed++;
-		slot->taken = true;
-		taken[count].slot = number;
-		taken[count].waits = slot->waits;
-		taken[count].tries = slot->tries;
-		taken[count].record = slot->record;
-		count++;
+		take(number, &taken[count++]);
+		/* Round and round, so that none waits for ever. */
+		recorder->cursor = (number + 1) % SLOTS;
 	}
 	LWLockRelease(recorder_lock);
 	return count;
@@ -398,11 +714,9 @@ as_recorder_take(AsTaken *taken, int most, long *wait_ms)
 void
 as_recorder_settle(const AsTaken *taken, int count)
 {
-	int i;
-
 	LWLockAcquire(recorder_lock, LW_EXCLUSIVE);
-	for (i = 0; i < count; i++)
-		slot_free(&recorder->slots[taken[i].slot]);
+	for (int i = 0; i < count; i++)
+		slot_free(taken[i].slot);
 	LWLockRelease(recorder_lock);
 	as_dispatch_remove(MyDatabaseId, count);
 }
@@ -411,32 +725,40 @@ void
 as_recorder_put_back(const AsTaken *taken, int delay_ms)
 {
 	Slot *slot = &recorder->slots[taken->slot];
+	Mark *mark = &recorder->marks[taken->slot];
+	Survey found;
 
 	LWLockAcquire(recorder_lock, LW_EXCLUSIVE);
-	slot->taken = false;
+	found = survey(MyDatabaseId, &slot->record);
+	if (found.same >= 0)
+	{
+		/* Another came meanwhile, which is one with this and goes with it. */
+		merge(&slot->record, &recorder->slots[found.same].record);
+		slot_free(found.same);
+	}
+	mark->state = SLOT_QUEUED;
+	mark->is_waiting = mark->is_waiting || found.waiting < WAITING_MOST;
 	slot->waits = taken->waits;
 	slot->tries = taken->tries;
 	slot->due = as_clock_ms() + delay_ms;
 	LWLockRelease(recorder_lock);
+	if (found.same >= 0)
+		as_dispatch_remove(MyDatabaseId, 1);
 }
 
 int
 as_recorder_discard(Oid database)
 {
 	int count = 0;
-	int i;
 
 	LWLockAcquire(recorder_lock, LW_EXCLUSIVE);
-	for (i = 0; i < SLOTS; i++)
+	for (int i = 0; i < SLOTS; i++)
 	{
-		Slot *slot = &recorder->slots[i];
-
-		if (pg_atomic_read_u64(&slot->id) != 0 &&
-		    slot->record.database == database)
-		{
-			slot_free(slot);
-			count++;
-		}
+		if (recorder->marks[i].state != SLOT_QUEUED ||
+		    recorder->marks[i].database != database)
+			continue;
+		slot_free(i);
+		count++;
 	}
 	LWLockRelease(recorder_lock);
 	as_dispatch_remove(database, count);

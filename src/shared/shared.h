@@ -39,42 +39,57 @@ typedef enum AsLimit
 	AS_LIMIT_SIGNUP_ADDRESS,             /* sign-ups, per client address */
 	AS_LIMIT_MESSAGE_IDENTIFIER,         /* messages asked for an identifier */
 	AS_LIMIT_RESEND,                     /* one message per cooldown */
-	AS_LIMIT_CODE,        /* wrong codes, per address and purpose */
-	AS_LIMIT_CODE_ACCOUNT /* wrong passwords beside a right code */
+	AS_LIMIT_CODE,         /* wrong codes, per address and purpose */
+	AS_LIMIT_CODE_ACCOUNT, /* wrong passwords beside a right code */
+	AS_LIMIT_REFUSAL       /* refusals, per client address */
 } AsLimit;
 
-#define AS_LIMIT_COUNT AS_LIMIT_CODE_ACCOUNT
+#define AS_LIMIT_COUNT AS_LIMIT_REFUSAL
 
-/* What a take counted, so that a success can take back its own. */
+/* A try that is under way, until it turns out right or wrong. */
 typedef struct AsThrottleTicket
 {
 	AsLimit limit;
 	uint64 hash;
-	uint64 end_ms; /* of the window it was counted in */
-	bool counted;
+	int sketch;
+	uint32 window;
+	uint32 end; /* of the window it was counted in */
+	bool is_open;
 } AsThrottleTicket;
 
 /*
- * Counts one attempt of key (bytes of any length; per database) and answers
- * whether it is within allowed attempts per window_s seconds (at least 1).
- * Atomic: of any number of parallel calls at most allowed get true. allowed
- * 0 is no limit. On false nothing stays counted and *retry_after_s has the
- * seconds until the window passes. ticket may be NULL.
+ * Each judges one attempt of key (bytes of any length; per database) against
+ * allowed failures per window_s seconds (1 to a day); allowed 0 is no limit.
+ * AS_OK; AS_THROTTLED where as many have failed; AS_BUSY where as many have
+ * failed or are being tried: then *retry_after_s has the seconds until it may
+ * be repeated. Atomic, so of any number of parallel calls no more than allowed
+ * fail. Only on AS_OK anything is counted: by count a failure, by take a try,
+ * by look nothing.
  *
  * For AS_LIMIT_RESEND window_s is a cooldown: one attempt (allowed 1), then
  * none until window_s seconds after it.
  */
-extern bool as_throttle_take(AsLimit limit, const void *key, size_t key_length,
-                             int allowed, int window_s,
-                             AsThrottleTicket *ticket, int *retry_after_s);
+extern AsFailure as_throttle_look(AsLimit limit, const void *key,
+                                  size_t key_length, int allowed, int window_s,
+                                  int *retry_after_s);
+extern AsFailure as_throttle_count(AsLimit limit, const void *key,
+                                   size_t key_length, int allowed, int window_s,
+                                   int *retry_after_s);
+extern AsFailure as_throttle_take(AsLimit limit, const void *key,
+                                  size_t key_length, int allowed, int window_s,
+                                  AsThrottleTicket *ticket, int *retry_after_s);
 
-/* Takes back what the ticket counted, once, while its window runs. */
+/*
+ * The try was wrong: from now on it is a failure; or it was not: it is
+ * forgotten. Once for each ticket, further calls do nothing.
+ */
+extern void as_throttle_fail(AsThrottleTicket *ticket);
 extern void as_throttle_return(AsThrottleTicket *ticket);
 
 /*
- * Forgets a key's attempts in the running window. Where all cells of the key
+ * Forgets a key's failures in the running window. Where all cells of the key
  * are shared with other keys (see throttle.c for the odds), some of theirs
- * are forgotten with them. A ticket taken before must not be returned after.
+ * are forgotten with them.
  */
 extern void as_throttle_clear(AsLimit limit, const void *key,
                               size_t key_length);
@@ -137,26 +152,49 @@ typedef struct AsRecord
 	/* AS_RECORD_CODE_ATTEMPT: at which address, and what the code is for. */
 	char identifier[AS_IDENTIFIER_BYTES + 1];
 	char purpose[AS_EVENT_NAME_CHARS + 1];
+
+	/* The recorder's own: */
+	int times;        /* that it happened, as one record */
+	bool is_unlogged; /* beyond the audit rows of a second: it makes none */
 } AsRecord;
 
 typedef enum AsRecordOutcome
 {
 	AS_RECORD_COMMITTED, /* the worker committed it */
 	AS_RECORD_QUEUED,    /* not within the wait, but it will be */
-	AS_RECORD_FULL,      /* the queue is full: deny, with AS_BUSY */
+	AS_RECORD_COUNTED, /* an audit row too many in this second: none is made */
+	AS_RECORD_FULL,    /* no room, or no worker: deny, with AS_BUSY */
 	AS_RECORD_IMPOSSIBLE /* a standby, where nothing can be recorded */
 } AsRecordOutcome;
+
+/* A place in the queue that is kept for a record to come; id 0: none. */
+typedef struct AsRecordHold
+{
+	int slot;
+	uint64 id;
+} AsRecordHold;
+
+/*
+ * Keeps a place for a record of a kind, before something is compared that
+ * must be on record when it is wrong. False where there is no room, or no
+ * worker. Submit uses it up, or it is let go of, at the latest when the
+ * transaction or the process ends.
+ */
+extern bool as_recorder_hold(AsRecordKind kind, AsRecordHold *hold);
+extern void as_recorder_let_go(AsRecordHold *hold);
 
 /*
  * Hands a record to the worker and waits up to wait_ms milliseconds for its
  * commit (0: doesn't wait), interruptibly; a cancelled caller leaves the
- * record queued. Fills record->database. Whatever the outcome, the caller
+ * record queued. hold is the place kept for it, or NULL. Fills the record's
+ * database and the recorder's own members. Whatever the outcome, the caller
  * goes on to raise its failure; only AS_RECORD_FULL turns it into AS_BUSY.
  *
  * Hold no lock here that the record's own rows need: the worker could only
  * wait for it, and this for the worker, until wait_ms is over.
  */
-extern AsRecordOutcome as_recorder_submit(AsRecord *record, int wait_ms);
+extern AsRecordOutcome as_recorder_submit(AsRecord *record, AsRecordHold *hold,
+                                          int wait_ms);
 
 /* What a worker does besides the records, once for any number of wakes. */
 typedef enum AsWork
@@ -166,16 +204,8 @@ typedef enum AsWork
 } AsWork;
 
 /*
- * Keeps a place in the queue for the next record that this backend submits, of
- * something that must not happen where it can't be recorded. False when the
- * queue is full. One at a time; given back by unreserve, and on exit.
- */
-extern bool as_recorder_reserve(void);
-extern void as_recorder_unreserve(void);
-
-/*
- * After this transaction's commit the worker does this work in this database.
- * Nothing on rollback; a savepoint rolled back in a transaction that commits
+ * After this transaction's commit the worker does this work in this database,
+ * but wakes no bridge where auth_session.notify is off. Nothing on rollback; a savepoint rolled back in a transaction that commits
  * wakes for nothing.
  */
 extern void as_recorder_wake(AsWork work);
@@ -199,7 +229,7 @@ typedef struct AsTaken
  * again.
  */
 extern int as_recorder_take(AsTaken *taken, int most, long *wait_ms);
-/* They are committed, or never can be: forgets them, wakes who waits. */
+/* They are committed, or never can be: forgets them, and wakes who waits. */
 extern void as_recorder_settle(const AsTaken *taken, int count);
 /* Queues one again, to be taken after delay_ms, waits and tries as given. */
 extern void as_recorder_put_back(const AsTaken *taken, int delay_ms);
@@ -242,15 +272,27 @@ extern void as_dispatch_put_back_work(AsWork work);
 extern void as_dispatch_begin(void);
 
 /*
+ * Whether there is a dispatcher, or was one a few seconds ago: what is queued
+ * without is recorded by nobody.
+ */
+extern bool as_dispatch_is_served(void);
+
+/*
  * The database that has waited longest for a worker, or InvalidOid when none
  * waits or most_served have one; then *wait_ms is how long until the next
  * look (-1: until woken). The database is STARTING from now on, until
  * as_dispatch_serve_end, or as_dispatch_cancel when no worker could be had
- * for it. *hopeless is a database that could not be connected to time and
- * again, else InvalidOid: discard its records.
+ * for it. *doubtful is one that could not be connected to *failures times in
+ * a row, at least AS_DISPATCH_DOUBTFUL, else InvalidOid: look whether it is still there. It is tried again
+ * and again in any case, until as_dispatch_forget.
  */
-extern Oid as_dispatch_next(int most_served, long *wait_ms, Oid *hopeless);
+#define AS_DISPATCH_DOUBTFUL 3
+extern Oid as_dispatch_next(int most_served, long *wait_ms, Oid *doubtful,
+                            int *failures);
 extern void as_dispatch_cancel(Oid database);
+
+/* A database is gone, and what it wanted with it, but for records. */
+extern void as_dispatch_forget(Oid database);
 
 /*
  * Whether as many databases have been waiting for a worker, for longer than

@@ -11,7 +11,7 @@
 # FUZZ_SECONDS is the time of each fuzzer. What one finds is kept in $(BUILD),
 # under its name, and not in the seed corpus.
 
-CHECKS = jose redact bridge
+CHECKS = jose redact bridge throttle recorder
 FUZZERS = jose redact bridge
 BENCHES = jose hash
 
@@ -53,6 +53,23 @@ bridge_CFLAGS = -std=gnu99 $(BRIDGE_CPPFLAGS)
 bridge_LIBS = $(BRIDGE_LDLIBS)
 bridge_FUZZ_ARGS = -max_len=2048
 
+# What is in shared memory, a server stood in for.
+throttle_SOURCES = src/shared/throttle.c
+throttle_CHECK = test/throttle/check.c
+throttle_CFLAGS = $(shared_CFLAGS)
+throttle_LIBS = $(shared_LIBS)
+
+recorder_SOURCES = src/shared/recorder.c src/tool/random_id.c
+recorder_CHECK = test/recorder/check.c
+recorder_CFLAGS = $(shared_CFLAGS)
+recorder_LIBS = $(shared_LIBS)
+
+shared_CFLAGS = -std=gnu11 -Wno-unused-parameter -Wno-sign-compare -Isrc \
+	-DUSE_ASSERT_CHECKING -I$(shell $(PG_CONFIG) --includedir-server) \
+	$(shell $(PKG_CONFIG) --cflags libsodium)
+shared_LIBS = -L$(shell $(PG_CONFIG) --pkglibdir) -L$(shell $(PG_CONFIG) --libdir) \
+	-lpgcommon -lpgport $(shell $(PKG_CONFIG) --libs libsodium)
+
 # What the library alone can hash, to hold sign-ins against.
 hash_BENCH = test/bench/hash_rate.c
 hash_CFLAGS = $(shell $(PKG_CONFIG) --cflags libsodium)
@@ -86,6 +103,9 @@ $(BENCHES:%=$(BUILD)/%-bench): $(BUILD)/%-bench: $$($$*_BENCH) $$($$*_SOURCES) $
 # Nothing here resets the memory that the server's JSON parser counts on.
 check-jose: $(BUILD)/jose-check
 	ASAN_OPTIONS=detect_leaks=0 $< test/jose/vectors.txt
+
+check-throttle check-recorder: check-%: $(BUILD)/%-check
+	$<
 
 check-redact check-bridge: check-%: $(BUILD)/%-check
 	$< 100000

@@ -193,6 +193,29 @@ sub signin
 	return $tokens;
 }
 
+# Runs a program of checks that links a part of the extension without a server
+# (test/fuzz/fuzz.mk) and passes on its assertions, each under its own name.
+sub passes
+{
+	my ($name) = @_;
+	my ($out, $err, $planned, $seen) = ('', '', -1, 0);
+
+	IPC::Run::run([ 'make', '-s', "build/$name-check" ],
+		'<', \undef, '>', \$out, '2>', \$err)
+	  or die "could not build the checks: $out$err";
+	IPC::Run::run(["build/$name-check"], '<', \undef, '>', \$out, '2>', \$err);
+	foreach my $line (split /\n/, $out)
+	{
+		$planned = $1 if $line =~ /^1\.\.(\d+)$/;
+		next unless $line =~ /^(not )?ok \d+ - (.*)$/;
+		ok(!$1, $2);
+		$seen++;
+	}
+	is($err, '', 'G5: nothing for AddressSanitizer or UBSan to report');
+	is($seen, $planned, 'the checks ran to their end');
+	return;
+}
+
 # Asserts that a statement is refused with a failure code of spec.md.
 sub refused
 {

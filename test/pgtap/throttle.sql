@@ -3,9 +3,12 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(52);
+SELECT plan(84);
 -- Windows lie on a grid that starts with the server: none ends during this file.
 SET LOCAL auth_session.rate_window = '1d';
+-- On for the tests that are theirs, so that nothing else has counted there.
+SET LOCAL auth_session.signup_rate_per_address = 0;
+SET LOCAL auth_session.refusal_rate_per_address = 0;
 
 -- A documentation address (RFC 5737, RFC 3849) that no other run used lately.
 SELECT ('x' || lpad(:'run', 16, '0'))::bit(64)::bigint AS serial \gset
@@ -37,7 +40,11 @@ BEGIN
 END
 $$;
 
--- ---- ten failures of one account ----
+-- ---- ten failures of one account from one client ----
+
+-- The client of what follows, up to where others come.
+SET LOCAL auth_session.trusted_proxies = 1;
+SELECT pg_temp.from_address(pg_temp.ipv4(50)) \g /dev/null
 
 SELECT pg_temp.account(pg_temp.email('Ada')) AS ada \gset
 SELECT is(pg_temp.tries(pg_temp.email('ada'), 12), '{"invalid_credentials": 10, "throttled": 2}', 'B4: of twelve wrong passwords ten are looked at');
@@ -80,9 +87,22 @@ SELECT is(string_agg(DISTINCT pg_temp.failure(format('SELECT (auth.signin(%L, %L
 	'22P02', 'B6: a caller can spoil its own sign-in') FROM generate_series(1, 3);
 SELECT is((SELECT count(*) FROM auth_private.sessions WHERE user_id = :'cast'), 0::bigint, 'B6: and then has none');
 
+-- ---- without a trusted proxy there is no client, only the limit from all ----
+
+SET LOCAL auth_session.trusted_proxies = 0;
+SET LOCAL auth_session.signin_rate_per_account = 2;
+SET LOCAL auth_session.signin_rate_per_address = 1;
+SET LOCAL auth_session.refusal_rate_per_address = 1;
+SELECT pg_temp.account(pg_temp.email('gil')) AS gil \g /dev/null
+SELECT is(pg_temp.tries(pg_temp.email('gil'), 22), '{"invalid_credentials": 20, "throttled": 2}', 'B4: without a proxy ten times the rate is looked at');
+SELECT is(pg_temp.try(pg_temp.email('nobody''s'), pg_temp.password()), 'invalid_credentials', 'B4: and an address has no limit');
+RESET auth_session.signin_rate_per_account;
+RESET auth_session.signin_rate_per_address;
+SET LOCAL auth_session.refusal_rate_per_address = 0;
+SET LOCAL auth_session.trusted_proxies = 1;
+
 -- ---- client addresses ----
 
-SET LOCAL auth_session.trusted_proxies = 1;
 SELECT pg_temp.account(pg_temp.email('dan')) AS dan \gset
 SELECT pg_temp.from_address(pg_temp.ipv4(1)) \g /dev/null
 SELECT is(pg_temp.tries(pg_temp.email('dan'), 11), '{"invalid_credentials": 10, "throttled": 1}', 'B7: ten failures from one address');
@@ -159,13 +179,26 @@ SET LOCAL auth_session.rate_window = '1d';
 
 -- ---- a reset clears it (B7) ----
 
+-- The owner's client has failed once too often, and all clients together have.
+SET LOCAL auth_session.trusted_proxies = 1;
+SET LOCAL auth_session.signin_rate_per_account = 1;
 SELECT pg_temp.account(pg_temp.email('fay')) AS fay \gset
-SELECT pg_temp.tries(pg_temp.email('fay'), 11) \g /dev/null
+SELECT is(string_agg(pg_temp.try_from(pg_temp.ipv4(60 + n), pg_temp.email('fay')), ',' ORDER BY n), rtrim(repeat('invalid_credentials,', 10), ','),
+	'B7: ten clients fail, the owner''s among them') FROM generate_series(1, 10) AS n;
+SELECT is(pg_temp.try_from(pg_temp.ipv4(60), pg_temp.email('fay'), pg_temp.password()), 'throttled', 'B7: who fails from all is locked out everywhere');
+SET LOCAL auth_session.signin_rate_per_account = 2;
+SELECT is(pg_temp.try_from(pg_temp.ipv4(61), pg_temp.email('fay')), 'invalid_credentials', 'B7: and once more from the owner''s');
+SET LOCAL auth_session.signin_rate_per_account = 1;
 SELECT is(pg_temp.try(pg_temp.email('fay'), pg_temp.password()), 'throttled', 'B7: a locked-out owner');
 SELECT lives_ok(format('SELECT auth.request_password_reset(%L)', pg_temp.email('fay')), 'B7: can still ask for a reset');
 SELECT lives_ok(format('SELECT auth.reset_password(%L, %L, %L)', pg_temp.email('fay'), pg_temp.code(pg_temp.email('fay'), 'password_reset'), 'a new good one'),
 	'B7: use it');
-SELECT is(pg_temp.try(pg_temp.email('fay'), 'a new good one'), 'signed in', 'B7: and sign in at once');
+SELECT is(pg_temp.try(pg_temp.email('fay'), 'a new good one'), 'signed in', 'B7: and sign in at once, from the same client');
+SELECT is(pg_temp.try_from(pg_temp.ipv4(60), pg_temp.email('fay'), 'a new good one'), 'signed in', 'B7: and from another');
+SELECT is(string_agg(pg_temp.try_from(pg_temp.ipv4(80 + n), pg_temp.email('fay')), ',' ORDER BY n), rtrim(repeat('invalid_credentials,', 10), ',') || ',throttled',
+	'B7: no more is forgiven than was counted') FROM generate_series(1, 11) AS n;
+SELECT is(pg_temp.try_from(pg_temp.ipv4(62), pg_temp.email('fay'), 'a new good one'), 'throttled', 'B7: and nothing to the other clients');
+RESET auth_session.signin_rate_per_account;
 
 -- ---- sign-ups ----
 
@@ -181,8 +214,64 @@ SELECT is(string_agg(pg_temp.signs_up(pg_temp.ipv4(5), pg_temp.email('new' || n)
 	'C14: an address may sign up so often') FROM generate_series(1, 3) AS n;
 SELECT pg_temp.raises(format('SELECT auth.signup(%L, %L)', pg_temp.email('new4'), pg_temp.password()), 'throttled', 'C14: and is told for how long not', '^[1-9][0-9]{0,4}$');
 SELECT is(pg_temp.signs_up(pg_temp.ipv4(6), pg_temp.email('new5')), 'signed up', 'C14: which is nothing to another');
-SELECT is((array_agg(pg_temp.signs_up(NULL, pg_temp.email('new6')) ORDER BY n))[3], 'throttled', 'H11: who tells none is one client') FROM generate_series(1, 3) AS n;
-RESET auth_session.signup_rate_per_address;
+SELECT is(string_agg(pg_temp.signs_up(NULL, pg_temp.email('unread' || n)), ',' ORDER BY n), 'signed up,signed up,throttled',
+	'H11: who has no address that can be read shares one count') FROM generate_series(1, 3) AS n;
+SELECT is(string_agg(pg_temp.signs_up(pg_temp.ipv4(7), pg_temp.email('weak' || n), 'baseball'), ',' ORDER BY n), 'weak_password,weak_password,weak_password',
+	'H9: a password that is refused counts as no sign-up') FROM generate_series(1, 3) AS n;
+SELECT is(pg_temp.signs_up(pg_temp.ipv4(7), pg_temp.email('weak1')), 'signed up', 'H9: neither of the address nor of the client');
+SET LOCAL auth_session.trusted_proxies = 0;
+SELECT is(string_agg(DISTINCT pg_temp.signs_up(pg_temp.ipv4(5), pg_temp.email('direct' || n)), ','), 'signed up',
+	'C14: without a proxy an address has no limit') FROM generate_series(1, 3) AS n;
+SET LOCAL auth_session.trusted_proxies = 1;
+SET LOCAL auth_session.signup_rate_per_address = 0;
+
+-- ---- a client's budget of refusals (H9) ----
+
+SET LOCAL auth_session.refusal_rate_per_address = 3;
+SET LOCAL auth_session.message_rate_per_account = 0;
+SET LOCAL auth_session.resend_cooldown = 0;
+SELECT pg_temp.account(pg_temp.email('hal')) AS hal \g /dev/null
+SELECT access_token, refresh_token FROM pg_temp.signin(pg_temp.email('hal')) \gset hal_
+-- What calls from a client are answered, one after the other.
+CREATE FUNCTION pg_temp.answers(client text, calls text[]) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	call text;
+	all_of_them text;
+BEGIN
+	PERFORM pg_temp.from_address(client);
+	FOREACH call IN ARRAY calls LOOP
+		all_of_them := concat_ws(' ', all_of_them, coalesce(pg_temp.failure('SELECT auth.' || call) ->> 'detail', 'ok'));
+	END LOOP;
+	RETURN all_of_them;
+END
+$$;
+SELECT is(pg_temp.answers(pg_temp.ipv4(200 + number), array_fill(call, ARRAY[4])), concat_ws(' ', code, code, code, 'throttled'), 'H9: three refusals are all that a client has: ' || call)
+FROM (VALUES (1, 'signup(''none'', ''x'')', 'invalid_request'), (2, format('signup(%L, ''baseball'')', pg_temp.email('spent')), 'weak_password'),
+	(3, format('signin(%L, NULL)', pg_temp.email('hal')), 'invalid_request'),
+	(4, format('signin(%L, ''a wrong password'')', pg_temp.email('hal')), 'invalid_credentials'), (5, 'confirm(NULL, NULL)', 'invalid_request'),
+	(6, format('confirm(%L, ''123456'')', pg_temp.email('spent')), 'invalid_code'), (7, 'resend_confirmation(''none'')', 'invalid_request'),
+	(8, 'renew(''asr1_'')', 'invalid_token'), (9, 'request_password_reset(''none'')', 'invalid_request'), (10, 'reset_password(NULL, NULL, NULL)', 'invalid_request'),
+	(11, 'logout(refresh_token => ''asr1_'')', 'invalid_token')) AS calls (number, call, code);
+SELECT is(pg_temp.answers(pg_temp.ipv4(230), ARRAY['signup(''none'')', 'renew(''asr1_'')', 'confirm(''none'', ''1'')', format('signin(%L, %L)', pg_temp.email('hal'), pg_temp.password())]),
+	'invalid_request invalid_token invalid_request throttled', 'H9: over all of them together');
+SELECT is(pg_temp.answers(pg_temp.ipv4(231), array_fill(format('%s(%L)', call, pg_temp.email('unknown')), ARRAY[4])), 'ok ok ok throttled',
+	'H9: a request for a message counts, since nobody is told whether it was right: ' || call)
+FROM unnest(ARRAY['resend_confirmation']) AS call;
+SELECT is(pg_temp.answers(pg_temp.ipv4(232), array_fill(format('request_password_reset(%L)', pg_temp.email('hal')), ARRAY[4])), 'ok ok ok throttled',
+	'H9: and for a known address as for an unknown one');
+SELECT is(pg_temp.answers(pg_temp.ipv4(233), array_fill(format('signin(%L, %L)', pg_temp.email('hal'), pg_temp.password()), ARRAY[5])), 'ok ok ok ok ok',
+	'H9: what is right counts nothing');
+SELECT is(pg_temp.answers(pg_temp.ipv4(230), ARRAY['signin()']), 'throttled', 'H9: a client that has spent its own is refused');
+SELECT pg_temp.raises('SELECT auth.signin()', 'throttled', 'H9: and told for how long', '^[1-9][0-9]{0,4}$');
+SELECT is(pg_temp.answers(pg_temp.ipv4(234), ARRAY['signin()']), 'invalid_request', 'H9: which is nothing to another');
+SELECT is(pg_temp.answers('no address', array_fill('signin()'::text, ARRAY[4])), 'invalid_request invalid_request invalid_request throttled',
+	'H11: who has no address that can be read shares one budget');
+SELECT set_config('request.headers', json_build_object('x-forwarded-for', pg_temp.ipv4(230), 'authorization', 'Bearer ' || :'hal_access_token')::text, true) \g /dev/null
+SELECT is(pg_temp.failure('SELECT auth.renew(''asr1_'')') ->> 'detail', 'throttled', 'H9: a token of one''s own opens no anonymous function');
+SELECT lives_ok('SELECT auth.logout()', 'H9: but who is signed in logs out, whatever others do at the same address');
+SET LOCAL auth_session.refusal_rate_per_address = 0;
+RESET auth_session.message_rate_per_account;
+RESET auth_session.resend_cooldown;
 
 -- ---- messages to one address ----
 

@@ -135,6 +135,7 @@ is_deeply([ sort keys %documented ], [ sort keys %server ],
 
 # What depends on the machine is said in words.
 $server{max_concurrent_hashes}{default} = 'half the cores';
+$server{max_waiting_hashes}{default} = 'four times that';
 foreach my $name (grep { exists $server{$_} } sort keys %documented)
 {
 	is(value_of($documented{$name}, $server{$name}{unit}),

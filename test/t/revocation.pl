@@ -15,6 +15,7 @@ my $primary = new_node('primary',
 max_prepared_transactions = 10
 max_connections = 40
 auth_session.max_concurrent_hashes = 1
+auth_session.max_waiting_hashes = 100
 auth_session.hash_wait = 60s
 auth_session.signin_rate_per_account = 0
 auth_session.lock_wait = 60s
