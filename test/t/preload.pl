@@ -13,28 +13,20 @@ $node->start;
 is($node->psql($database, 'CREATE EXTENSION auth_session'),
 	0, 'CREATE EXTENSION works without the library preloaded');
 
-my @calls = split /\n/, <<'SQL';
-auth.signup('ada@example.org', 'correct horse battery staple')
-auth.confirm('ada@example.org', '123456')
-auth.resend_confirmation('ada@example.org')
-auth.signin('ada@example.org', 'correct horse battery staple')
-auth.renew('asr1_')
-auth.logout()
-auth.logout_all()
-auth.sessions()
-auth.verify('a.b.c')
-auth.authenticate('a.b.c')
-auth.check_request()
-auth.account()
-auth.update_info('{}')
-auth.uid()
-auth.session_id()
-auth.role()
-auth.email()
-auth.jwt()
-auth_admin.claim_notifications(1, '1 minute')
-auth_admin.prune(10)
+# Every function in C that somebody can call, with arguments of its types. The
+# helpers of pg_dump, triggers and event triggers, can't be called.
+my @calls = split /\n/, $node->safe_psql($database, <<'SQL');
+SELECT format('%s(%s)', p.oid::regproc, coalesce(string_agg(format('%s::%s', quote_literal(CASE t.typcategory
+		WHEN 'A' THEN '{}' WHEN 'B' THEN 'f' WHEN 'N' THEN '1' WHEN 'T' THEN '1 minute' WHEN 'D' THEN 'now'
+		WHEN 'I' THEN '127.0.0.1' ELSE CASE t.typname WHEN 'uuid' THEN '00000000-0000-4000-8000-000000000000'
+			WHEN 'jsonb' THEN '{}' WHEN 'json' THEN '{}' ELSE 'a' END END), a.type::regtype), ', ' ORDER BY a.n) FILTER (WHERE a.n IS NOT NULL), ''))
+FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang
+LEFT JOIN LATERAL unnest(p.proargtypes) WITH ORDINALITY AS a (type, n) ON true LEFT JOIN pg_type AS t ON t.oid = a.type
+WHERE l.lanname = 'c' AND p.pronamespace IN ('auth'::regnamespace, 'auth_admin'::regnamespace)
+	AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
+GROUP BY p.oid ORDER BY 1
 SQL
+cmp_ok(scalar @calls, '>', 30, 'there are functions: ' . @calls);
 
 foreach my $call (@calls)
 {
