@@ -66,10 +66,10 @@ count_sign_up(SignUp *signup)
 	AsFailure outcome = AS_OK;
 
 	if (client != NULL)
-		outcome = as_attempt_charge(
-		    &signup->attempt, AS_LIMIT_SIGNUP_ADDRESS, client,
-		    AS_ADDRESS_KEY_BYTES, auth_session_signup_rate_per_address,
-		    auth_session_rate_window);
+		outcome = as_attempt_charge(&signup->attempt, AS_LIMIT_SIGNUP_ADDRESS,
+		                            client, AS_ADDRESS_KEY_BYTES,
+		                            auth_session_signup_rate_per_address,
+		                            auth_session_rate_window);
 	if (outcome == AS_OK)
 		outcome = count_message(signup, &signup->email);
 	if (outcome == AS_OK)

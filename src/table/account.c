@@ -58,7 +58,6 @@ static AsStatement update_epoch =
 static AsStatement update_info =
     AS_WRITES("UPDATE auth_private.accounts SET info = $2 WHERE id = $1");
 
-
 static AsStatement delete_one =
     AS_WRITES("DELETE FROM auth_private.accounts WHERE id = $1");
 

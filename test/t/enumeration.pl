@@ -187,11 +187,13 @@ sub trace
 	$trace{hashes} = substr hashes(), $before;
 
 	# What a SELECT found is what differs; that it ran is not.
+	# Whether anything is revoked at all a backend asks once, whoever signs in.
 	$trace{statements} = join "\n", @{
 		$watcher->selectcol_arrayref(
 			q{SELECT calls || CASE WHEN query ~ '^SELECT' THEN ' ' ELSE ' * ' || rows || ' ' END || query
 			  FROM pg_stat_statements
 			  WHERE query ~ 'auth_private|auth[.]' AND query !~ 'pg_stat|count[(]'
+				AND query !~ '^SELECT FROM auth_private.revocations LIMIT'
 			  ORDER BY query})
 	};
 	my %after = table_sizes();

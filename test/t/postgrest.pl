@@ -158,7 +158,7 @@ is($answer->{status}, 200, 'POST /rpc/signup');
 is($answer->{body}{status}, 'pending', 'answers with the pending account');
 my $mail = mailed($node, 'confirm_email', $ada{email});
 $answer = request(rpc => 'confirm',
-	body => { identifier => $ada{email}, code => $mail->{code} });
+	body => { identifier => $ada{email}, code => $mail->{code}, password => $PASSWORD });
 is($answer->{body}{status}, 'active', 'POST /rpc/confirm');
 
 $answer = request(rpc => 'signin', body => { %ada, password => 'not this one' });
