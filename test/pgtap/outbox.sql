@@ -168,12 +168,12 @@ CREATE FUNCTION pg_temp.events() RETURNS SETOF text LANGUAGE sql AS $$
 	SELECT kind || CASE WHEN recipient = '' AND user_id IS NOT NULL THEN '' ELSE ' to somebody' END
 		|| coalesce(' ' || (SELECT string_agg(key, ' ') FROM jsonb_object_keys(payload) AS key), '')
 	FROM claimed ORDER BY id$$;
-SELECT auth.signup(pg_temp.email('quiet'), pg_temp.password()), auth.confirm(code => pg_temp.link(pg_temp.email('quiet'))) \g /dev/null
+SELECT auth.signup(pg_temp.email('quiet'), pg_temp.password()), auth.confirm(code => pg_temp.link(pg_temp.email('quiet')), password => pg_temp.password()) \g /dev/null
 SELECT is_empty('SELECT pg_temp.events()', 'by default there are none');
 SET LOCAL auth_session.events = 'user_created, user_confirmed,user_changed user_deleted session_started session_ended';
 SELECT auth.signup(pg_temp.email('event'), pg_temp.password()) \g /dev/null
 SELECT is_empty('SELECT pg_temp.events()', 'a pending sign-up is none');
-SELECT id AS event_user FROM auth.confirm(code => pg_temp.link(pg_temp.email('event'))) \gset
+SELECT id AS event_user FROM auth.confirm(code => pg_temp.link(pg_temp.email('event')), password => pg_temp.password()) \gset
 SELECT results_eq('SELECT pg_temp.events()', ARRAY['user_created'], 'a confirmed one is, without its address');
 SELECT access_token FROM auth.signin(pg_temp.email('event'), pg_temp.password()) \gset
 SELECT results_eq('SELECT pg_temp.events()', ARRAY['session_started session_id'], 'a sign-in starts a session');
