@@ -99,8 +99,8 @@ SECRET_FUNCTIONS = $(BUILD)/secret_functions.h
 $(SECRET_FUNCTIONS): $(SQL_FRAGMENTS) | $(BUILD)
 	awk '/^-- Secret:/ { secret = 1; next } \
 	     secret { split($$3, name, /[.(]/); printf "\t\"%s\",\n", name[2] } \
-	     { secret = 0 }' $(SQL_FRAGMENTS) >$@.new
-	mv $@.new $@
+	     { secret = 0 }' $(SQL_FRAGMENTS) >$@.$$$$ && \
+	mv $@.$$$$ $@
 src/redact/redact_name.o src/redact/redact_name.bc: $(SECRET_FUNCTIONS)
 
 # Objects of one kind only.

@@ -1,6 +1,7 @@
 /*
  * common_password.c: words that are refused as passwords, in
- * auth_private.common_passwords, folded as as_fold_text does.
+ * auth_private.common_passwords, folded as as_fold_text does. What is looked
+ * for is somebody's password: the parameter is zeroed.
  */
 #include "table/table.h"
 
@@ -14,7 +15,13 @@ static AsStatement insert =
 bool
 as_common_password_is(const char *folded)
 {
-	return as_store_run(&select_one, AS_ARGS(as_arg_text(folded))) > 0;
+	AsArg word = as_arg_text(folded);
+	bool is_there = as_store_run(&select_one, AS_ARGS(word)) > 0;
+
+	as_wipe(DatumGetPointer(word.value),
+	        VARSIZE_ANY(DatumGetPointer(word.value)));
+	pfree(DatumGetPointer(word.value));
+	return is_there;
 }
 
 void

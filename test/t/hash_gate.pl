@@ -212,6 +212,22 @@ ok(until_it_waits($third), 'and the next one has its place there');
 signal('pg_terminate_backend', $third);
 ok(ends($third), 'a killed caller leaves the line');
 
+# ---- whoever leaves wakes the next in line ----
+
+ok(ends($first), 'the one that computes is done');
+$first = slow_signin('first again');
+until_it_computes($first);
+my $next = slow_signin('next');
+until_it_waits($next);
+ok(ends($first), 'and so is another');
+# Who is not woken sleeps on, and a newcomer finds the place free.
+my $newcomer = slow_signin('newcomer');
+ok(until_it_waits($newcomer), 'a newcomer waits for who was first in line');
+ok(ends($next), 'who has the place');
+ok(ends($newcomer), 'and leaves it to the newcomer');
+$first = slow_signin('first of all');
+until_it_computes($first);
+
 # ---- hash_wait ----
 
 is_busy("SET auth_session.hash_wait = '10ms';\n$wrong",

@@ -490,7 +490,7 @@ $node->stop;
 
 my $crowded = Caller::server(
 	'crowded',
-	'max_worker_processes = 2',
+	'max_worker_processes = 1',
 	'max_logical_replication_workers = 0',
 	'shared_preload_libraries = \'auth_session\'');
 $crowded->safe_psql('postgres', <<'SQL');

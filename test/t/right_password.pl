@@ -100,7 +100,7 @@ sub nothing_counted
 }
 
 Caller::signup($node, "$_\@example.com")
-  foreach qw(crowd lock timeout cancel memory serial flight wrong fatal);
+  foreach qw(crowd lock timeout cancel memory serial flight wrong fatal matched);
 
 # ---- 25 at once ----
 
@@ -185,6 +185,15 @@ foreach (1 .. RATE + 1)
 $holder->{dbh}->do('ROLLBACK');
 nothing_counted('lock@example.com', 'a row lock');
 
+# A password that matched is no try any more, whatever its session waits for.
+$holder->{dbh}->do('BEGIN');
+$holder->{dbh}->do('LOCK TABLE auth_private.sessions');
+@tries = map { start(right('matched@example.com'), q{SET auth_session.lock_wait = '60s'}) } 1 .. RATE;
+until_it_waits($_, "wait_event_type = 'Lock'") foreach @tries;
+is(Caller::call($node, wrong('matched@example.com'))->{code}, 'invalid_credentials', 'H10: a match gives its try back at once');
+$holder->{dbh}->do('ROLLBACK');
+is(answer($_), 'ok', 'H10: (and is in)') foreach @tries;
+
 # ---- SERIALIZABLE ----
 
 foreach (1 .. RATE + 1)
@@ -227,7 +236,7 @@ SKIP:
 
 # The server has what was typed, in its own copies of the statement; what is
 # normalised (NFC) is only ours.
-my $typed = "cafe\x{cc}\x{81} noir a la menthe";
+my $typed = "U&'cafe\\0301 noir a la menthe'";
 my $ours = "caf\x{c3}\x{a9} noir a la menthe";
 
 # How often a text is in the memory of a process; -1 where nobody may look.
@@ -256,19 +265,17 @@ SKIP:
 {
 	skip 'the memory of a process is closed here', 13 if times_in_memory($seen->{pid}, 'x') < 0;
 
-	$dbh->do("SET client_encoding = 'UTF8'");
-	$dbh->{pg_enable_utf8} = 0;
-	$dbh->do("SELECT set_config('test.canary', '$ours', false)");
+	$dbh->do(q{SELECT set_config('test.canary', U&'caf\00E9 noir a la menthe', false)});
 	cmp_ok(times_in_memory($seen->{pid}, $ours), '>', 0, '(what is there is found)');
 	$dbh->do('RESET test.canary');
 	$dbh->disconnect;
 
 	my @calls = (
-		'a sign-up' => "SELECT auth.signup('wiped\@example.com', '$typed')",
-		'a sign-in' => "SELECT auth.signin('wiped\@example.com', '$typed')",
-		'a refused sign-in' => "SELECT auth.signin('nobody\@example.com', '$typed')",
-		'a sign-in that its caller aborts' => "SELECT (auth.signin('wiped\@example.com', '$typed')).token_type::int",
-		'a sign-up that is refused' => "SELECT auth.signup('wiped\@example.com', '$typed', 'no phone')",
+		'a sign-up' => "SELECT auth.signup('wiped\@example.com', $typed)",
+		'a sign-in' => "SELECT auth.signin('wiped\@example.com', $typed)",
+		'a refused sign-in' => "SELECT auth.signin('nobody\@example.com', $typed)",
+		'a sign-in that its caller aborts' => "SELECT (auth.signin('wiped\@example.com', $typed)).token_type::int",
+		'a sign-up that is refused' => "SELECT auth.signup('wiped\@example.com', $typed, 'no phone')",
 		'a sign-in that is cancelled' => undef);
 
 	my %calls = @calls;
