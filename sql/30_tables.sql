@@ -65,6 +65,7 @@ CREATE TABLE auth_private.sessions (
 	user_agent text,
 	aal text NOT NULL,
 	amr text[] NOT NULL,
+	auth_time timestamptz NOT NULL,
 	epoch bigint NOT NULL,
 	PRIMARY KEY (user_id, id)
 ) WITH (fillfactor = 80);
@@ -77,6 +78,8 @@ COMMENT ON COLUMN auth_private.sessions.generation IS
 	'how many refresh tokens this session has had';
 COMMENT ON COLUMN auth_private.sessions.refresh_digest IS
 	'SHA-256 of the secret of the current refresh token';
+COMMENT ON COLUMN auth_private.sessions.auth_time IS
+	'when its user last showed who he is: at sign-in, or since';
 COMMENT ON COLUMN auth_private.sessions.epoch IS
 	'the epoch of the account as the sign-in saw it: the session lives while that is the epoch in force';
 COMMENT ON COLUMN auth_private.sessions.expiry_day IS

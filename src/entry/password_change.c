@@ -3,8 +3,7 @@
  *
  * A new password begins a new epoch of its account and ends the user's other
  * sessions: no sign-in with the old one survives, not one that is computing
- * its hash right now. A wrong current password is a failed attempt on the
- * account.
+ * its hash right now. Who calls proves to be the account's owner (owner.c).
  */
 #include "entry/entry.h"
 
@@ -14,72 +13,29 @@ typedef struct Change
 {
 	FunctionCallInfo fcinfo;
 	AsAttempt attempt;
-	AsPassword current;
+	AsOwner owner;
 	AsNewPassword new;
-	AsAccount account;
 } Change;
-
-static AsFailure
-find_account(Change *change)
-{
-	AsFailure outcome = as_attempt_require_context(&change->attempt);
-
-	if (outcome == AS_OK &&
-	    !as_account_find_in_force(&change->attempt.event.user_id,
-	                              &change->account))
-		outcome = AS_SESSION_REVOKED;
-	return outcome;
-}
 
 static AsFailure
 read_arguments(Change *change)
 {
 	FunctionCallInfo fcinfo = change->fcinfo;
-	const char *hint = NULL;
-
-	if (!as_call_password(fcinfo, 0, &change->current, NULL))
-		hint = "The current_password is missing, too long or not Unicode.";
-	else if (!as_call_password(fcinfo, 1, &change->new.password,
-	                           &change->new.characters))
-		hint = "The new_password is missing, too long or not Unicode.";
-	return hint == NULL
-	           ? AS_OK
-	           : as_attempt_tell(&change->attempt, AS_INVALID_REQUEST, hint);
-}
-
-static AsFailure
-check_current(Change *change)
-{
-	bool matches;
 	AsFailure outcome =
-	    as_password_verify(&change->current, &change->account.hash, &matches);
+	    as_owner_read_password(&change->attempt, fcinfo, 0, &change->owner);
 
-	if (outcome != AS_OK || matches)
-		return outcome;
-	return as_attempt_fail(&change->attempt, AS_INVALID_CREDENTIALS,
-	                       "wrong password");
-}
-
-/*
- * It may have changed while hashes were computed: looks again, once, as a
- * sign-in does.
- */
-static AsFailure
-look_again(Change *change)
-{
-	AsAccount *account = &change->account;
-	AsPasswordHash verified = account->hash;
-
-	if (!as_account_find_in_force(&account->id, account))
-		return AS_SESSION_REVOKED;
-	return strcmp(verified.phc, account->hash.phc) == 0 ? AS_OK
-	                                                    : check_current(change);
+	if (outcome == AS_OK && !as_call_password(fcinfo, 1, &change->new.password,
+	                                          &change->new.characters))
+		outcome = as_attempt_tell(
+		    &change->attempt, AS_INVALID_REQUEST,
+		    "The new_password is missing, too long or not Unicode.");
+	return outcome;
 }
 
 static AsFailure
 save(Change *change)
 {
-	const AsAccount *account = &change->account;
+	const AsAccount *account = &change->owner.account;
 	int ended;
 	AsFailure outcome =
 	    as_epoch_begin(&account->id, &change->attempt.event.session_id,
@@ -97,16 +53,15 @@ change_password(void *flow)
 {
 	Change *change = flow;
 	AsAttempt *attempt = &change->attempt;
+	AsOwner *owner = &change->owner;
 	AsFailure outcome;
 
-	if ((outcome = find_account(change)) == AS_OK &&
+	if ((outcome = as_owner_find(attempt, owner)) == AS_OK &&
 	    (outcome = read_arguments(change)) == AS_OK &&
-	    (outcome = as_signin_limit_take_user(attempt, &change->account.id)) ==
+	    (outcome = as_owner_prove(attempt, owner)) == AS_OK &&
+	    (outcome = as_password_take(attempt, &change->new, &owner->account)) ==
 	        AS_OK &&
-	    (outcome = check_current(change)) == AS_OK &&
-	    (outcome = as_password_take(attempt, &change->new, &change->account)) ==
-	        AS_OK &&
-	    (outcome = look_again(change)) == AS_OK)
+	    (outcome = as_owner_look_again(attempt, owner)) == AS_OK)
 		outcome = save(change);
 	return outcome;
 }

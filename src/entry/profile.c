@@ -32,7 +32,7 @@ update_info(void *flow)
 	UpdateInfo *update = flow;
 	FunctionCallInfo fcinfo = update->fcinfo;
 	const AsUuid *user_id = &update->attempt.event.user_id;
-	AsFailure outcome = as_attempt_require_context(&update->attempt);
+	AsFailure outcome = as_owner_require(&update->attempt);
 	Jsonb *info;
 
 	if (outcome != AS_OK)

@@ -89,6 +89,15 @@ visit_claim(const AsJsonMember *member, void *into)
 		return take_time(member, &claims->nbf, &claims->has_nbf);
 	if (strcmp(name, "iat") == 0)
 		return take_time(member, &claims->iat, &claims->has_iat);
+	if (strcmp(name, "auth_time") == 0)
+		return take_time(member, &claims->auth_time, &claims->has_auth_time);
+	if (strcmp(name, "aal") == 0)
+		return take_text(member, claims->aal, AS_AAL_MAX);
+	if (strcmp(name, "act") == 0)
+	{
+		claims->has_act = true;
+		return true;
+	}
 	if (strcmp(name, "iss") == 0)
 		return take_text(member, claims->iss, AS_ISSUER_MAX);
 
@@ -119,6 +128,9 @@ as_claims_read(const char *payload, size_t length, AsClaims *out)
 	out->has_exp = false;
 	out->has_nbf = false;
 	out->has_iat = false;
+	out->has_auth_time = false;
+	out->has_act = false;
+	out->aal[0] = '\0';
 	out->role[0] = '\0';
 	out->email[0] = '\0';
 	out->iss[0] = '\0';

@@ -275,6 +275,7 @@ extern bool as_jwt_payload(const AsJwt *jwt, char *out, size_t room,
 
 /* AS_ISSUER_MAX, AS_AUDIENCE_MAX and AS_ROLE_MAX are tool.h's. */
 #define AS_AUDIENCES_MAX   8
+#define AS_AAL_MAX         8
 #define AS_EMAIL_CLAIM_MAX AS_EMAIL_MAX_BYTES
 
 /*
@@ -289,12 +290,16 @@ typedef struct AsClaims
 	bool has_exp;
 	bool has_nbf;
 	bool has_iat;
+	bool has_auth_time;
+	bool has_act; /* somebody else acts for the user (RFC 8693 section 4.1) */
 	AsUuid sub;
 	AsUuid session_id;
 	AsUuid jti;
 	int64_t exp;
 	int64_t nbf;
 	int64_t iat;
+	int64_t auth_time; /* OpenID Connect Core section 2 */
+	char aal[AS_AAL_MAX + 1];
 	char role[AS_ROLE_MAX + 1];
 	char email[AS_EMAIL_CLAIM_MAX + 1];
 	char iss[AS_ISSUER_MAX + 1];

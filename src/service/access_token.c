@@ -51,6 +51,7 @@ claims_of(const AsAccount *account, const AsSession *session)
 	as_json_text(
 	    &json, "phone",
 	    as_account_counts(account->phone, account->phone_confirmed_at));
+	as_json_number(&json, "auth_time", as_unix_seconds(session->auth_time));
 	as_json_text(&json, "aal", session->aal);
 	write_methods(&json, &session->amr);
 	as_json_raw(&json, "app", as_jsonb_print(account->app));

@@ -1,8 +1,9 @@
 /*
  * claims_hook.c: what an application adds to the claims of its tokens.
  *
- * The hook gets the claims and gives back a suggestion: who the user is,
- * which session and token it is, until when and for whom stays decided here,
+ * The hook gets the claims and gives back a suggestion: who the user is and
+ * how that was shown, which session and token it is, until when and for whom
+ * stays decided here,
  * a role is taken only from the list that the operator set, and of the claims
  * that verifiers judge a token by only what ours accepts at this moment. A
  * claim of the application's own is never dropped: it may be one that
@@ -46,8 +47,9 @@ has_name(const JsonbValue *name, const char *text)
 static bool
 is_protected(const JsonbValue *name)
 {
-	static const char *const protected[] = {"sub", "session_id", "jti", "iat",
-	                                        "exp", "iss",        "aud"};
+	static const char *const protected[] = {
+	    "sub", "session_id", "jti", "iat", "exp", "iss",
+	    "aud", "auth_time",  "aal", "amr", "act"};
 
 	for (int i = 0; i < (int) lengthof(protected); i++)
 	{

@@ -324,6 +324,51 @@ extern AsFailure as_signin_limit_take_user(AsAttempt *attempt,
  */
 extern void as_signin_limit_forgive(const char *identifier);
 
+/* ---- owner.c: whether who calls owns the account ---- */
+
+/*
+ * Whether the caller, whose context is live, has shown who he is in the last
+ * seconds. Never true for who acts for the user.
+ */
+extern bool as_context_is_recent(const AsContext *context, int64 seconds);
+
+/*
+ * Step, for what changes an account: as as_attempt_require_context, but
+ * AS_REAUTHENTICATION_REQUIRED for who acts for the user.
+ */
+extern AsFailure as_owner_require(AsAttempt *attempt);
+
+typedef struct AsOwner
+{
+	AsAccount account; /* the caller's, with hash and epoch in force */
+	bool has_given_password;
+	AsPassword password;
+} AsOwner;
+
+/* Step: the same, and the caller's account. */
+extern AsFailure as_owner_find(AsAttempt *attempt, AsOwner *owner);
+
+/*
+ * Step: the password argument, which may be NULL only where the account has
+ * none; else AS_INVALID_REQUEST.
+ */
+extern AsFailure as_owner_read_password(AsAttempt *attempt,
+                                        FunctionCallInfo fcinfo, int argument,
+                                        AsOwner *owner);
+
+/*
+ * Step: the password must be right (AS_INVALID_CREDENTIALS, which counts);
+ * where none was given, the sign-in recent (AS_REAUTHENTICATION_REQUIRED).
+ * Holds no lock.
+ */
+extern AsFailure as_owner_prove(AsAttempt *attempt, AsOwner *owner);
+
+/*
+ * Step, after anything that took long: the password may have changed
+ * meanwhile; one that still fits goes on.
+ */
+extern AsFailure as_owner_look_again(AsAttempt *attempt, AsOwner *owner);
+
 /* ---- session_life.c: sessions and their access tokens ---- */
 
 /* Opens a session and caches its access token; token is its first. */
@@ -445,7 +490,8 @@ extern Datum as_hook_call(const AsHookCall *hook, bool *is_null);
 /*
  * The claims of a user's access token, with what auth_session.claims_hook
  * adds: in the caller's memory, the same object where there is no hook. sub,
- * session_id, jti, iat, exp, iss and aud stay as they are, role becomes only
+ * session_id, jti, iat, exp, iss, aud, auth_time, aal, amr and act stay as they
+ * are, role becomes only
  * one of auth_session.claims_hook_roles, and an nbf, email or role that would
  * keep the token from verifying is left out, which the log has. What goes wrong
  * in the hook is logged for the operator with its own SQLSTATE, and raised as

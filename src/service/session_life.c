@@ -68,7 +68,7 @@ as_session_open(const AsAccount *account, const AsOrigin *origin,
 	session->epoch = account->epoch;
 	session->id = as_uuid_ordered(as_unix_milliseconds(now));
 	session->jti = as_uuid_random();
-	session->created_at = session->renewed_at = now;
+	session->created_at = session->renewed_at = session->auth_time = now;
 	session->ends_at = auth_session_session_max_age > 0
 	                       ? as_after_seconds(now, auth_session_session_max_age)
 	                       : AS_NO_TIME;

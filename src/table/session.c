@@ -13,9 +13,10 @@ static AsStatement select_token =
                        " WHERE user_id OPERATOR(pg_catalog.=) $1"
                        "   AND id OPERATOR(pg_catalog.=) $2");
 
-#define COLUMNS                                                 \
-	"user_id, id, jti, generation, refresh_digest, created_at," \
-	" renewed_at, access_expires_at, expires_at, ends_at, aal, amr, epoch"
+#define COLUMNS                                                       \
+	"user_id, id, jti, generation, refresh_digest, created_at,"       \
+	" renewed_at, access_expires_at, expires_at, ends_at, aal, amr, " \
+	"auth_time, epoch"
 
 static AsStatement select_one =
     AS_READS("SELECT " COLUMNS " FROM auth_private.sessions"
@@ -25,9 +26,9 @@ static AsStatement insert = AS_WRITES(
     "INSERT INTO auth_private.sessions"
     "       (user_id, id, jti, generation, refresh_digest, created_at,"
     "        renewed_at, access_expires_at, expires_at, ends_at, expiry_day,"
-    "        ip, user_agent, aal, amr, epoch)"
+    "        ip, user_agent, aal, amr, auth_time, epoch)"
     " VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8, $9, $10,"
-    "         $11::pg_catalog.inet, $12, $13, $14, $15)");
+    "         $11::pg_catalog.inet, $12, $13, $14, $15, $16)");
 
 /*
  * Only the row that the presented token knows: of any number of renewals at
@@ -121,6 +122,7 @@ static const AsColumn session_columns[] = {
     AS_COLUMN(AsSession, TIME, ends_at),
     AS_COLUMN(AsSession, TEXT, aal),
     AS_COLUMN(AsSession, TEXTS, amr),
+    AS_COLUMN(AsSession, TIME, auth_time),
     AS_COLUMN(AsSession, INT8, epoch),
 };
 
@@ -186,7 +188,8 @@ as_session_insert(const AsSession *session, const AsOrigin *origin)
 	            as_arg_time(session->expires_at), as_arg_time(session->ends_at),
 	            as_arg_date(session->expires_at), as_arg_text(origin->address),
 	            as_arg_text(origin->user_agent), as_arg_text(session->aal),
-	            as_arg_texts(&session->amr), as_arg_int8(session->epoch)));
+	            as_arg_texts(&session->amr), as_arg_time(session->auth_time),
+	            as_arg_int8(session->epoch)));
 }
 
 bool

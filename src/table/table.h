@@ -158,7 +158,8 @@ typedef struct AsSession
 	TimestampTz ends_at; /* AS_NO_TIME: no absolute end */
 	char *aal;
 	AsTexts amr;
-	int64 epoch; /* of the account, as the sign-in saw it */
+	TimestampTz auth_time; /* when its user last showed who he is */
+	int64 epoch;           /* of the account, as the sign-in saw it */
 } AsSession;
 
 extern void as_session_insert(const AsSession *session, const AsOrigin *origin);

@@ -3,7 +3,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(64);
+SELECT plan(65);
 
 SELECT pg_temp.account(pg_temp.email('Ada')) AS ada \gset
 UPDATE auth_private.outbox SET settled_at = now() WHERE user_id = :'ada';
@@ -25,7 +25,7 @@ SELECT is(substr(session_id::text, 15, 1), '7', 'a session''s id is a UUID, vers
 
 CREATE TEMP TABLE claims ON COMMIT DROP AS SELECT auth.verify(access_token) AS c FROM tokens;
 SELECT set_eq('SELECT jsonb_object_keys(c) FROM claims',
-	ARRAY['iss', 'aud', 'sub', 'session_id', 'jti', 'iat', 'exp', 'role', 'email', 'aal', 'amr', 'app'],
+	ARRAY['iss', 'aud', 'sub', 'session_id', 'jti', 'iat', 'exp', 'role', 'email', 'auth_time', 'aal', 'amr', 'app'],
 	'the claims of an access token');
 SELECT is(c ->> 'iss', 'auth_session', 'iss') FROM claims;
 SELECT is(c ->> 'aud', 'authenticated', 'aud') FROM claims;
@@ -35,6 +35,7 @@ SELECT is(c ->> 'jti', (SELECT jti::text FROM auth_private.sessions WHERE user_i
 SELECT is((c ->> 'exp')::bigint - (c ->> 'iat')::bigint, 900::bigint, 'exp is access_token_ttl after iat') FROM claims;
 SELECT is(c ->> 'role', 'authenticated', 'role') FROM claims;
 SELECT is(c ->> 'email', pg_temp.email('Ada'), 'email') FROM claims;
+SELECT is(c ->> 'auth_time', c ->> 'iat', 'auth_time is when the user signed in') FROM claims;
 SELECT is(c ->> 'aal', 'aal1', 'aal') FROM claims;
 SELECT is(c -> 'amr', '["pwd"]', 'amr') FROM claims;
 SELECT is(c -> 'app', '{}', 'app') FROM claims;
