@@ -17,6 +17,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/planner_list.h"
 #include "tool/tool.h"
 
 /* The role that owns everything, and where the tables are. */
@@ -177,6 +178,44 @@ extern TimestampTz as_after_seconds(TimestampTz from, int64 seconds);
 /* Milliseconds by a clock that nobody can set, the same in all processes. */
 extern int64 as_clock_ms(void);
 
+/* ---- frame.c: the conditions under which the store works ---- */
+
+#define AS_PLANNER_MEMBER(type, name, value) type name;
+
+/* What is changed of the backend's state, to be put back. */
+typedef struct AsFrame
+{
+	bool is_statement;
+	Oid user;
+	int security_context;
+	int guc_level; /* 0: search_path was pinned already */
+	int lock_timeout;
+	MemoryContext callers;
+	struct
+	{
+		AS_PLANNER_SETTINGS(AS_PLANNER_MEMBER)
+	} planner;
+} AsFrame;
+
+/* The Oid of auth_session_owner; raises where the role is missing. */
+extern Oid as_owner_role(void);
+
+/*
+ * Around a statement; and around what reads or locks a row without one, where
+ * no code of anybody's runs: only lock_wait, and what becomes of errors.
+ */
+extern void as_frame_enter(AsFrame *frame, bool pin_search_path);
+extern void as_frame_enter_direct(AsFrame *frame);
+extern void as_frame_leave(const AsFrame *frame);
+
+/*
+ * In PG_CATCH: undoes the frame and throws on: AS_BUSY where a lock was not
+ * had or the server can't do the work now (classes 53, 08, 57P0x), which the
+ * log has once a minute; anything else as it was. Its level of settings is left
+ * to the abort that follows.
+ */
+pg_noreturn extern void as_frame_fail(const AsFrame *frame);
+
 /* ---- store.c: kept plans, the only caller of SPI ---- */
 
 typedef enum AsAccess
@@ -194,8 +233,7 @@ typedef enum AsAccess
 	 * too old to show it, and what was looked at is what is changed. Only rows
 	 * that somebody changes at that moment, and cascades to rows newer than
 	 * the caller's snapshot, are a serialization failure at the higher
-	 * isolation levels. A lock not had within auth_session.lock_wait, or a
-	 * deadlock, raises AS_BUSY.
+	 * isolation levels.
 	 */
 	AS_WRITE
 } AsAccess;
@@ -328,7 +366,8 @@ typedef struct AsShape
 	}
 
 /*
- * Each runs a statement as auth_session_owner with the pinned search_path.
+ * Each runs a statement as auth_session_owner with the pinned search_path; a
+ * lock not had within auth_session.lock_wait, or a deadlock, raises AS_BUSY.
  * What rows hold is allocated in the caller's memory context.
  */
 
@@ -397,9 +436,6 @@ extern void as_store_make_durable(void);
 
 /* The relation's Oid, InvalidOid where it doesn't exist. */
 extern Oid as_store_relation(const char *table);
-
-/* The owner's Oid; raises where the role is missing. */
-extern Oid as_store_owner(void);
 
 /* ---- watch.c: whether a table has changed ---- */
 

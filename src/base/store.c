@@ -8,10 +8,9 @@
  *
  * Every statement sees the newest committed state at every isolation level:
  * a session that was revoked after a REPEATABLE READ caller took its snapshot
- * is revoked, and one that was opened since can be ended. Writes wait for no
- * lock longer than auth_session.lock_wait: a caller that holds a row can
- * delay others by that much and not more. Neither that nor a deadlock leaves
- * here under its own SQLSTATE: PostgREST would repeat 40P01 without end.
+ * is revoked, and one that was opened since can be ended. The conditions under
+ * which all of it runs, how long it waits for a lock and what becomes of its
+ * errors, is frame.c's.
  */
 #include "base/base.h"
 
@@ -37,76 +36,6 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/uuid.h"
-
-#define PINNED_SEARCH_PATH "pg_catalog, pg_temp"
-
-/* What a statement changes of the backend's state, to be put back. */
-typedef struct Frame
-{
-	Oid user;
-	int security_context;
-	int guc_level; /* 0: search_path was pinned already */
-	int lock_timeout;
-} Frame;
-
-static void
-frame_enter(Frame *frame, AsAccess access, bool pin_search_path)
-{
-	Oid owner = as_store_owner();
-
-	GetUserIdAndSecContext(&frame->user, &frame->security_context);
-	frame->guc_level = 0;
-	frame->lock_timeout = LockTimeout;
-
-	if (pin_search_path &&
-	    strcmp(namespace_search_path, PINNED_SEARCH_PATH) != 0)
-	{
-		frame->guc_level = NewGUCNestLevel();
-		(void) set_config_option("search_path", PINNED_SEARCH_PATH, PGC_USERSET,
-		                         PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-		                         false);
-	}
-	if (frame->user != owner)
-		SetUserIdAndSecContext(owner, frame->security_context |
-		                                  SECURITY_LOCAL_USERID_CHANGE);
-
-	/*
-	 * Read only when a lock wait begins, so assigning it is enough, and far
-	 * cheaper than a level of settings for every statement.
-	 */
-	if (access == AS_WRITE &&
-	    (LockTimeout == 0 || LockTimeout > auth_session_lock_wait))
-		LockTimeout = auth_session_lock_wait;
-}
-
-static void
-frame_leave(const Frame *frame)
-{
-	LockTimeout = frame->lock_timeout;
-	SetUserIdAndSecContext(frame->user, frame->security_context);
-	if (frame->guc_level > 0)
-		AtEOXact_GUC(true, frame->guc_level);
-}
-
-/*
- * In PG_CATCH: undoes the frame and throws on, a lock that was not had as
- * AS_BUSY. The settings level is left to the abort that follows.
- */
-static void
-frame_fail(const Frame *frame)
-{
-	int code = geterrcode();
-
-	LockTimeout = frame->lock_timeout;
-	SetUserIdAndSecContext(frame->user, frame->security_context);
-	if (code == ERRCODE_LOCK_NOT_AVAILABLE ||
-	    code == ERRCODE_T_R_DEADLOCK_DETECTED)
-	{
-		FlushErrorState();
-		as_fail(AS_BUSY, NULL);
-	}
-	PG_RE_THROW();
-}
 
 static void
 prepare(AsStatement *statement, int count, Oid *types)
@@ -183,20 +112,20 @@ execute(AsStatement *statement, AsArgs args, const Sink *sink)
 static uint64
 run(AsStatement *statement, AsArgs args, const Sink *sink)
 {
-	Frame frame;
+	AsFrame frame;
 	uint64 found = 0;
 
-	frame_enter(&frame, statement->access, !statement->is_qualified);
+	as_frame_enter(&frame, !statement->is_qualified);
 	PG_TRY();
 	{
 		found = execute(statement, args, sink);
 	}
 	PG_CATCH();
 	{
-		frame_fail(&frame);
+		as_frame_fail(&frame);
 	}
 	PG_END_TRY();
-	frame_leave(&frame);
+	as_frame_leave(&frame);
 	return found;
 }
 
@@ -454,9 +383,9 @@ as_store_list(AsStatement *statement, const AsShape *shape, void *rows,
 	return all.count;
 }
 
-bool
-as_store_probe(const char *table, const char *primary_key, const AsUuid *first,
-               const AsUuid *second, AsUuid *third)
+static bool
+probe(const char *table, const char *primary_key, const AsUuid *first,
+      const AsUuid *second, AsUuid *third)
 {
 	Relation relation = table_open(as_store_relation(table), AccessShareLock);
 	Snapshot snapshot = RegisterSnapshot(newest_snapshot());
@@ -486,6 +415,27 @@ as_store_probe(const char *table, const char *primary_key, const AsUuid *first,
 	return found;
 }
 
+bool
+as_store_probe(const char *table, const char *primary_key, const AsUuid *first,
+               const AsUuid *second, AsUuid *third)
+{
+	AsFrame frame;
+	bool found = false;
+
+	as_frame_enter_direct(&frame);
+	PG_TRY();
+	{
+		found = probe(table, primary_key, first, second, third);
+	}
+	PG_CATCH();
+	{
+		as_frame_fail(&frame);
+	}
+	PG_END_TRY();
+	as_frame_leave(&frame);
+	return found;
+}
+
 /* What table_tuple_lock says of the newest version of a row. */
 static AsLocked
 lock_tuple(Relation relation, HeapTuple tuple, Snapshot snapshot,
@@ -511,9 +461,9 @@ lock_tuple(Relation relation, HeapTuple tuple, Snapshot snapshot,
 	}
 }
 
-AsLocked
-as_store_try_lock(const char *table, const char *primary_key,
-                  const AsUuid *first, const AsUuid *second, bool for_update)
+static AsLocked
+try_lock(const char *table, const char *primary_key, const AsUuid *first,
+         const AsUuid *second, bool for_update)
 {
 	Relation relation;
 	Snapshot snapshot;
@@ -544,23 +494,44 @@ as_store_try_lock(const char *table, const char *primary_key,
 	return locked;
 }
 
+AsLocked
+as_store_try_lock(const char *table, const char *primary_key,
+                  const AsUuid *first, const AsUuid *second, bool for_update)
+{
+	AsFrame frame;
+	AsLocked locked = AS_ABSENT;
+
+	as_frame_enter_direct(&frame);
+	PG_TRY();
+	{
+		locked = try_lock(table, primary_key, first, second, for_update);
+	}
+	PG_CATCH();
+	{
+		as_frame_fail(&frame);
+	}
+	PG_END_TRY();
+	as_frame_leave(&frame);
+	return locked;
+}
+
 void
 as_store_lock_value(const char *table, uint32 key)
 {
 	Oid relation = as_store_relation(table);
-	Frame frame;
+	AsFrame frame;
 
-	frame_enter(&frame, AS_WRITE, true);
+	as_frame_enter_direct(&frame);
 	PG_TRY();
 	{
 		LockDatabaseObject(relation, key, 0, ExclusiveLock);
 	}
 	PG_CATCH();
 	{
-		frame_fail(&frame);
+		as_frame_fail(&frame);
 	}
 	PG_END_TRY();
-	frame_leave(&frame);
+	as_frame_leave(&frame);
 }
 
 void
@@ -573,12 +544,6 @@ Oid
 as_store_relation(const char *table)
 {
 	return get_relname_relid(table, get_namespace_oid(AS_PRIVATE_SCHEMA, true));
-}
-
-Oid
-as_store_owner(void)
-{
-	return get_role_oid(AS_OWNER_ROLE, false);
 }
 
 /* ---- parameters ---- */

@@ -21,8 +21,10 @@ static AsFailure
 read_arguments(Change *change)
 {
 	FunctionCallInfo fcinfo = change->fcinfo;
-	AsFailure outcome =
-	    as_owner_read_password(&change->attempt, fcinfo, 0, &change->owner);
+	AsFailure outcome = as_owner_read_password(
+	    &change->attempt, fcinfo, 0,
+	    "The current_password is missing, too long or not Unicode.",
+	    &change->owner);
 
 	if (outcome == AS_OK && !as_call_password(fcinfo, 1, &change->new.password,
 	                                          &change->new.characters))

@@ -172,7 +172,7 @@ worker_try(const AsTaken *taken, int count, bool *gone)
 			int context;
 
 			GetUserIdAndSecContext(&user, &context);
-			SetUserIdAndSecContext(as_store_owner(),
+			SetUserIdAndSecContext(as_owner_role(),
 			                       context | SECURITY_LOCAL_USERID_CHANGE);
 			for (i = 0; i < count; i++)
 				as_consequence_apply(&taken[i].record);

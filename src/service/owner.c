@@ -48,15 +48,13 @@ as_owner_find(AsAttempt *attempt, AsOwner *owner)
 
 AsFailure
 as_owner_read_password(AsAttempt *attempt, FunctionCallInfo fcinfo,
-                       int argument, AsOwner *owner)
+                       int argument, const char *hint, AsOwner *owner)
 {
 	owner->has_given_password = !PG_ARGISNULL(argument);
 	if (!owner->has_given_password && owner->account.hash.phc[0] == '\0')
 		return AS_OK;
 	if (!as_call_password(fcinfo, argument, &owner->password, NULL))
-		return as_attempt_tell(
-		    attempt, AS_INVALID_REQUEST,
-		    "The password is missing, too long or not Unicode.");
+		return as_attempt_tell(attempt, AS_INVALID_REQUEST, hint);
 	return AS_OK;
 }
 

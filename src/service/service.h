@@ -350,11 +350,11 @@ extern AsFailure as_owner_find(AsAttempt *attempt, AsOwner *owner);
 
 /*
  * Step: the password argument, which may be NULL only where the account has
- * none; else AS_INVALID_REQUEST.
+ * none; else AS_INVALID_REQUEST with the hint, which names it.
  */
 extern AsFailure as_owner_read_password(AsAttempt *attempt,
                                         FunctionCallInfo fcinfo, int argument,
-                                        AsOwner *owner);
+                                        const char *hint, AsOwner *owner);
 
 /*
  * Step: the password must be right (AS_INVALID_CREDENTIALS, which counts);
