@@ -17,12 +17,21 @@ BEGIN
 		CREATE ROLE auth_session_owner NOLOGIN;
 	ELSIF found.rolcanlogin OR found.rolsuper OR found.rolcreaterole OR found.rolcreatedb
 		OR found.rolreplication OR found.rolbypassrls
-		OR EXISTS (SELECT FROM pg_catalog.pg_auth_members WHERE roleid = found.oid)
+		OR EXISTS (SELECT FROM pg_catalog.pg_auth_members WHERE found.oid IN (roleid, member))
 	THEN
 		RAISE EXCEPTION 'role "auth_session_owner" exists and is not safe to use'
 			USING ERRCODE = 'object_not_in_prerequisite_state',
-			DETAIL = 'It must be NOLOGIN, without special attributes and without members.',
+			DETAIL = 'It must be NOLOGIN, without special attributes, without members, and a member of nothing.',
 			HINT = 'Alter, or rename, the existing role.';
+	-- What it owned would run with its rights; default privileges are owned too.
+	ELSIF EXISTS (SELECT FROM pg_catalog.pg_shdepend
+		WHERE refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass AND refobjid = found.oid
+			AND dbid IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())))
+	THEN
+		RAISE EXCEPTION 'role "auth_session_owner" exists and is not safe to use'
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+			DETAIL = 'It owns something in this database, or has been granted something.',
+			HINT = 'Look at it as a superuser, then run: DROP OWNED BY auth_session_owner;';
 	END IF;
 END
 $$;

@@ -74,17 +74,21 @@ as_frame_enter(AsFrame *frame, bool pin_search_path)
 {
 	Oid owner = as_owner_role();
 
-	as_frame_enter_direct(frame);
-	frame->is_statement = true;
-	GetUserIdAndSecContext(&frame->user, &frame->security_context);
+	int level = 0;
+
+	/* Nobody puts back what was changed where this is short of memory. */
 	if (pin_search_path &&
 	    strcmp(namespace_search_path, PINNED_SEARCH_PATH) != 0)
 	{
-		frame->guc_level = NewGUCNestLevel();
+		level = NewGUCNestLevel();
 		(void) set_config_option("search_path", PINNED_SEARCH_PATH, PGC_USERSET,
 		                         PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
 		                         false);
 	}
+	as_frame_enter_direct(frame);
+	frame->is_statement = true;
+	frame->guc_level = level;
+	GetUserIdAndSecContext(&frame->user, &frame->security_context);
 	SetUserIdAndSecContext(owner, frame->security_context |
 	                                  SECURITY_LOCAL_USERID_CHANGE |
 	                                  SECURITY_RESTRICTED_OPERATION);

@@ -17,6 +17,8 @@
 	X(bool, enable_nestloop, true)                                \
 	X(bool, enable_mergejoin, true)                               \
 	X(bool, enable_hashjoin, true)                                \
+	X(bool, enable_incremental_sort, true)                        \
+	X(bool, enable_memoize, true)                                 \
 	X(bool, enable_material, true)                                \
 	X(bool, enable_geqo, true)                                    \
 	X(bool, jit_enabled, false)                                   \
@@ -25,6 +27,7 @@
 	X(int, from_collapse_limit, 8)                                \
 	X(int, join_collapse_limit, 8)                                \
 	X(int, constraint_exclusion, CONSTRAINT_EXCLUSION_PARTITION)  \
+	X(int, effective_cache_size, DEFAULT_EFFECTIVE_CACHE_SIZE)    \
 	X(double, seq_page_cost, DEFAULT_SEQ_PAGE_COST)               \
 	X(double, random_page_cost, DEFAULT_RANDOM_PAGE_COST)         \
 	X(double, cpu_tuple_cost, DEFAULT_CPU_TUPLE_COST)             \

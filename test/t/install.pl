@@ -60,6 +60,21 @@ refuses(
 	"CREATE ROLE $role NOLOGIN; CREATE ROLE stranger; GRANT $role TO stranger",
 	"$drop DROP ROLE stranger",
 	qr/$role/);
+refuses(
+	'the role is a member of another',
+	"CREATE ROLE $role NOLOGIN; GRANT pg_read_all_data TO $role", $drop, qr/$role.*member of nothing/s);
+refuses(
+	'the role owns a function',
+	"CREATE ROLE $role NOLOGIN;
+	 CREATE FUNCTION public.back_door(statement text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS
+		\$\$ BEGIN EXECUTE statement; END \$\$;
+	 ALTER FUNCTION public.back_door(text) OWNER TO $role",
+	"DROP OWNED BY $role; $drop", qr/owns something in this database/);
+refuses(
+	'the role has default privileges',
+	"CREATE ROLE $role NOLOGIN; CREATE ROLE stranger;
+	 ALTER DEFAULT PRIVILEGES FOR ROLE $role GRANT SELECT ON TABLES TO stranger",
+	"DROP OWNED BY $role; $drop DROP ROLE stranger", qr/owns something in this database/);
 foreach my $schema (qw(auth auth_admin auth_private))
 {
 	refuses(
@@ -88,6 +103,46 @@ $node->safe_psql($database, 'CREATE DATABASE second');
 $node->safe_psql('second', 'DROP SCHEMA public');
 is($node->psql('second', 'CREATE EXTENSION auth_session'),
 	0, 'in a second database, and where public was dropped');
+
+# H4: what whoever installs gives away, or withholds, by default changes no
+# right on any object.
+sub rights
+{
+	my ($name) = @_;
+	return $node->safe_psql($name, <<'SQL');
+SELECT kind, name, a.grantee::regrole, a.privilege_type, a.is_grantable
+FROM (
+	SELECT 'schema', nspname::text, coalesce(nspacl, acldefault('n', nspowner)) FROM pg_namespace WHERE nspname ~ '^auth(_admin|_private)?$'
+	UNION ALL
+	SELECT 'relation', c.oid::regclass::text, coalesce(relacl, acldefault('r', relowner)) FROM pg_class c
+	WHERE relnamespace::regnamespace::text ~ '^auth(_admin|_private)?$' AND relkind IN ('r', 'v', 'S')
+	UNION ALL
+	SELECT 'column', attrelid::regclass || '.' || attname, attacl FROM pg_attribute WHERE attacl IS NOT NULL AND attrelid >= 16384
+	UNION ALL
+	SELECT 'routine', p.oid::regprocedure::text, coalesce(proacl, acldefault('f', proowner)) FROM pg_proc p
+	WHERE pronamespace::regnamespace::text ~ '^auth(_admin|_private)?$'
+	UNION ALL
+	SELECT 'type', t.oid::regtype::text, coalesce(typacl, acldefault('T', typowner)) FROM pg_type t
+	WHERE typnamespace::regnamespace::text ~ '^auth(_admin|_private)?$' AND typtype = 'c'
+		AND EXISTS (SELECT FROM pg_class c WHERE c.oid = typrelid AND relkind = 'c')
+) AS object (kind, name, acl), aclexplode(acl) AS a
+ORDER BY 1, 2, 3, 4;
+SQL
+}
+$node->safe_psql($database, 'CREATE DATABASE generous; CREATE ROLE friend');
+foreach my $kind ([ TABLES => 'ALL' ], [ SEQUENCES => 'ALL' ], [ ROUTINES => 'EXECUTE' ], [ TYPES => 'USAGE' ], [ SCHEMAS => 'ALL' ])
+{
+	my ($objects, $privilege) = @$kind;
+
+	$node->safe_psql('generous', "ALTER DEFAULT PRIVILEGES GRANT $privilege ON $objects TO PUBLIC");
+	$node->safe_psql('generous', "ALTER DEFAULT PRIVILEGES GRANT $privilege ON $objects TO friend WITH GRANT OPTION");
+	$node->safe_psql('generous', "ALTER DEFAULT PRIVILEGES REVOKE $privilege ON $objects FROM CURRENT_USER");
+}
+$node->safe_psql('generous', 'CREATE EXTENSION auth_session');
+is(rights('generous'), rights('second'), 'H4: default privileges change no right on anything');
+unlike(rights('generous'), qr/^\w+\|auth_private[^|]*\|(?!auth_session_owner)/m, 'H3: in auth_private nobody has any');
+is_deeply([ grep { !/\|auth_session_owner\|/ && !/^(routine\|auth\.|type\|auth\.|schema\|auth\|-\|USAGE\|f$)/ } split /\n/, rights('generous') ], [],
+	'H4: and elsewhere only the schema auth is for anyone');
 
 # Ready without configuration, and empty.
 is( $node->safe_psql('second', 'SELECT count(*) FROM auth_admin.users'),
