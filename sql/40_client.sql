@@ -101,7 +101,7 @@ RETURNS auth.account
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_update_info';
 COMMENT ON FUNCTION auth.update_info(jsonb) IS
-	'replaces the info of the caller, an object of at most 16 KiB. Fails with invalid_request, busy, read_only, and those of a context';
+	'replaces the info of the caller, an object of at most 16 KiB, whose locale (a language tag, BCP 47) is the language of messages. Fails with invalid_request, busy, read_only, and those of a context';
 
 -- Secret: masked in the log.
 CREATE FUNCTION auth.change_password(current_password text, new_password text)

@@ -76,7 +76,7 @@ SETTING(password_min_length,      INT,  8,                  FROM_TO(8, 128),    
         0, NULL, NULL, "The fewest characters of a password.")
 SETTING(password_hook,            TEXT, "",                 ANY,                            NONE, SUSET,
         0, check_password_hook, NULL, "schema.function(password text) returns boolean that says whether a new password is taken.")
-SETTING(site_url,                 TEXT, "http://localhost", ANY,                            NONE, SUSET,
+SETTING(site_url,                 TEXT, "",                 ANY,                            NONE, SUSET,
         0, check_site_url, NULL, "The application's URL, the only source of the links in messages.")
 SETTING(notify,                   BOOL, true,               ANY,                            NONE, SUSET,
         0, NULL, NULL, "Whether a new notification wakes the bridge.")

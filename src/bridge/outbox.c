@@ -244,9 +244,14 @@ run(Outbox *outbox, const char *sql, int n, const char *const *values,
 	return result;
 }
 
+/*
+ * What links begin with.  That there is nothing is said when it is found, and
+ * not again until there was something meanwhile.
+ */
 static bool
 read_site(Outbox *outbox, BrFault *fault)
 {
+	bool said = outbox->site_read_at != 0 && outbox->site_url == NULL;
 	PGresult *result =
 	    run(outbox, site_sql, 0, NULL, "reading auth_session.site_url", fault);
 
@@ -256,6 +261,10 @@ read_site(Outbox *outbox, BrFault *fault)
 	outbox->site_url = NULL;
 	if (PQntuples(result) == 1 && *PQgetvalue(result, 0, 0))
 		outbox->site_url = br_copy(PQgetvalue(result, 0, 0));
+	else if (!said)
+		br_log(BR_WARNING, "no_links", "text",
+		       "auth_session.site_url is not set: no message has a link",
+		       (char *) NULL);
 	PQclear(result);
 	outbox->site_read_at = br_clock_now();
 	return true;

@@ -39,7 +39,7 @@ update_info(void *flow)
 		return outcome;
 	if (PG_ARGISNULL(0) || !as_call_info(fcinfo, 0, &info))
 		return as_attempt_tell(&update->attempt, AS_INVALID_REQUEST,
-		                       "The info is not an object of at most 16 KiB.");
+		                       AS_INFO_HINT);
 	if (!as_account_lock(user_id, AS_ACCOUNT_EXCLUSIVE, &update->account))
 		return AS_SESSION_REVOKED;
 	as_account_set_info(user_id, info);

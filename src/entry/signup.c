@@ -38,7 +38,7 @@ read_arguments(SignUp *signup)
 	                           &signup->password_characters))
 		hint = "The password is missing, too long or not Unicode.";
 	else if (!as_call_info(fcinfo, 3, &signup->account.info))
-		hint = "The info is not an object of at most 16 KiB.";
+		hint = AS_INFO_HINT;
 	return hint == NULL
 	           ? AS_OK
 	           : as_attempt_tell(&signup->attempt, AS_INVALID_REQUEST, hint);

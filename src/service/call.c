@@ -191,6 +191,21 @@ as_call_uuid(FunctionCallInfo fcinfo, int argument, AsUuid *out)
 	return true;
 }
 
+/* Whether info says no language, or one that messages can be looked up by. */
+static bool
+has_sound_locale(Jsonb *info)
+{
+	JsonbValue locale;
+
+	if (getKeyJsonValueFromContainer(&info->root, "locale", strlen("locale"),
+	                                 &locale) == NULL ||
+	    locale.type == jbvNull)
+		return true;
+	return locale.type == jbvString &&
+	       as_is_language(
+	           pnstrdup(locale.val.string.val, locale.val.string.len));
+}
+
 bool
 as_call_info(FunctionCallInfo fcinfo, int argument, Jsonb **info)
 {
@@ -203,5 +218,6 @@ as_call_info(FunctionCallInfo fcinfo, int argument, Jsonb **info)
 		return false;
 	*info = PG_GETARG_JSONB_P(argument);
 	return JB_ROOT_IS_OBJECT(*info) &&
-	       strlen(as_jsonb_print(*info)) <= INFO_MAX_BYTES;
+	       strlen(as_jsonb_print(*info)) <= INFO_MAX_BYTES &&
+	       has_sound_locale(*info);
 }

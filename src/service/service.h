@@ -86,9 +86,13 @@ extern bool as_call_identifier(FunctionCallInfo fcinfo, int argument,
                                AsIdentifier *out);
 
 /*
- * An info argument, {} for SQL NULL; false when it is no object or longer
- * than 16 KiB.
+ * An info argument, {} for SQL NULL; false when it is no object, longer than
+ * 16 KiB, or has a locale that is no language tag (BCP 47): a misspelt one
+ * would go unnoticed until the first message in the wrong language.
  */
+#define AS_INFO_HINT                                              \
+	"The info is not an object of at most 16 KiB, or its locale " \
+	"is no language tag such as de-AT."
 extern bool as_call_info(FunctionCallInfo fcinfo, int argument, Jsonb **info);
 
 /* A uuid argument; false for SQL NULL. */

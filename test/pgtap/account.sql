@@ -2,7 +2,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(31);
+SELECT plan(44);
 
 SELECT pg_temp.account(pg_temp.email('Ada')) AS ada \gset
 SELECT pg_temp.account(pg_temp.email('bob')) AS bob \gset
@@ -48,7 +48,11 @@ FROM unnest(ARRAY[NULL, '[]', '"text"', '1', 'true', 'null']) AS bad;
 SELECT pg_temp.raises('SELECT auth.update_info(jsonb_build_object(''a'', repeat(''x'', 16377)))', 'invalid_request', 'of at most 16 KiB', 'info');
 SELECT pg_temp.raises('SELECT auth.update_info(jsonb_build_object(''a'', repeat(''x'', 1048576)))', 'invalid_request', 'also where it compresses well', 'info');
 SELECT lives_ok('SELECT auth.update_info(jsonb_build_object(''a'', repeat(''x'', 16375)))', '16 KiB are taken');
-SELECT is((SELECT count(*) FROM auth_admin.audit_log WHERE user_id = :'ada' AND action = 'update_info' AND result = 'ok'), 5::bigint,
+SELECT pg_temp.raises(format('SELECT auth.update_info(%L)', jsonb_build_object('locale', bad)), 'invalid_request', 'no language: ' || bad::text, 'language tag')
+FROM unnest(ARRAY['""', '"de_AT"', '"de; visit http://evil.example"', '"e"', '"en-"', '7', '["de"]', 'true', '{}']::jsonb[]) AS bad;
+SELECT is((auth.update_info(good)).info, good, 'a language: ' || good::text)
+FROM unnest(ARRAY['{"locale": "de-AT"}', '{"locale": "zh-Hant-TW"}', '{"locale": null}', '{"a": {"locale": 7}}']::jsonb[]) AS good;
+SELECT is((SELECT count(*) FROM auth_admin.audit_log WHERE user_id = :'ada' AND action = 'update_info' AND result = 'ok'), 9::bigint,
 	'G6: each change is in the audit log');
 SELECT pg_temp.raises_when_read_only('SELECT auth.update_info(''{}'')', 'a change in a read-only transaction says so');
 SELECT is((SELECT info FROM auth_admin.users WHERE id = :'bob'), '{}', 'another user''s info is as it was');

@@ -2,7 +2,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(63);
+SELECT plan(65);
 
 -- ---- what is answered, and what is sent ----
 
@@ -65,7 +65,7 @@ SELECT pg_temp.raises(format('SELECT auth.signup(%L, %L)', pg_temp.email('short'
 	'A1: a password of seven characters is too short', 'few');
 SELECT pg_temp.raises(format('SELECT auth.signup(%L, %L, info => %L)', pg_temp.email('info'), pg_temp.password(), bad),
 	'invalid_request', 'info must be an object: ' || bad, 'info')
-FROM unnest(ARRAY['[]', '"text"', '1', 'null']) AS bad;
+FROM unnest(ARRAY['[]', '"text"', '1', 'null', '{"locale": "de_AT"}', '{"locale": 7}']) AS bad;
 SELECT pg_temp.raises(format('SELECT auth.signup(%L, %L, info => jsonb_build_object(%L, repeat(%L, 16377)))',
 	pg_temp.email('info'), pg_temp.password(), 'a', 'x'), 'invalid_request', 'info has at most 16 KiB', 'info');
 SELECT lives_ok(format('SELECT auth.signup(%L, %L, info => jsonb_build_object(%L, repeat(%L, 16375)))',

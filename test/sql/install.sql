@@ -84,7 +84,10 @@ SET client_min_messages = warning;
 DROP SCHEMA hostile CASCADE;
 RESET client_min_messages;
 DROP TABLE pg_temp.accounts;
+-- Without a site_url it says what messages lack.
+SET auth_session.site_url = '';
 CREATE EXTENSION auth_session;
+RESET auth_session.site_url;
 SELECT rolcanlogin, rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls,
 		rolpassword IS NULL AS no_password,
 		(SELECT count(*) FROM pg_auth_members WHERE a.oid IN (roleid, member)) AS memberships

@@ -56,6 +56,25 @@ sub check_database
 }
 my $good = $node->connstr('postgres') . ' user=bridge';
 check_database('a database that is as it should be', 0, '', $good, '');
+{
+	my @check = ('--database', $good, '--to', 'stdout:', '--check');
+	my $said = qr/level=warning event=no_links text="auth_session.site_url is not set/;
+
+	unlike((run_bridge(@check))[2], $said, 'a site that is set is not remarked on');
+	sql(q{ALTER ROLE bridge SET auth_session.site_url = ''});
+	my ($status, undef, $log) = run_bridge(@check);
+	is($status, 0, 'one that is not set is no fault');
+	is(scalar(() = $log =~ /$said/g), 1, 'but --check says so');
+	my $bridge = start_bridge('--database', $good, '--to', "file:$data/../unlinked", '--poll', '1');
+	ok(eventually('said', sub { slurp_file($bridge->{log}) =~ $said }), 'and so does the start');
+	sql(q{SELECT auth.signup('nolink@example.org', 'correct horse 9')});
+	ok(eventually('mail', sub { lines("$data/../unlinked") }), 'a mail comes all the same');
+	my ($mail) = lines("$data/../unlinked");
+	like($mail->{message}{text}, qr/^    \d{6}$/m, 'with a code');
+	unlike(join('', values %{ $mail->{message} }), qr{https?:|localhost}, 'and no link');
+	is(stop($bridge), 0, 'clean stop');
+	sql('ALTER ROLE bridge RESET auth_session.site_url; TRUNCATE auth_private.outbox');
+}
 check_database('no such database', 7, 'database', $node->connstr('nowhere') . ' user=bridge', '3D000');
 check_database('no extension in it', 7, 'database', $node->connstr('template1') . ' user=bridge', 'auth_admin');
 sql('CREATE ROLE nobody LOGIN');
