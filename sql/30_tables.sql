@@ -22,7 +22,7 @@ CREATE TABLE auth_private.accounts (
 	banned_until timestamptz,
 	created_at timestamptz NOT NULL
 ) WITH (fillfactor = 90);
-CREATE INDEX accounts_pending ON auth_private.accounts (created_at) WHERE status = 'pending';
+CREATE INDEX accounts_pending ON auth_private.accounts (created_at, id) WHERE status = 'pending';
 COMMENT ON TABLE auth_private.accounts IS
 	'one row per account, the pending ones too, which end with their last link';
 COMMENT ON COLUMN auth_private.accounts.email IS
@@ -114,12 +114,20 @@ CREATE FUNCTION auth_private.account_deleted() RETURNS trigger
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'auth_private_account_deleted';
 COMMENT ON FUNCTION auth_private.account_deleted() IS
-	'ends the sessions of an account that is deleted, and frees its addresses';
+	'ends the sessions of an account that is deleted, frees its addresses, and notes that it is gone';
 CREATE TRIGGER account_deleted
 	AFTER DELETE ON auth_private.accounts
 	FOR EACH ROW EXECUTE FUNCTION auth_private.account_deleted();
 COMMENT ON TRIGGER account_deleted ON auth_private.accounts IS
 	'no session outlives its account, and no address stays owned by one that is gone';
+
+CREATE TABLE auth_private.deleted_users (
+	user_id uuid PRIMARY KEY,
+	deleted_at timestamptz NOT NULL
+);
+CREATE INDEX deleted_users_deleted_at ON auth_private.deleted_users (deleted_at);
+COMMENT ON TABLE auth_private.deleted_users IS
+	'accounts that were active and are gone, for as long as deleted_retention: what applications follow, since no foreign key crosses into these tables';
 
 CREATE UNLOGGED TABLE auth_private.token_cache (
 	user_id uuid,
@@ -234,6 +242,7 @@ SELECT pg_catalog.pg_extension_config_dump('auth_private.accounts', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.identifiers', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.sessions', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.revocations', '');
+SELECT pg_catalog.pg_extension_config_dump('auth_private.deleted_users', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.codes', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.code_failures', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.outbox', '');

@@ -36,7 +36,43 @@ RETURNS integer
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_admin_prune';
 COMMENT ON FUNCTION auth_admin.prune(integer) IS
-	'deletes what has ended, at most batch (1 to 100000) rows of each kind: pending sign-ups, sessions, token cache, codes, notifications, audit rows; answers how many. Skips rows that are locked';
+	'deletes what has ended, at most batch (1 to 100000) rows of each kind: pending sign-ups, sessions, token cache, codes, notifications, audit rows; answers how many. Skips rows that are locked, and accounts that something of a superuser''s keeps, which the log has';
+
+/*
+ * It commits, so it has no SET clause and runs as its caller: every name in it
+ * is qualified. A transaction begins with its first statement: a CALL that
+ * comes later is within a block.
+ */
+CREATE PROCEDURE auth_admin.maintain(for_at_most interval DEFAULT '50 s')
+LANGUAGE plpgsql SECURITY INVOKER
+AS $$
+DECLARE
+	ends_at constant pg_catalog.timestamptz :=
+		pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) for_at_most;
+	pruned pg_catalog.int4;
+BEGIN
+	IF pg_catalog.statement_timestamp() OPERATOR(pg_catalog.>) pg_catalog.now() THEN
+		RAISE EXCEPTION 'auth_admin.maintain() cannot run inside a transaction block'
+			USING ERRCODE = 'active_sql_transaction',
+			HINT = 'It commits after each batch: run CALL auth_admin.maintain() alone.';
+	END IF;
+	IF ends_at IS NULL THEN
+		RAISE EXCEPTION 'the time to work for is missing'
+			USING ERRCODE = 'null_value_not_allowed';
+	END IF;
+	COMMIT;
+	PERFORM auth_admin.rotate_signing_key();
+	COMMIT;
+	LOOP
+		pruned := auth_admin.prune();
+		COMMIT;
+		EXIT WHEN pruned OPERATOR(pg_catalog.=) 0
+			OR pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>=) ends_at;
+	END LOOP;
+END
+$$;
+COMMENT ON PROCEDURE auth_admin.maintain(interval) IS
+	'rotates the signing key where that is due, and prunes batch after batch, a COMMIT between, until nothing is due or the time is up. Runs as its caller, who needs EXECUTE on it, on auth_admin.prune and on auth_admin.rotate_signing_key; not inside a transaction block';
 
 CREATE FUNCTION auth_admin.forbid_password(word text)
 RETURNS void
@@ -54,7 +90,7 @@ RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	statement constant text := 'SELECT auth_admin.prune()';
+	statement constant text := 'CALL auth_admin.maintain()';
 	cron_database text;
 	elsewhere text;
 	job bigint;
@@ -94,7 +130,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION auth_admin.schedule_maintenance(text) IS
-	'has pg_cron run auth_admin.prune() as the calling role at a schedule such as */5 * * * *; answers the job id. Where pg_cron is missing, or in another database, the error says what to run';
+	'has pg_cron run CALL auth_admin.maintain() as the calling role at a schedule such as */5 * * * *; answers the job id. Where pg_cron is missing, or in another database, the error says what to run';
 
 CREATE FUNCTION auth_admin.unschedule_maintenance()
 RETURNS boolean
@@ -119,6 +155,12 @@ SELECT id, status, email, phone, email_confirmed_at, phone_confirmed_at, pending
 FROM auth_private.accounts;
 COMMENT ON VIEW auth_admin.users IS
 	'the accounts, without their password hashes';
+
+CREATE VIEW auth_admin.deleted_users WITH (security_barrier) AS
+SELECT user_id AS id, deleted_at
+FROM auth_private.deleted_users;
+COMMENT ON VIEW auth_admin.deleted_users IS
+	'accounts that were active and are gone, and since when; kept deleted_retention. What an application''s own tables follow';
 
 CREATE VIEW auth_admin.audit_log WITH (security_barrier) AS
 SELECT id, at, action, actor, result, reason, user_id, session_id, ip, user_agent

@@ -46,6 +46,12 @@ CREATE FUNCTION auth_admin.retire_signing_key(kid text) RETURNS void
 
 COMMENT ON FUNCTION auth_admin.retire_signing_key(text) IS 'refuses a key''s tokens at once everywhere; never the active key';
 
+CREATE FUNCTION auth_admin.rotate_signing_key() RETURNS text
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'auth_admin_rotate_signing_key';
+
+COMMENT ON FUNCTION auth_admin.rotate_signing_key() IS 'a step of maintenance: retires keys that verify no longer, and activates the next one where key_rotation_interval has passed; returns its kid, NULL where none was due';
+
 CREATE FUNCTION auth_admin.seal_keys(previous_master_key_file text DEFAULT NULL) RETURNS integer
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'auth_admin_seal_keys';

@@ -87,6 +87,9 @@ SETTING(default_locale,           TEXT, "en",               ANY,                
 SETTING(audit_retention,          INT,  90 * DAY,           FROM_TO(0, 10 * YEAR),          S,    SUSET,
         0, NULL, NULL, "How long audit rows are kept; 0 for ever.")
 
+SETTING(deleted_retention,        INT,  400 * DAY,          FROM_TO(0, 10 * YEAR),          S,    SUSET,
+        0, NULL, NULL, "How long auth_admin.deleted_users tells of an account that is gone; 0 for ever.")
+
 /* ---- what a hash costs, and how long a caller waits ---- */
 SETTING(argon2_memory,            INT,  19456,              FROM_TO(7168, 1024 * 1024),     KB,   SUSET,
         0, NULL, NULL, "Memory of one Argon2id computation; with fewer than 19 MiB the passes are raised to OWASP's equivalents.")

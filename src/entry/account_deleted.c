@@ -1,6 +1,6 @@
 /*
- * account_deleted.c: an account's sessions end, its codes die and its addresses
- * are free when its row goes, by whose hand ever.
+ * account_deleted.c: an account's sessions end, its codes die, its addresses are
+ * free and applications can follow when its row goes, by whose hand ever.
  *
  * A trigger and no foreign key: the rows of both tables are in every dump,
  * their constraints are there before the rows, and pg_restore -j loads them
@@ -33,6 +33,7 @@ auth_private_account_deleted(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	AsAccount account = {0};
+	bool was_active;
 	bool is_null;
 	Datum id;
 
@@ -46,6 +47,11 @@ auth_private_account_deleted(PG_FUNCTION_ARGS)
 	account.phone = text_of(trigger, "phone");
 	account.pending_phone = text_of(trigger, "pending_phone");
 
+	was_active = strcmp(text_of(trigger, "status"),
+	                    as_account_status_name(AS_ACCOUNT_PENDING)) != 0;
+
 	as_account_left(&account);
+	if (was_active)
+		as_deleted_user_note(&account.id, GetCurrentTimestamp());
 	PG_RETURN_POINTER(NULL);
 }

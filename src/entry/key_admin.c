@@ -11,6 +11,7 @@ AS_ENTRY(auth_admin_create_signing_key);
 AS_ENTRY(auth_admin_import_signing_key);
 AS_ENTRY(auth_admin_activate_signing_key);
 AS_ENTRY(auth_admin_retire_signing_key);
+AS_ENTRY(auth_admin_rotate_signing_key);
 AS_ENTRY(auth_admin_seal_keys);
 AS_ENTRY(auth_admin_jwt_secret);
 
@@ -159,6 +160,28 @@ auth_admin_retire_signing_key(PG_FUNCTION_ARGS)
 
 	run(&flow, fcinfo, retire_key);
 	PG_RETURN_VOID();
+}
+
+/* ---- rotate ---- */
+
+static AsFailure
+rotate_key(void *into)
+{
+	KeyFlow *flow = into;
+
+	flow->attempt.is_silent = !as_signing_key_rotate_if_due(flow->kid);
+	return AS_OK;
+}
+
+Datum
+auth_admin_rotate_signing_key(PG_FUNCTION_ARGS)
+{
+	KeyFlow flow;
+
+	run(&flow, fcinfo, rotate_key);
+	if (flow.kid[0] == '\0')
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(flow.kid));
 }
 
 /* ---- seal ---- */

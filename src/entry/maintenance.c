@@ -32,9 +32,7 @@ auth_admin_prune(PG_FUNCTION_ARGS)
 	pruned += as_code_failure_prune(now, batch);
 	pruned += as_outbox_prune(now, batch);
 	pruned += as_audit_log_prune(now, batch);
-
-	/* Last, as it keeps other operators from the keys until the commit. */
-	pruned += as_signing_key_rotate_if_due();
+	pruned += as_deleted_user_prune(now, batch);
 	PG_RETURN_INT32(pruned);
 }
 

@@ -344,20 +344,19 @@ as_signing_key_retire(const char *kid)
 
 /* ---- maintenance ---- */
 
-int
-as_signing_key_rotate_if_due(void)
+bool
+as_signing_key_rotate_if_due(char kid[AS_KID_MAX + 1])
 {
 	TimestampTz now = GetCurrentTimestamp();
 	AsAlgorithm algorithm;
 	KeyRow active;
 	KeyRow next;
-	int changed;
+	bool rotated = false;
 
 	lock_keys();
-	changed =
-	    (int) as_store_run(&expired_to_retired, AS_ARGS(as_arg_time(now)));
+	(void) as_store_run(&expired_to_retired, AS_ARGS(as_arg_time(now)));
 	if (auth_session_key_rotation_interval == 0 || !find_active(&active))
-		return changed;
+		return false;
 	algorithm = as_algorithm_parse(active.algorithm, strlen(active.algorithm));
 
 	if (as_after_seconds(active.activated_at,
@@ -366,16 +365,14 @@ as_signing_key_rotate_if_due(void)
 		if (!find_next(active.algorithm, &next))
 			make(algorithm, STATE_NEXT, next.kid);
 		activate(next.kid);
-		changed++;
+		strlcpy(kid, next.kid, AS_KID_MAX + 1);
+		rotated = true;
 	}
 
 	/* Others fetch public keys: theirs must know the next one in time. */
 	if (!as_algorithm_is_hmac(algorithm) && !find_next(active.algorithm, &next))
-	{
 		make(algorithm, STATE_NEXT, next.kid);
-		changed++;
-	}
-	return changed;
+	return rotated;
 }
 
 int

@@ -77,10 +77,10 @@ extern AsKeyChange as_signing_key_retire(const char *kid);
 
 /*
  * A step of maintenance: retires what verifies no longer, and where
- * key_rotation_interval has passed activates the next key. Answers how many
- * keys it changed.
+ * key_rotation_interval has passed activates the next key: true then, with its
+ * kid. Keeps other operators from the keys until the commit.
  */
-extern int as_signing_key_rotate_if_due(void);
+extern bool as_signing_key_rotate_if_due(char kid[AS_KID_MAX + 1]);
 
 /* ---- key_show.c: what others are told of the signing keys ---- */
 

@@ -3,10 +3,16 @@
  *
  * What hangs on an account goes by a trigger of the table (account_deleted),
  * whoever deletes the row: a row that is gone must own no address.
+ *
+ * What nobody asked for by name, maintenance and the sign-ups that lose an
+ * address, goes in a subtransaction each: a foreign key or a trigger that
+ * somebody hung on our tables keeps that account, and no other.
  */
 #include "service/service.h"
 
+#include "access/xact.h"
 #include "miscadmin.h"
+#include "utils/resowner.h"
 
 /* The claim of one address of an account, whatever form it was typed in. */
 static void
@@ -43,6 +49,62 @@ as_account_end(const AsUuid *id)
 	return as_account_delete_row(id);
 }
 
+/* In PG_CATCH: takes back what was done, and tells the operator of it. */
+static void
+keep_account(const AsUuid *id, MemoryContext callers, ResourceOwner owner)
+{
+	ErrorData *error;
+	char text[AS_UUID_CHARS + 1];
+
+	MemoryContextSwitchTo(callers);
+	error = CopyErrorData();
+	FlushErrorState();
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(callers);
+	CurrentResourceOwner = owner;
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+	    error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE)
+		ReThrowError(error);
+	as_uuid_print(id, text);
+	/* Without quotes, behind which the log is masked. */
+	ereport(
+	    LOG_SERVER_ONLY,
+	    (errcode(error->sqlerrcode),
+	     errmsg("account %s is kept by %s %s of table %s (SQLSTATE %s)", text,
+	            error->constraint_name == NULL ? "an error" : "constraint",
+	            error->constraint_name == NULL ? "" : error->constraint_name,
+	            error->table_name == NULL ? "accounts" : error->table_name,
+	            unpack_sql_state(error->sqlerrcode)),
+	     errhint("Nothing may reference the tables of auth_private: let "
+	             "applications follow auth_admin.deleted_users.")));
+	FreeErrorData(error);
+}
+
+static bool
+end_if_possible(const AsUuid *id)
+{
+	MemoryContext callers = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool ended = false;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(callers);
+	PG_TRY();
+	{
+		ended = as_account_end(id);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(callers);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ended = false;
+		keep_account(id, callers, owner);
+	}
+	PG_END_TRY();
+	return ended;
+}
+
 static bool
 owns(const AsUuid *id, const char *address, bool is_phone)
 {
@@ -66,7 +128,7 @@ as_account_give_up_claim(const AsUuid *id, const char *identifier)
 	as_identifier_drop(identifier, id);
 	if (exists && account.status == AS_ACCOUNT_PENDING &&
 	    !owns(id, account.email, false) && !owns(id, account.phone, true))
-		(void) as_account_end(id);
+		(void) end_if_possible(id);
 	return true;
 }
 
@@ -86,23 +148,59 @@ as_account_prune_claims(int batch)
 	return dropped;
 }
 
+/* Confirmed, or given a new code, since it was found? */
+static bool
+is_still_ended(const AsUuid *id, TimestampTz now)
+{
+	AsAccount account;
+
+	return as_account_lock(id, AS_ACCOUNT_IF_FREE, &account) &&
+	       account.status == AS_ACCOUNT_PENDING &&
+	       !as_code_is_live(&account.id, now);
+}
+
+/*
+ * Those that can't go keep their place at the head of the line: a batch goes on
+ * behind them, past so many or for so long, since each may have waited for a
+ * lock; and the next call of this backend goes on behind these.
+ */
+#define STUCK_MOST    1000
+#define STUCK_SECONDS 10
+
+static bool
+is_stuck(int stuck, TimestampTz since)
+{
+	return stuck >= STUCK_MOST ||
+	       (stuck > 0 &&
+	        GetCurrentTimestamp() > as_after_seconds(since, STUCK_SECONDS));
+}
+
 int
 as_account_prune_pending(TimestampTz now, int batch)
 {
-	AsUuid *ids;
-	int count = as_account_list_ended(now, batch, &ids);
+	static AsPendingPlace after;
+	AsPendingPlace *places;
 	int deleted = 0;
+	int stuck = 0;
+	int count;
+	int most;
 
-	for (int i = 0; i < count; i++)
+	do
 	{
-		AsAccount account;
-
-		CHECK_FOR_INTERRUPTS();
-		/* Confirmed, or given a new code, since it was found? */
-		if (as_account_lock(&ids[i], AS_ACCOUNT_IF_FREE, &account) &&
-		    account.status == AS_ACCOUNT_PENDING &&
-		    !as_code_is_live(&account.id, now) && as_account_end(&account.id))
-			deleted++;
-	}
+		most = batch - deleted;
+		count = as_account_list_ended(now, &after, most, &places);
+		for (int i = 0; i < count && !is_stuck(stuck, now); i++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			if (is_still_ended(&places[i].id, now) &&
+			    end_if_possible(&places[i].id))
+				deleted++;
+			else
+				stuck++;
+			after = places[i];
+		}
+	} while (count == most && deleted < batch && !is_stuck(stuck, now));
+	if (!is_stuck(stuck, now) || count < most)
+		memset(&after, 0, sizeof(after));
 	return deleted;
 }

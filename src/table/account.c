@@ -62,11 +62,12 @@ static AsStatement delete_one =
     AS_WRITES("DELETE FROM auth_private.accounts WHERE id = $1");
 
 static AsStatement select_ended = AS_READS(
-    "SELECT id FROM auth_private.accounts"
-    " WHERE status = 'pending' AND NOT EXISTS ("
+    "SELECT created_at, id FROM auth_private.accounts"
+    " WHERE status = 'pending' AND (created_at, id) > ($3, $4)"
+    "   AND NOT EXISTS ("
     "       SELECT FROM auth_private.codes"
     "        WHERE codes.user_id = accounts.id AND codes.link_expires_at > $1)"
-    " ORDER BY created_at LIMIT $2");
+    " ORDER BY created_at, id LIMIT $2");
 
 static const char *const status_names[] = {
     [AS_ACCOUNT_PENDING] = "pending",
@@ -93,10 +94,11 @@ static const AsColumn account_columns[] = {
 };
 static const AsShape account_shape = AS_SHAPE(AsAccount, account_columns);
 
-static const AsColumn id_columns[] = {
-    AS_COLUMN_ONLY("id", UUID),
+static const AsColumn place_columns[] = {
+    AS_COLUMN(AsPendingPlace, TIME, created_at),
+    AS_COLUMN(AsPendingPlace, UUID, id),
 };
-static const AsShape id_shape = AS_SHAPE(AsUuid, id_columns);
+static const AsShape place_shape = AS_SHAPE(AsPendingPlace, place_columns);
 
 const char *
 as_account_status_name(AsAccountStatus status)
@@ -205,8 +207,11 @@ as_account_delete_row(const AsUuid *id)
 }
 
 int
-as_account_list_ended(TimestampTz now, int most, AsUuid **ids)
+as_account_list_ended(TimestampTz now, const AsPendingPlace *after, int most,
+                      AsPendingPlace **places)
 {
-	return as_store_list(&select_ended, &id_shape, ids,
-	                     AS_ARGS(as_arg_time(now), as_arg_int(most)));
+	return as_store_list(&select_ended, &place_shape, places,
+	                     AS_ARGS(as_arg_time(now), as_arg_int(most),
+	                             as_arg_time(after->created_at),
+	                             as_arg_uuid(&after->id)));
 }

@@ -132,8 +132,24 @@ extern AsLocked as_account_try_lock(const AsUuid *id, bool for_update);
 /* The row alone: as_account_end takes what hangs on it too. */
 extern bool as_account_delete_row(const AsUuid *id);
 
-/* Up to most pending accounts without a code whose link is good at now. */
-extern int as_account_list_ended(TimestampTz now, int most, AsUuid **ids);
+/* Where a pending account stands in the order in which they end. */
+typedef struct AsPendingPlace
+{
+	TimestampTz created_at;
+	AsUuid id;
+} AsPendingPlace;
+
+/*
+ * Up to most pending accounts without a code whose link is good at now, behind
+ * a place (all zeros: from the first).
+ */
+extern int as_account_list_ended(TimestampTz now, const AsPendingPlace *after,
+                                 int most, AsPendingPlace **places);
+
+/* ---- deleted_user.c: accounts that are gone ---- */
+
+extern void as_deleted_user_note(const AsUuid *user_id, TimestampTz at);
+extern int as_deleted_user_prune(TimestampTz now, int batch);
 
 /* ---- session.c: sessions ---- */
 

@@ -2,7 +2,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(35);
+SELECT plan(47);
 
 -- Under this plan a batch picked by a subquery of IN would be picked anew for
 -- each row, and so exceed its size.
@@ -104,6 +104,46 @@ SELECT pg_temp.raises(format('SELECT auth_admin.prune(%s)', batch), 'invalid_req
 FROM unnest(ARRAY['0', '-1', '100001', 'NULL']) AS batch;
 SELECT pg_temp.raises_when_read_only('SELECT auth_admin.prune(1)', 'pruning in a read-only transaction says so');
 SELECT is(auth_admin.prune(), 0, 'there is a batch by default');
+
+-- ---- what a superuser hung on our tables ----
+
+-- H14: a key without ON DELETE keeps its account, and no other.
+CREATE TABLE public.child (account uuid REFERENCES auth_private.accounts (id));
+SELECT id AS kept FROM auth.signup(pg_temp.email('kept'), pg_temp.password()) \gset
+SELECT id AS free FROM auth.signup(pg_temp.email('free'), pg_temp.password()) \gset
+INSERT INTO public.child VALUES (:'kept');
+DELETE FROM auth_private.codes WHERE user_id IN (:'kept', :'free');
+SELECT is(auth_admin.prune(1), 1, 'H14: a batch of one goes past the account that a foreign key keeps');
+SELECT results_eq(format('SELECT id FROM auth_private.accounts WHERE id IN (%L, %L)', :'kept', :'free'),
+	ARRAY[:'kept'::uuid], 'H14: and deletes the one behind it');
+SELECT is(auth_admin.prune(100), 0, 'H14: what is kept is not counted');
+DROP TABLE public.child;
+CREATE FUNCTION public.keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not this one'; END $$;
+CREATE TRIGGER keep BEFORE DELETE ON auth_private.accounts FOR EACH ROW EXECUTE FUNCTION public.keep();
+SELECT is(auth_admin.prune(100), 0, 'H3: so does a trigger');
+DROP TRIGGER keep ON auth_private.accounts;
+SELECT is(auth_admin.prune(100), 1, 'H14: once it is gone, the account goes');
+
+-- ---- accounts that are gone ----
+
+SELECT is((SELECT count(*) FROM auth_admin.deleted_users WHERE id IN (:'pending', :'free', :'kept')), 0::bigint,
+	'of a sign-up that was never confirmed nobody hears');
+SELECT pg_temp.account(pg_temp.email('gone')) AS gone \gset
+DELETE FROM auth_private.accounts WHERE id = :'gone';
+SELECT is((SELECT deleted_at BETWEEN clock_timestamp() - interval '1 minute' AND clock_timestamp() FROM auth_admin.deleted_users WHERE id = :'gone'), true,
+	'H3: an account that was active and is gone can be followed');
+UPDATE auth_private.deleted_users SET deleted_at = clock_timestamp() - interval '399 days' WHERE user_id = :'gone';
+SELECT is(auth_admin.prune(100), 0, 'for 400 days');
+UPDATE auth_private.deleted_users SET deleted_at = clock_timestamp() - interval '401 days' WHERE user_id = :'gone';
+SET LOCAL auth_session.deleted_retention = 0;
+SELECT is(auth_admin.prune(100), 0, 'or for ever');
+RESET auth_session.deleted_retention;
+SELECT is(auth_admin.prune(100), 1, 'and then no more');
+SELECT is((SELECT count(*) FROM auth_admin.deleted_users WHERE id = :'gone'), 0::bigint, 'it is gone from there too');
+
+-- ---- the procedure ----
+
+SELECT throws_ok('CALL auth_admin.maintain()', '25001', NULL, 'maintain in a transaction block says so, before any work');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -188,7 +188,7 @@ SELECT is(pg_temp.says((SELECT token FROM token WHERE algorithm = 'ES256')), 'to
 UPDATE auth_private.signing_keys SET verifies_until = clock_timestamp() WHERE kid = :'es256';
 SELECT is(pg_temp.says((SELECT token FROM token WHERE algorithm = 'ES256')), 'invalid_token', 'F21: past its time it is unknown, before maintenance comes by');
 SELECT ok(NOT auth.jwks() @> jsonb_build_object('keys', jsonb_build_array(jsonb_build_object('kid', :'es256'))), 'and published no more');
-SELECT ok(auth_admin.prune(100) >= 1, 'maintenance retires it');
+SELECT is(auth_admin.rotate_signing_key(), NULL, 'maintenance, where no rotation is due,');
 SELECT is(pg_temp.state(:'es256'), 'retired', 'it is retired');
 
 -- nothing stays of what was rolled back
@@ -205,15 +205,15 @@ SELECT is(pg_temp.says(pg_temp.signed(:'claims', '{}', :'ec', 'ES256')) IN ('liv
 
 SELECT is(current_setting('auth_session.key_rotation_interval'), '0', 'rotation is off');
 UPDATE auth_private.signing_keys SET activated_at = clock_timestamp() - interval '2 days' WHERE kid = :'eddsa';
-SELECT lives_ok('SELECT auth_admin.prune(100)', 'maintenance without rotation');
+SELECT lives_ok('SELECT auth_admin.rotate_signing_key()', 'maintenance without rotation');
 SELECT is(pg_temp.state(:'eddsa'), 'active', 'keeps the key');
 SET LOCAL auth_session.key_rotation_interval = '3d';
-SELECT lives_ok('SELECT auth_admin.prune(100)', 'maintenance before the key is due');
+SELECT lives_ok('SELECT auth_admin.rotate_signing_key()', 'maintenance before the key is due');
 SELECT is(pg_temp.state(:'eddsa'), 'active', 'keeps the key too');
 SELECT kid AS ahead FROM auth_admin.signing_keys WHERE state = 'next' AND algorithm = 'EdDSA' AND NOT is_imported \gset
 SELECT ok(auth.jwks() @> jsonb_build_object('keys', jsonb_build_array(jsonb_build_object('kid', :'ahead'))), 'F21: but publishes the next one ahead');
 SET LOCAL auth_session.key_rotation_interval = '1d';
-SELECT lives_ok('SELECT auth_admin.prune(100)', 'maintenance when the key is due');
+SELECT lives_ok('SELECT auth_admin.rotate_signing_key()', 'maintenance when the key is due');
 SELECT is(pg_temp.state(:'ahead'), 'active', 'activates the next one, never an imported one');
 SELECT is(pg_temp.state(:'eddsa'), 'retiring', 'and lets the old one run out');
 SELECT is(pg_temp.header((auth.renew(:'refresh')).access_token) ->> 'kid', :'ahead', 'the new key signs');

@@ -17,7 +17,7 @@ my $schedule = '* * * * *';
 $node->safe_psql($database, <<'SQL');
 CREATE ROLE operator LOGIN;
 GRANT USAGE ON SCHEMA auth_admin TO operator;
-GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA auth_admin TO operator;
+GRANT EXECUTE ON ALL ROUTINES IN SCHEMA auth_admin TO operator;
 SQL
 
 # Without pg_cron here: the call says what to do.
@@ -88,6 +88,43 @@ $node->safe_psql($database, 'SELECT auth_admin.unschedule_maintenance()',
 	extra_params => [ '-U', 'operator' ]);
 is($node->safe_psql($database, 'SELECT count(*) FROM cron.job'),
 	'0', 'it is unscheduled again');
+
+# By hand, as an operator with the three rights that the README grants: batch
+# after batch, each with a COMMIT of its own.
+$node->safe_psql($database, <<'SQL');
+CREATE ROLE keeper LOGIN;
+GRANT USAGE ON SCHEMA auth_admin TO keeper;
+GRANT EXECUTE ON FUNCTION auth_admin.prune, auth_admin.rotate_signing_key TO keeper;
+GRANT EXECUTE ON PROCEDURE auth_admin.maintain TO keeper;
+INSERT INTO auth_private.audit_log (id, at, action, actor, result)
+SELECT ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, now() - interval '1 year', 'signin', 'user', 'ok'
+FROM generate_series(1, 25000) AS n;
+SQL
+$node->safe_psql($database, 'CALL auth_admin.maintain()', extra_params => [ '-U', 'keeper' ]);
+is($node->safe_psql($database, q{SELECT count(*) FROM auth_private.audit_log WHERE at < now() - interval '90 days'}),
+	'0', 'H14: maintain goes on until nothing is due');
+$node->safe_psql($database, <<'SQL');
+INSERT INTO auth_private.audit_log (id, at, action, actor, result)
+SELECT ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, now() - interval '1 year', 'signin', 'user', 'ok'
+FROM generate_series(1, 25000) AS n;
+SQL
+$node->safe_psql($database, q{CALL auth_admin.maintain('0 s')}, extra_params => [ '-U', 'keeper' ]);
+is($node->safe_psql($database, q{SELECT count(*) FROM auth_private.audit_log WHERE at < now() - interval '90 days'}),
+	'15000', 'and no longer than it may: a batch is the least');
+($status, $out, $err) = $node->psql($database, "BEGIN;\nCALL auth_admin.maintain();");
+like($err, qr/cannot run inside a transaction block/, 'in a transaction block it says so');
+is($node->safe_psql($database, q{SELECT count(*) FROM auth_private.audit_log WHERE at < now() - interval '90 days'}),
+	'15000', 'and does nothing');
+
+# H14: a key without ON DELETE is named in the log, with the account.
+my $id = $node->safe_psql($database, 'SELECT id FROM auth.signup(' . quoted('kept@example.org') . ', ' . quoted($PASSWORD) . ')');
+$node->safe_psql($database, "CREATE TABLE child (account uuid CONSTRAINT keeps REFERENCES auth_private.accounts (id));
+	INSERT INTO child VALUES ('$id'); UPDATE auth_private.codes SET link_expires_at = now() WHERE user_id = '$id'");
+my $offset = -s $node->logfile;
+$node->safe_psql($database, 'CALL auth_admin.maintain()', extra_params => [ '-U', 'keeper' ]);
+my $log = slurp_file($node->logfile, $offset);
+like($log, qr/LOG:  account $id is kept by constraint keeps of table child \(SQLSTATE 23503\)/,
+	'H14: the log has the account that is kept, and by what');
 
 $node->stop;
 done_testing;
