@@ -123,7 +123,9 @@ $node->safe_psql($database, "CREATE TABLE child (account uuid CONSTRAINT keeps R
 my $offset = -s $node->logfile;
 $node->safe_psql($database, 'CALL auth_admin.maintain()', extra_params => [ '-U', 'keeper' ]);
 my $log = slurp_file($node->logfile, $offset);
-like($log, qr/LOG:  account $id is kept by constraint keeps of table child \(SQLSTATE 23503\)/,
+# Six digits in a row are masked, since they could be a code.
+my $shown = $id =~ s/\d{6,}/(?:\\d+|\\*+)/gr;
+like($log, qr/LOG:  account $shown is kept by constraint keeps of table child \(SQLSTATE 23503\)/,
 	'H14: the log has the account that is kept, and by what');
 
 $node->stop;
