@@ -801,6 +801,14 @@ $node->start;
 	$wire->query('DEALLOCATE p');
 	$wire->query('PREPARE p(text, text) AS SELECT $1 || $2');
 	like($shown->($execute), qr/was plain/, 'and shows again');
+	$wire->query('DEALLOCATE p');
+
+	# With too few parameters no function is entered that could mask it.
+	$wire->query('PREPARE p(text) AS SELECT $1');
+	like($shown->("EXECUTE p('was plain')"), qr/was plain/, 'one parameter shows') for 1, 2;
+	$wire->query('DEALLOCATE p');
+	$wire->query('PREPARE p(text, text) AS SELECT auth.signin($1, $2)');
+	unlike($shown->("EXECUTE p('was plain')"), qr/was plain/, 'the same text that fails is masked');
 
 	$wire->query('CREATE FUNCTION pg_temp.later(text, text) RETURNS text LANGUAGE sql AS $$ SELECT $1 $$');
 	like($shown->($wrapper), qr/was plain/, 'a function that is not listed shows') for 1, 2;
