@@ -47,6 +47,22 @@ static const AsShape key_shape = AS_SHAPE(KeyRow, key_columns);
 static uint8 loaded[AS_MAC_KEY_BYTES];
 static uint64 loaded_version = 0;
 
+/* What was derived of it, by purpose; there is room for more than there are. */
+static struct Derived
+{
+	bool is_known;
+	AsMacKey key;
+} derived[16];
+
+static void
+forget(void)
+{
+	loaded_version = 0;
+	as_wipe(loaded, sizeof(loaded));
+	as_wipe(derived, sizeof(derived));
+	as_mac_forget();
+}
+
 /* Reads the newest key; raises where it can't be opened. */
 static bool
 find_newest(uint8 out[AS_MAC_KEY_BYTES])
@@ -86,8 +102,7 @@ insert_new(void)
 static bool
 load(uint64 version, bool may_create)
 {
-	loaded_version = 0;
-	as_wipe(loaded, sizeof(loaded));
+	forget();
 	if (!find_newest(loaded))
 	{
 		if (!may_create)
@@ -112,10 +127,15 @@ bool
 as_mac_key(AsMacPurpose purpose, bool may_create, AsMacKey *out)
 {
 	uint64 version = as_watch_version(AS_WATCH_MAC_KEYS);
+	struct Derived *known = &derived[purpose % lengthof(derived)];
 
+	Assert((size_t) purpose < lengthof(derived));
 	if (version != loaded_version && !load(version, may_create))
 		return false;
-	as_mac_key_derive(loaded, purpose, out);
+	if (!known->is_known)
+		as_mac_key_derive(loaded, purpose, &known->key);
+	known->is_known = true;
+	*out = known->key;
 	return true;
 }
 

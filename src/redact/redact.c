@@ -53,6 +53,7 @@ typedef struct ClientStatement
 {
 	const char *text;
 	TimestampTz began_at;
+	AsTextTag tag; /* of the text as it came */
 	AsTextVerdict verdict;
 	AsTextVerdict masked; /* as such a text, it has been */
 } ClientStatement;
@@ -71,12 +72,16 @@ static shmem_startup_hook_type next_shmem_startup;
 
 /* ---- what a text says ---- */
 
+/* Whether a text was looked at that says less than it will run. */
+static bool asked_for_prepared;
+
 /* The text that EXECUTE runs; the server's own table, no catalog. */
 static const char *
 prepared_text(const char *name)
 {
 	PreparedStatement *prepared = FetchPreparedStatement(name, false);
 
+	asked_for_prepared = true;
 	return prepared != NULL ? prepared->plansource->query_string : NULL;
 }
 
@@ -87,6 +92,26 @@ inspect(const char *text, size_t length)
 	                     .prepared = prepared_text};
 
 	return as_text_inspect(text, length, &names);
+}
+
+/*
+ * The same of a statement, which will come again; with its tag. What EXECUTE
+ * runs may be another text by then.
+ */
+static AsTextKnown
+inspect_statement(const char *text, AsTextTag *tag)
+{
+	AsTextKnown known = {AS_TEXT_PLAIN, AS_TEXT_PLAIN};
+	size_t length = strlen(text);
+
+	as_text_tag(text, length, auth_session_redact_functions, tag);
+	if (as_text_recall(tag, &known))
+		return known;
+	asked_for_prepared = false;
+	known.verdict = inspect(text, length);
+	if (!asked_for_prepared)
+		as_text_remember(tag, known);
+	return known;
 }
 
 /* Whether text is the client's statement, of which current tells. */
@@ -108,10 +133,12 @@ client_verdict(void)
 		return AS_TEXT_PLAIN;
 	if (!is_current(debug_query_string))
 	{
+		AsTextKnown known = inspect_statement(debug_query_string, &current.tag);
+
 		current.text = debug_query_string;
 		current.began_at = GetCurrentStatementStartTimestamp();
-		current.masked = AS_TEXT_PLAIN;
-		current.verdict = inspect(current.text, strlen(current.text));
+		current.verdict = known.verdict;
+		current.masked = known.masked;
 	}
 	return current.verdict;
 }
@@ -144,6 +171,24 @@ serves_client(void)
 }
 
 /*
+ * Overwrites a text of this tag. One in which that changes nothing need not be
+ * masked again: so is a prepared statement from its second execution on.
+ */
+static void
+overwrite_known(char *text, AsTextVerdict verdict, const AsTextTag *tag)
+{
+	AsTextTag after;
+	AsTextKnown known;
+
+	overwrite(text, verdict);
+	as_text_tag(text, strlen(text), auth_session_redact_functions, &after);
+	if (memcmp(&after, tag, sizeof(after)) != 0 || !as_text_recall(tag, &known))
+		return;
+	known.masked = verdict;
+	as_text_remember(tag, known);
+}
+
+/*
  * Overwrites the client's statement where the server keeps it, and tells
  * pg_stat_activity. Only once it has been parsed.
  */
@@ -153,7 +198,8 @@ mask_client_statement(AsTextVerdict verdict)
 	if (!serves_client() || debug_query_string == NULL ||
 	    current.masked >= verdict)
 		return;
-	overwrite(unconstify(char *, debug_query_string), verdict);
+	overwrite_known(unconstify(char *, debug_query_string), verdict,
+	                &current.tag);
 	current.masked = verdict;
 	pgstat_report_activity(STATE_RUNNING, debug_query_string);
 }
@@ -165,29 +211,32 @@ mask_client_statement(AsTextVerdict verdict)
 static const char *
 readable(const char *text)
 {
-	AsTextVerdict verdict;
+	AsTextKnown known;
+	AsTextTag tag;
 	char *copy;
 
 	mask_client_statement(client_verdict());
 	if (text == NULL)
 		return NULL;
 	if (is_current(text))
-		verdict =
-		    current.masked >= current.verdict ? AS_TEXT_PLAIN : current.verdict;
+	{
+		known = (AsTextKnown){current.verdict, current.masked};
+		tag = current.tag;
+	}
 	else
-		verdict = inspect(text, strlen(text));
-	if (verdict == AS_TEXT_PLAIN)
+		known = inspect_statement(text, &tag);
+	if (known.masked >= known.verdict)
 		return text;
 
 	/* A portal has a copy of its own, which the log quotes again. */
 	if (serves_client() && ActivePortal != NULL &&
 	    text == ActivePortal->sourceText)
 	{
-		overwrite(unconstify(char *, text), verdict);
+		overwrite_known(unconstify(char *, text), known.verdict, &tag);
 		return text;
 	}
 	copy = pstrdup(text);
-	overwrite(copy, verdict);
+	overwrite_known(copy, known.verdict, &tag);
 	return copy;
 }
 
@@ -547,6 +596,7 @@ redact_install(void)
 void
 as_redact_init(void)
 {
+	as_text_memory_init();
 	next_shmem_startup = shmem_startup_hook;
 	shmem_startup_hook = redact_install;
 }

@@ -71,6 +71,31 @@ extern size_t as_text_mask_prose(char *text, size_t length);
 /* From the first double quote to the last. */
 extern size_t as_text_mask_values(char *text, size_t length);
 
+/* ---- redact_memory.c: what was found of a text before ---- */
+
+/* Stands for a text, under a key of this server's, and tells nothing of it. */
+typedef struct AsTextTag
+{
+	uint8_t bytes[16];
+} AsTextTag;
+
+typedef struct AsTextKnown
+{
+	AsTextVerdict verdict;
+	AsTextVerdict masked; /* masking it as such a text changes nothing */
+} AsTextKnown;
+
+/* Makes the key; before any other, in the postmaster. */
+extern void as_text_memory_init(void);
+
+/* The tag of a text that is looked at with these wrappers. */
+extern void as_text_tag(const char *text, size_t length, const char *wrappers,
+                        AsTextTag *out);
+
+/* False where it is not known, or known no more. */
+extern bool as_text_recall(const AsTextTag *tag, AsTextKnown *known);
+extern void as_text_remember(const AsTextTag *tag, AsTextKnown known);
+
 /* ---- the readers among themselves: classes of characters, the mask ---- */
 
 static inline char

@@ -116,9 +116,15 @@ typedef enum AsMacPurpose
 extern void as_mac_key_derive(const uint8_t master[AS_MAC_KEY_BYTES],
                               AsMacPurpose purpose, AsMacKey *out);
 
-/* HMAC-SHA-256 (RFC 2104) of data under key. */
+/*
+ * HMAC-SHA-256 (RFC 2104) of data under key. The process keeps copies of the
+ * keys that it used last, with what OpenSSL needs for them, until forget.
+ */
 extern void as_mac(const AsMacKey *key, const void *data, size_t length,
                    uint8_t out[AS_DIGEST_BYTES]);
+
+/* Zeroes all that as_mac keeps: to be called when a key is no more. */
+extern void as_mac_forget(void);
 
 extern void as_digest(const void *data, size_t length, AsDigest *out);
 extern bool as_digest_equal(const AsDigest *a, const AsDigest *b);

@@ -249,10 +249,38 @@ check_unused_bits(void)
 	check(taken == 1, "the last character of a link token has no twin");
 }
 
+/*
+ * Contexts are kept by key, for fewer keys than these: whichever come in
+ * between, and after all are forgotten, the answer is libsodium's, also for
+ * keys of which only the last byte differs.
+ */
+static void
+check_kept_keys(void)
+{
+	AsMacKey key = {{0}};
+	uint8_t mac[AS_DIGEST_BYTES];
+	uint8_t expected[AS_DIGEST_BYTES];
+	int wrong = 0;
+
+	for (int i = 0; i < 400; i++)
+	{
+		key.bytes[sizeof(key.bytes) - 1] = (uint8_t) (i * 7 % 21);
+		if (i % 50 == 49)
+			as_mac_forget();
+		as_mac(&key, OLD_LINK, (size_t) i % 80, mac);
+		(void) crypto_auth_hmacsha256(expected,
+		                              (const unsigned char *) OLD_LINK,
+		                              (unsigned long long) i % 80, key.bytes);
+		wrong += memcmp(mac, expected, sizeof(mac)) != 0;
+	}
+	check(wrong == 0, "a MAC is its own key's, whichever are kept");
+}
+
 void
 check_tagged(void)
 {
 	make_everything();
+	check_kept_keys();
 	check_keys();
 	check_old_texts();
 	check_flips("refresh", OLD_REFRESH, is_refresh);

@@ -775,4 +775,74 @@ is( join("\n", in_files(grep { !/^\d+$/ && !$only_logged{$_} } keys %form_of)),
 	'',
 	'D2, G3: no password, token or link in any file of the data directory');
 
+# ---- remembered texts ----
+
+$node->start;
+
+# What was found of a text is remembered, for as long as it means the same: the
+# same text must be read again where something else has changed its meaning.
+{
+	my $wire = Wire->new($node, user => 'postgres', application_name => 'remembered');
+	my $shown = sub {
+		$wire->query(shift);
+		return $node->safe_psql('postgres',
+			'SELECT query FROM pg_stat_activity WHERE pid = ' . $wire->pid);
+	};
+	my $execute = "EXECUTE p('none\@example.org', 'was plain')";
+	my $wrapper = "SELECT pg_temp.later('none\@example.org', 'was plain')";
+	my $signin = "SELECT auth.signin('none\@example.org', 'was plain')";
+	my $plain = "SELECT 'was plain', " . ' ' x (length($signin) - 21) . '1';
+
+	$wire->query('PREPARE p(text, text) AS SELECT $1 || $2');
+	like($shown->($execute), qr/was plain/, 'a prepared statement without a secret shows') for 1, 2;
+	$wire->query('DEALLOCATE p');
+	$wire->query('PREPARE p(text, text) AS SELECT auth.signin($1, $2)');
+	unlike($shown->($execute), qr/was plain/, 'the same text is masked once it runs another') for 1, 2;
+	$wire->query('DEALLOCATE p');
+	$wire->query('PREPARE p(text, text) AS SELECT $1 || $2');
+	like($shown->($execute), qr/was plain/, 'and shows again');
+	$wire->query('DEALLOCATE p');
+
+	# With too few parameters no function is entered that could mask it.
+	$wire->query('PREPARE p(text) AS SELECT $1');
+	like($shown->("EXECUTE p('was plain')"), qr/was plain/, 'one parameter shows') for 1, 2;
+	$wire->query('DEALLOCATE p');
+	$wire->query('PREPARE p(text, text) AS SELECT auth.signin($1, $2)');
+	unlike($shown->("EXECUTE p('was plain')"), qr/was plain/, 'the same text that fails is masked');
+
+	$wire->query('CREATE FUNCTION pg_temp.later(text, text) RETURNS text LANGUAGE sql AS $$ SELECT $1 $$');
+	like($shown->($wrapper), qr/was plain/, 'a function that is not listed shows') for 1, 2;
+	$wire->query("SET auth_session.redact_functions = 'later'");
+	unlike($shown->($wrapper), qr/was plain/, 'a wrapper is masked as soon as it is listed') for 1, 2;
+	$wire->query('RESET auth_session.redact_functions');
+	like($shown->($wrapper), qr/was plain/, 'and shows again when it is not');
+
+	is(length $plain, length $signin, 'two texts of one length');
+	foreach (1 .. 2)
+	{
+		like($shown->($plain), qr/was plain/, 'one of them shows');
+		unlike($shown->($signin), qr/was plain/, 'the other is masked');
+	}
+	$wire->close;
+}
+
+# No two texts are taken for one, however many have been seen: each of a thousand
+# statements is plain, and a secret between them is masked, also where its
+# place has been taken over.
+{
+	my $wire = Wire->new($node, user => 'postgres', application_name => 'many texts');
+	my $masked = 0;
+
+	foreach my $i (1 .. 1000)
+	{
+		$wire->query("SELECT 'text number $i'");
+		next if $i % 100;
+		$wire->query("SELECT auth.signin('none\@example.org', 'number $i')");
+		$masked += $node->safe_psql('postgres',
+			'SELECT query FROM pg_stat_activity WHERE pid = ' . $wire->pid) !~ /number/;
+	}
+	is($masked, 10, 'a secret among a thousand texts is masked each time');
+	$wire->close;
+}
+
 done_testing();
