@@ -1,0 +1,28 @@
+-- What the views of auth_admin show, column by column: a secret that gets into
+-- one is seen here.
+\ir helper/common.psql
+
+BEGIN;
+SELECT plan(2);
+
+SELECT results_eq($$
+	SELECT c.relname::text COLLATE "default", string_agg(a.attname, ', ' ORDER BY a.attnum) COLLATE "default"
+	FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0
+	WHERE c.relnamespace = 'auth_admin'::regnamespace AND c.relkind = 'v'
+	GROUP BY c.relname ORDER BY c.relname
+$$, $$ VALUES
+	('audit_log', 'id, at, action, actor, result, reason, user_id, session_id, ip, user_agent'),
+	('deleted_users', 'id, deleted_at'),
+	('parked_notifications', 'id, kind, recipient, error, since'),
+	('signing_keys', 'kid, algorithm, state, can_sign, is_sealed, is_imported, created_at, activated_at, verifies_until'),
+	('stats', 'accounts_active, accounts_pending, accounts_banned, sessions_live, notifications_waiting, notifications_parked, notifications_oldest_waiting, notifications_last_parked_error'),
+	('users', 'id, status, email, phone, email_confirmed_at, phone_confirmed_at, pending_email, pending_phone, info, app, banned_until, created_at')
+$$, 'G1: the columns of every view of auth_admin');
+
+-- One index alone keeps an address from having two owners.
+INSERT INTO auth_private.identifiers VALUES (pg_temp.email('taken'), gen_random_uuid(), true, now());
+SELECT throws_ok(format($$INSERT INTO auth_private.identifiers VALUES (%L, gen_random_uuid(), true, now())$$, pg_temp.email('taken')),
+	'23505', NULL, 'an address has one owner, whatever locks are taken');
+
+SELECT * FROM finish();
+ROLLBACK;
