@@ -86,6 +86,8 @@ SETTING(default_locale,           TEXT, "en",               ANY,                
         0, check_locale, NULL, "The language (BCP 47) of messages to users whose info has no locale.")
 SETTING(audit_retention,          INT,  90 * DAY,           FROM_TO(0, 10 * YEAR),          S,    SUSET,
         0, NULL, NULL, "How long audit rows are kept; 0 for ever.")
+SETTING(audit_renewals,           BOOL, false,              ANY,                            NONE, SUSET,
+        0, NULL, NULL, "Whether renewals that succeed are written to the audit log.")
 
 SETTING(deleted_retention,        INT,  400 * DAY,          FROM_TO(0, 10 * YEAR),          S,    SUSET,
         0, NULL, NULL, "How long auth_admin.deleted_users tells of an account that is gone; 0 for ever.")

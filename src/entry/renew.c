@@ -8,6 +8,10 @@
  * the grace and get the same successor again. Anything older is a theft, or
  * its victim: that session ends, through the recorder, since this
  * transaction is about to be lost.
+ *
+ * A renewal that succeeds tells nobody anything, and a session has one every
+ * few minutes: it is audited only where auth_session.audit_renewals is on. All
+ * that is refused is recorded in any case.
  */
 #include "entry/entry.h"
 
@@ -142,6 +146,7 @@ renew_session(void *flow)
 	    (outcome = rotate(renew)) == AS_OK)
 		outcome = check_account(renew);
 	as_wipe(&renew->presented, sizeof(renew->presented));
+	renew->attempt.is_silent = !auth_session_audit_renewals;
 	return outcome;
 }
 

@@ -61,6 +61,7 @@ static MemoryContext ring_context = NULL;
 static AsSigningKey *keys = NULL;
 static int key_count = 0;
 static uint64 loaded_version = 0; /* 0: not loaded */
+static uint64 serial = 0;
 static TimestampTz loaded_at;
 static bool is_incomplete = false;
 
@@ -68,6 +69,7 @@ static void
 drop(void)
 {
 	loaded_version = 0;
+	serial++;
 	is_incomplete = false;
 	while (key_count > 0)
 		as_key_free(keys[--key_count].key);
@@ -158,6 +160,12 @@ as_key_ring(int *count)
 		load(version);
 	*count = key_count;
 	return keys;
+}
+
+uint64
+as_key_ring_serial(void)
+{
+	return serial;
 }
 
 const AsSigningKey *

@@ -176,13 +176,29 @@ typedef struct AsSigningKey
  */
 extern const AsSigningKey *as_key_ring(int *count);
 
+/* Another one each time that the ring was loaded; of the last as_key_ring. */
+extern uint64 as_key_ring_serial(void);
+
 /*
  * The key that signs, with its private part where opened says so; NULL where
  * there is none yet.
  */
 extern const AsSigningKey *as_key_ring_active(void);
 
-/* key_life.c: the same, made on first use (HS256), so never NULL */
+/* verified.c: the tokens whose signatures were verified lately */
+
+/*
+ * The index of the key of this ring (as_key_ring_serial) under which exactly
+ * this token was verified, or -1: verify it. Whether the key still verifies is
+ * the caller's to say.
+ */
+extern int as_verified_recall(const char *token, size_t length, uint64 ring);
+
+/* It was, a moment ago; after a recall of it that said -1. Never raises. */
+extern void as_verified_remember(const char *token, size_t length, uint64 ring,
+                                 int key);
+
+/* key_life.c: the key that signs, made on first use (HS256), so never NULL */
 extern const AsSigningKey *as_signing_key_active(void);
 
 #endif /* AS_KEYS_H */

@@ -5,31 +5,39 @@
  * none, with each key of its algorithm; the header decides nothing else.
  * Most tokens were made here and begin with the very header segment that
  * their key writes: those characters have been read before, so comparing
- * them is as good as reading them again.
+ * them is as good as reading them again. And most tokens have been here
+ * before (verified.c): then all that is left to ask is whether their key still
+ * verifies.
  */
 #include "keys/keys.h"
+
+static bool
+still_verifies(const AsSigningKey *signing)
+{
+	return signing->key != NULL &&
+	       (signing->verifies_until == AS_NO_TIME ||
+	        signing->verifies_until > GetCurrentTimestamp());
+}
 
 /* Whether a key that still verifies made the signature. */
 static bool
 verifies(const AsSigningKey *signing, const AsJwt *jwt)
 {
-	if (signing->key == NULL)
-		return false;
-	if (signing->verifies_until != AS_NO_TIME &&
-	    signing->verifies_until <= GetCurrentTimestamp())
-		return false;
-	return as_jwt_verify(signing->key, jwt);
+	return still_verifies(signing) && as_jwt_verify(signing->key, jwt);
 }
 
-/* A token with another header than ours: read it. */
-static bool
-verifies_with_any(const AsJwt *jwt, const AsSigningKey *keys, int count)
+/*
+ * The index of the key that made the signature of a token with another header
+ * than ours, or -1: reads it.
+ */
+static int
+find_by_header(const AsJwt *jwt, const AsSigningKey *keys, int count)
 {
 	AsJwtHeader header;
 
 	if (!as_jwt_header_read(jwt, &header) || !header.is_jwt ||
 	    header.algorithm == AS_ALGORITHM_NONE)
-		return false;
+		return -1;
 	for (int i = 0; i < count; i++)
 	{
 		if (keys[i].algorithm != header.algorithm)
@@ -37,9 +45,20 @@ verifies_with_any(const AsJwt *jwt, const AsSigningKey *keys, int count)
 		if (header.kid[0] != '\0' && strcmp(header.kid, keys[i].kid) != 0)
 			continue;
 		if (verifies(&keys[i], jwt))
-			return true;
+			return i;
 	}
-	return false;
+	return -1;
+}
+
+/* The index of the key that made the signature, or -1. */
+static int
+find_signer(const AsJwt *jwt, const AsSigningKey *keys, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (keys[i].header_length == jwt->header_length &&
+		    memcmp(keys[i].header, jwt->header, jwt->header_length) == 0)
+			return verifies(&keys[i], jwt) ? i : -1;
+	return find_by_header(jwt, keys, count);
 }
 
 char *
@@ -78,16 +97,20 @@ bool
 as_signing_key_verify(const char *token, size_t length, AsJwt *jwt)
 {
 	const AsSigningKey *keys;
+	uint64 ring;
 	int count;
-	int i = 0;
+	int signer;
 
 	if (!as_jwt_split(token, length, AS_JWT_MAX, jwt))
 		return false;
 	keys = as_key_ring(&count);
-	while (i < count &&
-	       (keys[i].header_length != jwt->header_length ||
-	        memcmp(keys[i].header, jwt->header, jwt->header_length) != 0))
-		i++;
-	return i < count ? verifies(&keys[i], jwt)
-	                 : verifies_with_any(jwt, keys, count);
+	ring = as_key_ring_serial();
+	signer = as_verified_recall(token, length, ring);
+	if (signer >= 0)
+		return still_verifies(&keys[signer]);
+	signer = find_signer(jwt, keys, count);
+	if (signer < 0)
+		return false;
+	as_verified_remember(token, length, ring, signer);
+	return true;
 }

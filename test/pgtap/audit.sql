@@ -14,6 +14,7 @@ $$;
 
 -- ---- each flow ----
 
+SET auth_session.audit_renewals = on;
 SET auth_session.trusted_proxies = 1;
 -- They count in the transaction that sets them.
 \set client 'SET LOCAL request.headers = ''{"x-forwarded-for": "192.0.2.33", "user-agent": "Agent\\r\\n2026-01-01 signin ok\\u001b[2J\\u202e/7"}'';'

@@ -5,7 +5,7 @@
 -- addresses of its own, and takes its rows away at the end.
 \ir helper/common.psql
 
-SELECT plan(85);
+SELECT plan(86);
 
 SELECT pg_temp.account(pg_temp.email('Ada')) AS ada \gset
 SELECT pg_temp.account(pg_temp.email('bob')) AS bob \gset
@@ -35,8 +35,15 @@ SELECT results_eq(
 SELECT is(created_at::text, :'before_created_at', 'the session is as old as it was') FROM auth_private.sessions WHERE id = :'s';
 SELECT ok(renewed_at > :'before_renewed_at', 'knows when it was renewed') FROM auth_private.sessions WHERE id = :'s';
 SELECT is(expires_at - renewed_at, interval '30 days', 'and lives 30 days from then') FROM auth_private.sessions WHERE id = :'s';
-SELECT is((SELECT count(*) FROM auth_admin.audit_log WHERE session_id = :'s' AND action = 'renew' AND result = 'ok'), 1::bigint,
-	'G6: the renewal is in the audit log');
+SELECT is((SELECT count(*) FROM auth_admin.audit_log WHERE session_id = :'s' AND action = 'renew'), 0::bigint,
+	'G6: a renewal that succeeds is not audited');
+SELECT refresh_token AS audited, session_id AS audited_id FROM pg_temp.signin(pg_temp.email('bob')) \gset
+SET auth_session.audit_renewals = on;
+SELECT FROM auth.renew(:'audited');
+RESET auth_session.audit_renewals;
+SELECT results_eq(
+	format('SELECT action, actor, result, user_id FROM auth_admin.audit_log WHERE session_id = %L AND action = ''renew''', :'audited_id'),
+	format('VALUES (''renew'', ''user'', ''ok'', %L::uuid)', :'bob'), 'G6: unless audit_renewals is on');
 
 -- ---- the grace ----
 
