@@ -167,7 +167,7 @@ CREATE FUNCTION pg_temp.events() RETURNS SETOF text LANGUAGE sql AS $$
 	WITH claimed AS MATERIALIZED (SELECT * FROM auth_admin.claim_notifications(100, '1 hour', 'event'))
 	SELECT kind || CASE WHEN recipient = '' AND user_id IS NOT NULL THEN '' ELSE ' to somebody' END
 		|| coalesce(' ' || (SELECT string_agg(key, ' ') FROM jsonb_object_keys(payload) AS key), '')
-	FROM claimed ORDER BY id$$;
+	FROM claimed ORDER BY 1$$;
 SELECT auth.signup(pg_temp.email('quiet'), pg_temp.password()), auth.confirm(code => pg_temp.link(pg_temp.email('quiet')), password => pg_temp.password()) \g /dev/null
 SELECT is_empty('SELECT pg_temp.events()', 'by default there are none');
 SET LOCAL auth_session.events = 'user_created, user_confirmed,user_changed user_deleted session_started session_ended';
@@ -180,7 +180,7 @@ SELECT results_eq('SELECT pg_temp.events()', ARRAY['session_started session_id']
 SELECT auth.authenticate(:'access_token') \g /dev/null
 SELECT auth.update_info('{"a": 1}') \g /dev/null
 SELECT auth.logout() \g /dev/null
-SELECT results_eq('SELECT pg_temp.events()', ARRAY['user_changed', 'session_ended session_id'], 'a change, and the end of a session');
+SELECT results_eq('SELECT pg_temp.events()', ARRAY['session_ended session_id', 'user_changed'], 'a change, and the end of a session');
 SET LOCAL auth_session.events = 'session_started';
 SELECT auth.signin(pg_temp.email('event'), pg_temp.password()) \g /dev/null
 SELECT results_eq('SELECT pg_temp.events()', ARRAY['session_started session_id'], 'only those that the setting names are written');
