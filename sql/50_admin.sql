@@ -36,7 +36,7 @@ RETURNS integer
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_admin_prune';
 COMMENT ON FUNCTION auth_admin.prune(integer) IS
-	'deletes what has ended, at most batch (1 to 100000) rows of each kind: pending sign-ups, sessions, token cache, codes, notifications, audit rows; answers how many. Skips rows that are locked, and accounts that something of a superuser''s keeps, which the log has';
+	'deletes what has ended, at most batch (1 to 100000) rows of each kind: pending sign-ups, sessions, token cache, codes, notifications, audit rows, deleted_users; answers how many. Skips rows that are locked, and accounts that something of a superuser''s keeps, which the log has';
 
 /*
  * It commits, so it has no SET clause and runs as its caller: every name in it
@@ -61,18 +61,18 @@ BEGIN
 			USING ERRCODE = 'null_value_not_allowed';
 	END IF;
 	COMMIT;
-	PERFORM auth_admin.rotate_signing_key();
-	COMMIT;
 	LOOP
 		pruned := auth_admin.prune();
 		COMMIT;
 		EXIT WHEN pruned OPERATOR(pg_catalog.=) 0
 			OR pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>=) ends_at;
 	END LOOP;
+	-- Last: keys that can't be opened stop nothing else.
+	PERFORM auth_admin.rotate_signing_key();
 END
 $$;
 COMMENT ON PROCEDURE auth_admin.maintain(interval) IS
-	'rotates the signing key where that is due, and prunes batch after batch, a COMMIT between, until nothing is due or the time is up. Runs as its caller, who needs EXECUTE on it, on auth_admin.prune and on auth_admin.rotate_signing_key; not inside a transaction block';
+	'prunes batch after batch, a COMMIT between, until nothing is due or the time is up, then rotates the signing key where that is due. Runs as its caller, who needs EXECUTE on it, on auth_admin.prune and on auth_admin.rotate_signing_key; not inside a transaction block';
 
 CREATE FUNCTION auth_admin.forbid_password(word text)
 RETURNS void

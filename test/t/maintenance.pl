@@ -116,6 +116,14 @@ like($err, qr/cannot run inside a transaction block/, 'in a transaction block it
 is($node->safe_psql($database, q{SELECT count(*) FROM auth_private.audit_log WHERE at < now() - interval '90 days'}),
 	'15000', 'and does nothing');
 
+# Keys that can't be rotated, say for want of the right to, keep nothing else.
+$node->safe_psql($database, 'REVOKE EXECUTE ON FUNCTION auth_admin.rotate_signing_key FROM keeper');
+($status, $out, $err) = $node->psql($database, 'CALL auth_admin.maintain()', extra_params => [ '-U', 'keeper' ]);
+like($err, qr/permission denied for function rotate_signing_key/, 'where the keys can\'t be rotated, maintain says so');
+is($node->safe_psql($database, q{SELECT count(*) FROM auth_private.audit_log WHERE at < now() - interval '90 days'}),
+	'0', 'and all that is due is gone');
+$node->safe_psql($database, 'GRANT EXECUTE ON FUNCTION auth_admin.rotate_signing_key TO keeper');
+
 # H14: a key without ON DELETE is named in the log, with the account.
 my $id = $node->safe_psql($database, 'SELECT id FROM auth.signup(' . quoted('kept@example.org') . ', ' . quoted($PASSWORD) . ')');
 $node->safe_psql($database, "CREATE TABLE child (account uuid CONSTRAINT keeps REFERENCES auth_private.accounts (id));
