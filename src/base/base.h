@@ -216,6 +216,15 @@ extern void as_frame_leave(const AsFrame *frame);
  */
 pg_noreturn extern void as_frame_fail(const AsFrame *frame);
 
+/* ---- subtransaction.c: work that may fail, and leaves nothing then ---- */
+
+/*
+ * Runs work in a subtransaction: NULL, or the error that it ended with, in the
+ * caller's memory, and then nothing of the work is left.
+ */
+extern ErrorData *as_subtransaction_run(void (*work)(void *argument),
+                                        void *argument);
+
 /* ---- store.c: kept plans, the only caller of SPI ---- */
 
 typedef enum AsAccess

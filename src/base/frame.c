@@ -73,7 +73,6 @@ void
 as_frame_enter(AsFrame *frame, bool pin_search_path)
 {
 	Oid owner = as_owner_role();
-
 	int level = 0;
 
 	/* Nobody puts back what was changed where this is short of memory. */

@@ -33,7 +33,6 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/uuid.h"
 
@@ -275,39 +274,36 @@ as_store_run(AsStatement *statement, AsArgs args)
 	return run(statement, args, &sink);
 }
 
+typedef struct Trial
+{
+	AsStatement *statement;
+	AsArgs args;
+	uint64 changed;
+} Trial;
+
+static void
+run_trial(void *argument)
+{
+	Trial *trial = argument;
+
+	trial->changed = as_store_run(trial->statement, trial->args);
+}
+
 bool
 as_store_try(AsStatement *statement, AsArgs args, uint64 *changed)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool is_unique = true;
+	Trial trial = {.statement = statement, .args = args};
+	ErrorData *error = as_subtransaction_run(run_trial, &trial);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
+	if (error == NULL)
 	{
-		*changed = as_store_run(statement, args);
-		ReleaseCurrentSubTransaction();
+		*changed = trial.changed;
+		return true;
 	}
-	PG_CATCH();
-	{
-		ErrorData *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
-			ReThrowError(error);
-		FreeErrorData(error);
-		is_unique = false;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return is_unique;
+	if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
+		ReThrowError(error);
+	FreeErrorData(error);
+	return false;
 }
 
 uint64

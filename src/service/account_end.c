@@ -10,9 +10,7 @@
  */
 #include "service/service.h"
 
-#include "access/xact.h"
 #include "miscadmin.h"
-#include "utils/resowner.h"
 
 /* The claim of one address of an account, whatever form it was typed in. */
 static void
@@ -49,24 +47,13 @@ as_account_end(const AsUuid *id)
 	return as_account_delete_row(id);
 }
 
-/* In PG_CATCH: takes back what was done, and tells the operator of it. */
+/* Without quotes, behind which the log is masked. */
 static void
-keep_account(const AsUuid *id, MemoryContext callers, ResourceOwner owner)
+tell_kept(const AsUuid *id, const ErrorData *error)
 {
-	ErrorData *error;
 	char text[AS_UUID_CHARS + 1];
 
-	MemoryContextSwitchTo(callers);
-	error = CopyErrorData();
-	FlushErrorState();
-	RollbackAndReleaseCurrentSubTransaction();
-	MemoryContextSwitchTo(callers);
-	CurrentResourceOwner = owner;
-	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-	    error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE)
-		ReThrowError(error);
 	as_uuid_print(id, text);
-	/* Without quotes, behind which the log is masked. */
 	ereport(
 	    LOG_SERVER_ONLY,
 	    (errcode(error->sqlerrcode),
@@ -77,32 +64,36 @@ keep_account(const AsUuid *id, MemoryContext callers, ResourceOwner owner)
 	            unpack_sql_state(error->sqlerrcode)),
 	     errhint("Nothing may reference the tables of auth_private: let "
 	             "applications follow auth_admin.deleted_users.")));
-	FreeErrorData(error);
+}
+
+typedef struct Ending
+{
+	AsUuid id;
+	bool ended;
+} Ending;
+
+static void
+end_one(void *argument)
+{
+	Ending *ending = argument;
+
+	ending->ended = as_account_end(&ending->id);
 }
 
 static bool
 end_if_possible(const AsUuid *id)
 {
-	MemoryContext callers = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool ended = false;
+	Ending ending = {.id = *id};
+	ErrorData *error = as_subtransaction_run(end_one, &ending);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(callers);
-	PG_TRY();
-	{
-		ended = as_account_end(id);
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(callers);
-		CurrentResourceOwner = owner;
-	}
-	PG_CATCH();
-	{
-		ended = false;
-		keep_account(id, callers, owner);
-	}
-	PG_END_TRY();
-	return ended;
+	if (error == NULL)
+		return ending.ended;
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+	    error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE)
+		ReThrowError(error);
+	tell_kept(id, error);
+	FreeErrorData(error);
+	return false;
 }
 
 static bool
@@ -159,48 +150,49 @@ is_still_ended(const AsUuid *id, TimestampTz now)
 	       !as_code_is_live(&account.id, now);
 }
 
-/*
- * Those that can't go keep their place at the head of the line: a batch goes on
- * behind them, past so many or for so long, since each may have waited for a
- * lock; and the next call of this backend goes on behind these.
- */
-#define STUCK_MOST    1000
-#define STUCK_SECONDS 10
+/* Each may have waited for a lock. */
+#define KEPT_SECONDS 10
 
 static bool
-is_stuck(int stuck, TimestampTz since)
+is_over(int kept, TimestampTz since)
 {
-	return stuck >= STUCK_MOST ||
-	       (stuck > 0 &&
-	        GetCurrentTimestamp() > as_after_seconds(since, STUCK_SECONDS));
+	return kept > 0 &&
+	       GetCurrentTimestamp() > as_after_seconds(since, KEPT_SECONDS);
 }
 
+/*
+ * Those that can't go keep their place at the head of the line: a batch goes on
+ * behind them. Where they take too long, the next call of this backend goes on
+ * behind the last that was looked at.
+ */
 int
 as_account_prune_pending(TimestampTz now, int batch)
 {
 	static AsPendingPlace after;
-	AsPendingPlace *places;
 	int deleted = 0;
-	int stuck = 0;
-	int count;
-	int most;
+	int kept = 0;
 
-	do
+	while (deleted < batch)
 	{
-		most = batch - deleted;
-		count = as_account_list_ended(now, &after, most, &places);
-		for (int i = 0; i < count && !is_stuck(stuck, now); i++)
+		AsPendingPlace *places;
+		int most = batch - deleted;
+		int count = as_account_list_ended(now, &after, most, &places);
+
+		for (int i = 0; i < count; i++)
 		{
 			CHECK_FOR_INTERRUPTS();
+			if (is_over(kept, now))
+				return deleted;
 			if (is_still_ended(&places[i].id, now) &&
 			    end_if_possible(&places[i].id))
 				deleted++;
 			else
-				stuck++;
+				kept++;
 			after = places[i];
 		}
-	} while (count == most && deleted < batch && !is_stuck(stuck, now));
-	if (!is_stuck(stuck, now) || count < most)
-		memset(&after, 0, sizeof(after));
+		if (count < most)
+			break;
+	}
+	memset(&after, 0, sizeof(after));
 	return deleted;
 }

@@ -23,7 +23,6 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/varlena.h"
 
 /* The context and what it was worked out under. */
@@ -232,24 +231,10 @@ tell_operator(const ErrorData *error)
 	                unpack_sql_state(error->sqlerrcode))));
 }
 
-/* In PG_CATCH: the subtransaction takes back what the look-up held. */
-static AsContext *
-give_up(MemoryContext callers, ResourceOwner owner)
+static void
+look_up_into(void *context)
 {
-	ErrorData *error;
-
-	MemoryContextSwitchTo(callers);
-	error = CopyErrorData();
-	FlushErrorState();
-	RollbackAndReleaseCurrentSubTransaction();
-	MemoryContextSwitchTo(callers);
-	CurrentResourceOwner = owner;
-	MemoryContextReset(lookup_memory);
-	if (is_callers(error->sqlerrcode))
-		ReThrowError(error);
-	tell_operator(error);
-	FreeErrorData(error);
-	return &unknown;
+	*(AsContext **) context = look_up();
 }
 
 /*
@@ -259,27 +244,22 @@ give_up(MemoryContext callers, ResourceOwner owner)
 static AsContext *
 refresh_quietly(void)
 {
-	MemoryContext callers = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	AsContext *volatile context = NULL;
+	AsContext *context = NULL;
+	ErrorData *error;
 
 	as_require_preloaded();
 	make_memory();
 	(void) as_request();
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(callers);
-	PG_TRY();
+	error = as_subtransaction_run(look_up_into, &context);
+	if (error != NULL)
 	{
-		context = look_up();
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(callers);
-		CurrentResourceOwner = owner;
+		MemoryContextReset(lookup_memory);
+		if (is_callers(error->sqlerrcode))
+			ReThrowError(error);
+		tell_operator(error);
+		FreeErrorData(error);
+		context = &unknown;
 	}
-	PG_CATCH();
-	{
-		context = give_up(callers, owner);
-	}
-	PG_END_TRY();
 	keep(context);
 	return context;
 }

@@ -495,11 +495,10 @@ extern Datum as_hook_call(const AsHookCall *hook, bool *is_null);
  * The claims of a user's access token, with what auth_session.claims_hook
  * adds: in the caller's memory, the same object where there is no hook. sub,
  * session_id, jti, iat, exp, iss, aud, auth_time, aal, amr and act stay as they
- * are, role becomes only
- * one of auth_session.claims_hook_roles, and an nbf, email or role that would
- * keep the token from verifying is left out, which the log has. What goes wrong
- * in the hook is logged for the operator with its own SQLSTATE, and raised as
- * AS_BUSY.
+ * are, role becomes only one of auth_session.claims_hook_roles, and an nbf,
+ * email or role that would keep the token from verifying is left out, which the
+ * log has. What goes wrong in the hook is logged for the operator with its own
+ * SQLSTATE, and raised as AS_BUSY.
  */
 extern Jsonb *as_claims_hook_apply(const AsUuid *user_id, Jsonb *claims);
 

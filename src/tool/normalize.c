@@ -274,6 +274,7 @@ static char *
 domain_to_ascii(const char *domain)
 {
 	uint8_t *ascii;
+	size_t length;
 	char kept[AS_EMAIL_MAX_BYTES + 1];
 
 	if (idn2_lookup_u8((const uint8_t *) domain, &ascii,
@@ -281,8 +282,9 @@ domain_to_ascii(const char *domain)
 		return NULL;
 	/* A copy first: what is allocated here could fail, and leak that. */
 	kept[0] = '\0';
-	if (strlen((const char *) ascii) <= AS_EMAIL_MAX_BYTES)
-		strcpy(kept, (const char *) ascii);
+	length = strlen((const char *) ascii);
+	if (length <= AS_EMAIL_MAX_BYTES)
+		memcpy(kept, ascii, length + 1);
 	idn2_free(ascii);
 	return pstrdup(kept);
 }
