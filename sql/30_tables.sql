@@ -8,7 +8,7 @@
 
 CREATE TABLE auth_private.accounts (
 	id uuid PRIMARY KEY,
-	status text NOT NULL CHECK (status IN ('pending', 'active', 'banned')),
+	status text NOT NULL CHECK (status IN ('pending', 'active')),
 	email text,
 	phone text,
 	email_confirmed_at timestamptz,
@@ -19,7 +19,9 @@ CREATE TABLE auth_private.accounts (
 	info jsonb NOT NULL,
 	app jsonb NOT NULL,
 	epoch bigint NOT NULL,
+	banned_at timestamptz,
 	banned_until timestamptz,
+	ban_reason text,
 	created_at timestamptz NOT NULL
 ) WITH (fillfactor = 90);
 CREATE INDEX accounts_pending ON auth_private.accounts (created_at, id) WHERE status = 'pending';
@@ -33,6 +35,12 @@ COMMENT ON COLUMN auth_private.accounts.app IS
 	'what operators set; the app claim of access tokens';
 COMMENT ON COLUMN auth_private.accounts.epoch IS
 	'grows with whatever ends all sessions: those of an older one have ended';
+COMMENT ON COLUMN auth_private.accounts.banned_at IS
+	'since when it is banned; beside the status, which is what it was when the ban is over';
+COMMENT ON COLUMN auth_private.accounts.banned_until IS
+	'the end of the ban; NULL for one without end';
+COMMENT ON COLUMN auth_private.accounts.ban_reason IS
+	'what the operator said who banned it';
 
 CREATE TABLE auth_private.identifiers (
 	identifier text,
@@ -93,10 +101,14 @@ CREATE TABLE auth_private.revocations (
 	password_hash text,
 	weight integer NOT NULL,
 	at timestamptz NOT NULL,
+	banned boolean,
+	banned_until timestamptz,
+	ban_reason text,
+	deleted boolean NOT NULL DEFAULT false,
 	PRIMARY KEY (user_id, session_id, id)
 );
 COMMENT ON TABLE auth_private.revocations IS
-	'ends of sessions whose rows somebody held: in force at once, worked into the rows by the recorder as soon as they are free';
+	'ends of sessions, bans and deletions whose rows somebody held: in force at once, worked into the rows by the recorder as soon as they are free';
 COMMENT ON COLUMN auth_private.revocations.session_id IS
 	'the session that has ended; all zeros for all sessions of the user';
 COMMENT ON COLUMN auth_private.revocations.keep IS
@@ -105,6 +117,10 @@ COMMENT ON COLUMN auth_private.revocations.password_hash IS
 	'the new password, where that ended the sessions; of several the newest counts';
 COMMENT ON COLUMN auth_private.revocations.weight IS
 	'what it adds to the epoch of the account: 1, or 0 where only epochs are to be compared';
+COMMENT ON COLUMN auth_private.revocations.banned IS
+	'true for a ban, false for the end of one, NULL for neither; of several the newest counts';
+COMMENT ON COLUMN auth_private.revocations.deleted IS
+	'the account is gone, and its row goes as soon as it is free';
 
 /*
  * No foreign key: pg_restore -j loads both tables side by side, and the

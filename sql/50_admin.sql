@@ -150,11 +150,14 @@ COMMENT ON FUNCTION auth_admin.unschedule_maintenance() IS
 	'ends what schedule_maintenance scheduled for the calling role; answers whether there was anything';
 
 CREATE VIEW auth_admin.users WITH (security_barrier) AS
-SELECT id, status, email, phone, email_confirmed_at, phone_confirmed_at, pending_email, pending_phone,
-	info, app, banned_until, created_at
+SELECT id,
+	CASE WHEN banned_at IS NOT NULL AND (banned_until IS NULL OR banned_until > pg_catalog.clock_timestamp())
+		THEN 'banned' ELSE status END AS status,
+	email, phone, email_confirmed_at, phone_confirmed_at, pending_email, pending_phone,
+	info, app, banned_at, banned_until, ban_reason, created_at
 FROM auth_private.accounts;
 COMMENT ON VIEW auth_admin.users IS
-	'the accounts, without their password hashes';
+	'the accounts, without their password hashes; status is pending, active, or banned as long as that lasts. By id it is an index, and pages go by id (WHERE id > ... ORDER BY id LIMIT ...); by email or phone ask auth_admin.find_user, this view alone is a scan';
 
 CREATE VIEW auth_admin.deleted_users WITH (security_barrier) AS
 SELECT user_id AS id, deleted_at
@@ -179,7 +182,8 @@ CREATE VIEW auth_admin.stats WITH (security_barrier) AS
 SELECT
 	(SELECT pg_catalog.count(*) FROM auth_private.accounts WHERE status = 'active') AS accounts_active,
 	(SELECT pg_catalog.count(*) FROM auth_private.accounts WHERE status = 'pending') AS accounts_pending,
-	(SELECT pg_catalog.count(*) FROM auth_private.accounts WHERE status = 'banned') AS accounts_banned,
+	(SELECT pg_catalog.count(*) FROM auth_private.accounts WHERE banned_at IS NOT NULL
+		AND (banned_until IS NULL OR banned_until > pg_catalog.clock_timestamp())) AS accounts_banned,
 	(SELECT pg_catalog.count(*) FROM auth_private.sessions WHERE expires_at > pg_catalog.clock_timestamp()) AS sessions_live,
 	outbox.waiting AS notifications_waiting,
 	outbox.parked AS notifications_parked,
@@ -194,3 +198,101 @@ FROM (
 ) AS outbox;
 COMMENT ON VIEW auth_admin.stats IS
 	'one row for monitoring: accounts and live sessions, notifications waiting and parked, the error of the last one parked';
+
+/*
+ * Operators on users. EXECUTE is all the authorisation there is; each change is
+ * in the audit log with the role that called as its actor. What fails answers
+ * user_not_found where there is no such user, busy and read_only like the rest.
+ */
+
+CREATE FUNCTION auth_admin.find_user(identifier text)
+RETURNS SETOF auth_admin.users
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_admin_find_user';
+COMMENT ON FUNCTION auth_admin.find_user(text) IS
+	'the account that owns an email or phone, and then up to three that are pending there, by an index; auth_admin.users by itself is a scan for anything but id. Fails with invalid_request';
+
+CREATE FUNCTION auth_admin.ban(user_id uuid, until timestamptz DEFAULT NULL, reason text DEFAULT NULL)
+RETURNS void
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_admin_ban';
+COMMENT ON FUNCTION auth_admin.ban(uuid, timestamptz, text) IS
+	'bans a user until then, or without end: ends all sessions and codes at once, whoever holds the rows. The reason (at most 1024 bytes) is for operators only. Fails with invalid_request, user_not_found';
+
+CREATE FUNCTION auth_admin.unban(user_id uuid)
+RETURNS void
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_admin_unban';
+COMMENT ON FUNCTION auth_admin.unban(uuid) IS
+	'lifts a ban; silent where there is none. Fails with invalid_request, user_not_found';
+
+CREATE FUNCTION auth_admin.unlock(user_id uuid)
+RETURNS void
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_admin_unlock';
+COMMENT ON FUNCTION auth_admin.unlock(uuid) IS
+	'forgives the failed sign-ins and codes of an account. Fails with invalid_request, user_not_found';
+
+CREATE FUNCTION auth_admin.delete_user(user_id uuid)
+RETURNS void
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_admin_delete_user';
+COMMENT ON FUNCTION auth_admin.delete_user(uuid) IS
+	'deletes an account with its addresses, codes and sessions, at once, whoever holds the rows. Fails with invalid_request, user_not_found';
+
+-- Secret: masked in the log.
+CREATE FUNCTION auth_admin.set_password(user_id uuid, password text)
+RETURNS void
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_admin_set_password';
+COMMENT ON FUNCTION auth_admin.set_password(uuid, text) IS
+	'sets a password: ends all sessions and codes, forgives failures, and tells the user. Fails with invalid_request, weak_password, user_not_found';
+
+CREATE FUNCTION auth_admin.set_app(user_id uuid, app jsonb)
+RETURNS void
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_admin_set_app';
+COMMENT ON FUNCTION auth_admin.set_app(uuid, jsonb) IS
+	'sets the app claim, an object of at most 8 KiB; access tokens have it from their next renewal on. Fails with invalid_request, user_not_found';
+
+CREATE FUNCTION auth_admin.set_email(user_id uuid, email text)
+RETURNS void
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_admin_set_email';
+COMMENT ON FUNCTION auth_admin.set_email(uuid, text) IS
+	'sets the email, which counts as confirmed; codes of the account end, its sessions go on, and the address that was is told. Fails with invalid_request, already_exists, user_not_found';
+
+CREATE FUNCTION auth_admin.set_phone(user_id uuid, phone text)
+RETURNS void
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_admin_set_phone';
+COMMENT ON FUNCTION auth_admin.set_phone(uuid, text) IS
+	'sets the phone, as set_email does the email. Fails with invalid_request, already_exists, user_not_found';
+
+CREATE FUNCTION auth_admin.send_password_reset(user_id uuid)
+RETURNS void
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_admin_send_password_reset';
+COMMENT ON FUNCTION auth_admin.send_password_reset(uuid) IS
+	'sends a code and a link by which the user can choose a new password, to the confirmed email, else the phone; no limit applies. Fails with invalid_request, user_not_found';
+
+CREATE FUNCTION auth_admin.sessions(user_id uuid)
+RETURNS SETOF auth.session
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_admin_sessions';
+COMMENT ON FUNCTION auth_admin.sessions(uuid) IS
+	'the live sessions of a user, newest first. Fails with invalid_request, user_not_found';
+
+CREATE FUNCTION auth_admin.revoke_session(user_id uuid, session_id uuid)
+RETURNS void
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_admin_revoke_session';
+COMMENT ON FUNCTION auth_admin.revoke_session(uuid, uuid) IS
+	'ends a session of a user. Fails with invalid_request, user_not_found, session_not_found';
+
+CREATE FUNCTION auth_admin.revoke_sessions(user_id uuid)
+RETURNS integer
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_admin_revoke_sessions';
+COMMENT ON FUNCTION auth_admin.revoke_sessions(uuid) IS
+	'ends all sessions of a user, those too that are being opened; answers how many. Fails with invalid_request, user_not_found';

@@ -69,6 +69,9 @@ static const FailureText failures[] = {
 		"the token belongs to another user", NULL},
 	[AS_SESSION_NOT_FOUND] = {PT404, "session_not_found",
 		"there is no such session", NULL},
+	[AS_USER_NOT_FOUND] = {PT404, "user_not_found",
+		"there is no such user", NULL},
+
 	[AS_ALREADY_EXISTS] = {PT409, "already_exists",
 		"the address belongs to an account", NULL},
 	[AS_WEAK_PASSWORD] = {PT422, "weak_password",

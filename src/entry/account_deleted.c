@@ -47,8 +47,7 @@ auth_private_account_deleted(PG_FUNCTION_ARGS)
 	account.phone = text_of(trigger, "phone");
 	account.pending_phone = text_of(trigger, "pending_phone");
 
-	was_active = strcmp(text_of(trigger, "status"),
-	                    as_account_status_name(AS_ACCOUNT_PENDING)) != 0;
+	was_active = strcmp(text_of(trigger, "status"), "pending") != 0;
 
 	as_account_left(&account);
 	if (was_active)

@@ -21,9 +21,6 @@ AS_ENTRY(auth_resend_confirmation);
 /* Wrong passwords per rate_window at one address. */
 #define PASSWORDS_MOST 20
 
-/* Claims of others that go with a confirmation; more are left to prune. */
-#define LOSERS_MOST 100
-
 typedef struct Confirm
 {
 	FunctionCallInfo fcinfo;
@@ -73,8 +70,8 @@ find_candidates(Confirm *confirm)
 		AsAccount *account = &confirm->accounts[confirm->count];
 		AsCodeTry *one = &confirm->tries[confirm->count];
 
-		if (as_account_find(&claims.user_ids[i], account) &&
-		    account->status != AS_ACCOUNT_BANNED &&
+		if (as_account_find_in_force(&claims.user_ids[i], account) &&
+		    !as_account_is_banned(account, GetCurrentTimestamp()) &&
 		    as_code_find_for(&account->id, purpose, identifier, &one->code))
 			confirm->count++;
 	}
@@ -120,18 +117,6 @@ choose(Confirm *confirm)
 	return as_attempt_fail(attempt, AS_INVALID_CODE, "wrong password");
 }
 
-static bool
-is_whole(const AsAccount *account)
-{
-	bool email =
-	    account->email == NULL || account->email_confirmed_at != AS_NO_TIME;
-	bool phone =
-	    account->phone == NULL || account->phone_confirmed_at != AS_NO_TIME;
-
-	return (email && phone) ||
-	       auth_session_require_confirmation != AS_CONFIRM_ALL;
-}
-
 /*
  * The code that was tried is used up, and with it the chosen account's own:
  * newest first, in whatever roles, so that two who confirm at once with each
@@ -158,48 +143,25 @@ use_codes(const Confirm *confirm)
 	return used;
 }
 
-/* Whether somebody has it: a row whose account is gone is nobody's. */
-static bool
-is_taken(const char *identifier)
-{
-	AsAccount account;
-	AsUuid owner;
-
-	if (!as_identifier_owner(identifier, &owner))
-		return false;
-	if (as_account_find(&owner, &account))
-		return true;
-	as_identifier_drop(identifier, &owner);
-	return false;
-}
-
 static AsFailure
 take_address(Confirm *confirm)
 {
 	const char *identifier = confirm->proof.identifier.canonical;
 	AsAccount *account = &confirm->accounts[confirm->chosen];
 	AsUuid id = account->id;
+	AsFailure outcome = as_claim_look(identifier, NULL);
 
-	if (!is_taken(identifier) &&
+	if (outcome == AS_OK &&
 	    as_account_lock(&id, AS_ACCOUNT_EXCLUSIVE, account) &&
 	    use_codes(confirm) && as_identifier_own(identifier, &id))
 		return AS_OK;
-	if (is_taken(identifier))
-		return as_attempt_refuse(&confirm->attempt, AS_ALREADY_EXISTS,
+	outcome = as_claim_look(identifier, NULL);
+	if (outcome == AS_ALREADY_EXISTS)
+		return as_attempt_refuse(&confirm->attempt, outcome,
 		                         "address is taken");
-	return as_attempt_refuse(&confirm->attempt, AS_INVALID_CODE, "used code");
-}
-
-static void
-drop_others(const Confirm *confirm, const AsUuid *winner)
-{
-	const char *identifier = confirm->proof.identifier.canonical;
-	AsClaimList claims;
-
-	as_identifier_claims(identifier, LOSERS_MOST, &claims);
-	for (int i = 0; i < claims.count; i++)
-		if (!as_uuid_equal(&claims.user_ids[i], winner))
-			(void) as_account_give_up_claim(&claims.user_ids[i], identifier);
+	return outcome == AS_BUSY ? outcome
+	                          : as_attempt_refuse(&confirm->attempt,
+	                                              AS_INVALID_CODE, "used code");
 }
 
 static AsFailure
@@ -213,12 +175,12 @@ save(Confirm *confirm)
 		account->phone_confirmed_at = GetCurrentTimestamp();
 	else
 		account->email_confirmed_at = GetCurrentTimestamp();
-	if (account->status == AS_ACCOUNT_PENDING && is_whole(account))
+	if (account->status == AS_ACCOUNT_PENDING && as_account_is_whole(account))
 		account->status = AS_ACCOUNT_ACTIVE;
 	as_account_save_confirmed(account);
 	if (account->status == AS_ACCOUNT_ACTIVE)
 		as_announce(was_active ? "user_confirmed" : "user_created", &id, NULL);
-	drop_others(confirm, &id);
+	as_claim_drop_others(confirm->proof.identifier.canonical, &id);
 	as_proof_forgive(&confirm->attempt, &confirm->proof,
 	                 purpose_of(&confirm->proof.identifier));
 	confirm->attempt.event.user_id = id;
@@ -234,8 +196,10 @@ confirm_address(void *flow)
 	AsFailure outcome;
 
 	if ((outcome = read_arguments(confirm)) == AS_OK &&
-	    (outcome = as_proof_follow(attempt, proof, AS_PURPOSE_CONFIRM_EMAIL,
-	                               AS_PURPOSE_CONFIRM_PHONE)) == AS_OK &&
+	    (outcome = as_proof_follow(
+	         attempt, proof,
+	         AS_PURPOSE_SET(AS_PURPOSE_CONFIRM_EMAIL) |
+	             AS_PURPOSE_SET(AS_PURPOSE_CONFIRM_PHONE))) == AS_OK &&
 	    (outcome = find_candidates(confirm)) == AS_OK &&
 	    (outcome = try_proof(confirm)) == AS_OK &&
 	    (outcome = choose(confirm)) == AS_OK &&
@@ -274,10 +238,10 @@ newest_pending(const AsIdentifier *identifier, AsAccount *account)
 
 	as_identifier_claims(identifier->canonical, AS_CLAIMS_KEPT, &claims);
 	do
-		is_pending = as_account_find(
+		is_pending = as_account_find_in_force(
 		                 next < claims.count ? &claims.user_ids[next] : &nobody,
 		                 account) &&
-		             account->status != AS_ACCOUNT_BANNED;
+		             !as_account_is_banned(account, GetCurrentTimestamp());
 	while (!is_pending && ++next < claims.count);
 	return is_pending && !is_owned;
 }

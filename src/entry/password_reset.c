@@ -26,7 +26,7 @@ find_owner(const AsIdentifier *identifier, AsAccount *account)
 
 	if (!as_identifier_owner(identifier->canonical, &owner))
 		owner = as_uuid_random();
-	return as_account_find(&owner, account) &&
+	return as_account_find_in_force(&owner, account) &&
 	       !as_account_is_banned(account, GetCurrentTimestamp());
 }
 
@@ -101,7 +101,7 @@ try_proof(Reset *reset)
 	int count = 0;
 
 	if (as_identifier_owner(identifier, &owner) &&
-	    as_account_find(&owner, &reset->account) &&
+	    as_account_find_in_force(&owner, &reset->account) &&
 	    !as_account_is_banned(&reset->account, GetCurrentTimestamp()) &&
 	    as_code_find_for(&owner, AS_PURPOSE_PASSWORD_RESET, identifier,
 	                     &reset->try.code))
@@ -142,9 +142,9 @@ reset_password(void *flow)
 	AsFailure outcome;
 
 	if ((outcome = read_arguments(reset)) == AS_OK &&
-	    (outcome =
-	         as_proof_follow(attempt, &reset->proof, AS_PURPOSE_PASSWORD_RESET,
-	                         AS_PURPOSE_PASSWORD_RESET)) == AS_OK &&
+	    (outcome = as_proof_follow(
+	         attempt, &reset->proof,
+	         AS_PURPOSE_SET(AS_PURPOSE_PASSWORD_RESET))) == AS_OK &&
 	    (outcome = try_proof(reset)) == AS_OK &&
 	    (outcome = as_password_take(attempt, &reset->new, &reset->account)) ==
 	        AS_OK)

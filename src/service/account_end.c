@@ -80,8 +80,8 @@ end_one(void *argument)
 	ending->ended = as_account_end(&ending->id);
 }
 
-static bool
-end_if_possible(const AsUuid *id)
+bool
+as_account_end_if_possible(const AsUuid *id)
 {
 	Ending ending = {.id = *id};
 	ErrorData *error = as_subtransaction_run(end_one, &ending);
@@ -119,7 +119,7 @@ as_account_give_up_claim(const AsUuid *id, const char *identifier)
 	as_identifier_drop(identifier, id);
 	if (exists && account.status == AS_ACCOUNT_PENDING &&
 	    !owns(id, account.email, false) && !owns(id, account.phone, true))
-		(void) end_if_possible(id);
+		(void) as_account_end_if_possible(id);
 	return true;
 }
 
@@ -184,7 +184,7 @@ as_account_prune_pending(TimestampTz now, int batch)
 			if (is_over(kept, now))
 				return deleted;
 			if (is_still_ended(&places[i].id, now) &&
-			    end_if_possible(&places[i].id))
+			    as_account_end_if_possible(&places[i].id))
 				deleted++;
 			else
 				kept++;

@@ -60,7 +60,7 @@ as_answer_account(FunctionCallInfo fcinfo, const AsAccount *account)
 	set_text(&values[6], &nulls[6], account->pending_phone);
 	values[7] = PointerGetDatum(account->info);
 	set_time(&values[8], &nulls[8], account->created_at);
-	set_text(&values[9], &nulls[9], as_account_status_name(account->status));
+	set_text(&values[9], &nulls[9], as_account_status_name(account));
 	return form_result(fcinfo, values, nulls);
 }
 

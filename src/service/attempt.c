@@ -305,5 +305,5 @@ as_attempt_run(AsAttempt *attempt, const char *action, AsSteps steps,
 	if (failure != AS_OK)
 		refuse(attempt, failure);
 	if (!attempt->is_silent)
-		as_audit_log_write(&attempt->event);
+		as_audit_log_write(&attempt->event, attempt->remark);
 }

@@ -15,8 +15,9 @@
 #include "utils/builtins.h"
 #include "utils/uuid.h"
 
-/* The largest info object, in bytes of its text. */
+/* The largest info and app objects, in bytes of their text. */
 #define INFO_MAX_BYTES 16384
+#define APP_MAX_BYTES  8192
 
 void
 as_call_enter(AsCallMode mode)
@@ -220,4 +221,39 @@ as_call_info(FunctionCallInfo fcinfo, int argument, Jsonb **info)
 	return JB_ROOT_IS_OBJECT(*info) &&
 	       strlen(as_jsonb_print(*info)) <= INFO_MAX_BYTES &&
 	       has_sound_locale(*info);
+}
+
+/* Whether a token with this app claim could be read again. */
+static bool
+is_claim(const char *app)
+{
+	StringInfoData json;
+	size_t length;
+	AsClaims claims;
+	char *utf8;
+
+	as_json_begin(&json);
+	as_json_raw(&json, "app", app);
+	as_json_end(&json);
+	length = strlen(json.data);
+	utf8 = as_text_to_utf8(json.data, &length);
+	return as_claims_read(utf8, length, &claims);
+}
+
+bool
+as_call_app(FunctionCallInfo fcinfo, int argument, Jsonb **app)
+{
+	char *text;
+
+	if (PG_ARGISNULL(argument))
+	{
+		*app = as_jsonb_parse("{}");
+		return true;
+	}
+	if (toast_raw_datum_size(PG_GETARG_DATUM(argument)) > 2 * APP_MAX_BYTES)
+		return false;
+	*app = PG_GETARG_JSONB_P(argument);
+	text = as_jsonb_print(*app);
+	return JB_ROOT_IS_OBJECT(*app) && strlen(text) <= APP_MAX_BYTES &&
+	       is_claim(text);
 }

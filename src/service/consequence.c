@@ -24,7 +24,7 @@ static void
 log_refusal(const AsRecord *record)
 {
 	if (!record->is_unlogged)
-		as_audit_log_write(&record->event);
+		as_audit_log_write(&record->event, NULL);
 }
 
 static void
@@ -63,7 +63,7 @@ as_consequence_apply(const AsRecord *record)
 		case AS_RECORD_REUSE:
 			if (!as_session_end(&event->user_id, &event->session_id))
 				break;
-			as_audit_log_write(event);
+			as_audit_log_write(event, NULL);
 			tell_reuse(event);
 			break;
 	}

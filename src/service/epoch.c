@@ -1,5 +1,6 @@
 /*
- * epoch.c: what ends all sessions of an account: logout_all, a new password.
+ * epoch.c: what ends all sessions of an account: logout_all, a new password,
+ * a ban.
  *
  * A revocation wins: it is in force with its commit and waits for nobody, as
  * whoever holds a row could otherwise keep a stolen session alive for as long
@@ -77,23 +78,39 @@ end_in_place(const AsAccount *account, const AsUuid *keep,
 	return as_session_end_all(&account->id, keep);
 }
 
+/* Sessions of a user, but keep, that end with the row that is added next. */
 static int
-end_by_row(const AsAccount *account, const AsUuid *keep,
-           const AsPasswordHash *hash)
+count_living(const AsUuid *user_id, const AsUuid *keep)
 {
 	AsSessionFate *fates;
-	int count = as_session_list_fates(&account->id, &fates);
-	int ended = 0;
+	int count = as_session_list_fates(user_id, &fates);
+	int living = 0;
 
 	for (int i = 0; i < count; i++)
 		if (fates[i].lives &&
 		    (keep == NULL || !as_uuid_equal(&fates[i].id, keep)))
-			ended++;
-	as_revocation_add(&account->id, NULL, keep, hash, 1);
+			living++;
+	return living;
+}
+
+/* After the row was added. */
+static int
+note_ended(const AsUuid *user_id, int ended)
+{
 	as_context_changed();
 	if (ended > 0)
-		as_announce("session_ended", &account->id, NULL);
+		as_announce("session_ended", user_id, NULL);
 	return ended;
+}
+
+static int
+end_by_row(const AsAccount *account, const AsUuid *keep,
+           const AsPasswordHash *hash)
+{
+	int ended = count_living(&account->id, keep);
+
+	as_revocation_add(&account->id, NULL, keep, hash, 1);
+	return note_ended(&account->id, ended);
 }
 
 AsFailure
@@ -111,5 +128,56 @@ as_epoch_begin(const AsUuid *user_id, const AsUuid *keep,
 	*ended = locked == AS_LOCKED && is_free(user_id, keep)
 	             ? end_in_place(&account, keep, hash)
 	             : end_by_row(&account, keep, hash);
+	return AS_OK;
+}
+
+/* A ban ends all sessions; that it is lifted, none. */
+static void
+ban_in_place(const AsAccount *account, const AsBan *ban)
+{
+	as_account_set_ban(&account->id, ban);
+	if (ban->at != AS_NO_TIME)
+		(void) end_in_place(account, NULL, NULL);
+}
+
+static void
+ban_by_row(const AsUuid *user_id, const AsBan *ban)
+{
+	int ended = ban->at == AS_NO_TIME ? 0 : count_living(user_id, NULL);
+
+	as_revocation_add_ban(user_id, ban);
+	(void) note_ended(user_id, ended);
+}
+
+AsFailure
+as_epoch_ban(const AsUuid *user_id, const AsBan *ban)
+{
+	AsLocked locked = as_account_try_lock(user_id, true);
+	AsAccount account;
+
+	if (locked == AS_ABSENT || !as_account_find_in_force(user_id, &account))
+		return AS_USER_NOT_FOUND;
+	as_store_make_durable();
+	if (locked == AS_LOCKED && is_free(user_id, NULL))
+		ban_in_place(&account, ban);
+	else
+		ban_by_row(user_id, ban);
+	return AS_OK;
+}
+
+AsFailure
+as_epoch_delete(const AsUuid *user_id)
+{
+	AsLocked locked = as_account_try_lock(user_id, true);
+	AsAccount account;
+	int ended;
+
+	if (locked == AS_ABSENT || !as_account_find_in_force(user_id, &account))
+		return AS_USER_NOT_FOUND;
+	if (locked == AS_LOCKED)
+		return as_account_end(user_id) ? AS_OK : AS_USER_NOT_FOUND;
+	ended = count_living(user_id, NULL);
+	as_revocation_add_deletion(user_id);
+	(void) note_ended(user_id, ended);
 	return AS_OK;
 }

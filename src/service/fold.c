@@ -1,5 +1,6 @@
 /*
- * fold.c: revocations, worked into the rows that they name, by the recorder.
+ * fold.c: revocations, worked into the rows that they name, by the recorder:
+ * ends of sessions, new passwords, bans, and deletions.
  *
  * User by user, in one transaction each, and only what is free: dead sessions
  * go, the survivors and the account get the epoch in force, the account its
@@ -86,11 +87,12 @@ is_named(const AsRevocation *rows, int count, const AsUuid *session_id)
 	return false;
 }
 
-/* The epoch that was begun by the rows, and the hash that came last. */
+/* The epoch that was begun by the rows, the hash and the ban that came last. */
 static void
 save_account(const AsAccount *account, const AsRevocation *rows, int count)
 {
 	const AsPasswordHash *hash = NULL;
+	const AsBan *ban = NULL;
 	int64 epoch = account->epoch;
 
 	for (int i = 0; i < count; i++)
@@ -98,8 +100,21 @@ save_account(const AsAccount *account, const AsRevocation *rows, int count)
 		epoch += rows[i].weight;
 		if (rows[i].hash.phc[0] != '\0')
 			hash = &rows[i].hash;
+		if (rows[i].changes_ban)
+			ban = &rows[i].ban;
 	}
 	as_account_set_epoch(&account->id, epoch, hash);
+	if (ban != NULL)
+		as_account_set_ban(&account->id, ban);
+}
+
+static bool
+is_deletion(const AsRevocation *rows, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (rows[i].deletes)
+			return true;
+	return false;
 }
 
 static bool
@@ -149,6 +164,9 @@ as_fold_user(const AsUuid *user_id)
 		return true;
 	if (locked == AS_HELD)
 		return fold_single(rows, count);
+	if (locked == AS_LOCKED && is_deletion(rows, count) &&
+	    !as_account_end_if_possible(user_id))
+		return false;
 	if (locked == AS_ABSENT || !as_account_find(user_id, &account))
 		return fold_orphans(user_id, rows, count);
 	return fold_all(&account, rows, count);

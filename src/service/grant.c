@@ -20,10 +20,10 @@ as_grant_add_method(AsGrant *grant, const char *method)
 AsFailure
 as_grant_check_status(AsAttempt *attempt, const AsAccount *account)
 {
-	if (account->status == AS_ACCOUNT_PENDING)
-		return as_attempt_refuse(attempt, AS_NOT_CONFIRMED, "pending account");
 	if (as_account_is_banned(account, GetCurrentTimestamp()))
 		return as_attempt_refuse(attempt, AS_BANNED, "banned account");
+	if (account->status == AS_ACCOUNT_PENDING)
+		return as_attempt_refuse(attempt, AS_NOT_CONFIRMED, "pending account");
 	return AS_OK;
 }
 

@@ -61,8 +61,7 @@ fail_link(AsAttempt *attempt, const AsProof *proof)
 }
 
 AsFailure
-as_proof_follow(AsAttempt *attempt, AsProof *proof, AsPurpose email_purpose,
-                AsPurpose phone_purpose)
+as_proof_follow(AsAttempt *attempt, AsProof *proof, unsigned purposes)
 {
 	AsIdentifier *identifier = &proof->identifier;
 	AsCode code;
@@ -70,7 +69,7 @@ as_proof_follow(AsAttempt *attempt, AsProof *proof, AsPurpose email_purpose,
 	if (!proof->is_link)
 		return AS_OK;
 	if (!as_code_find(&proof->user_id, &proof->code_id, &code) ||
-	    (code.purpose != email_purpose && code.purpose != phone_purpose) ||
+	    (AS_PURPOSE_SET(code.purpose) & purposes) == 0 ||
 	    (identifier->canonical != NULL &&
 	     strcmp(identifier->canonical, code.identifier) != 0))
 		return fail_link(attempt, proof);
@@ -207,5 +206,18 @@ as_proof_forgive(AsAttempt *attempt, const AsProof *proof, AsPurpose purpose)
 	/* No ticket that was taken before a clearing may come back after it. */
 	as_attempt_return(attempt);
 	as_throttle_clear(AS_LIMIT_CODE, key.data, (size_t) key.len);
+	as_code_failure_forget(identifier);
+}
+
+void
+as_proof_forgive_all(const char *identifier)
+{
+	for (int purpose = 0; purpose < AS_PURPOSE_COUNT; purpose++)
+	{
+		StringInfoData key = limit_key(identifier, (AsPurpose) purpose);
+
+		as_throttle_clear(AS_LIMIT_CODE, key.data, (size_t) key.len);
+	}
+	as_throttle_clear(AS_LIMIT_CODE_ACCOUNT, identifier, strlen(identifier));
 	as_code_failure_forget(identifier);
 }

@@ -95,6 +95,15 @@ extern bool as_call_identifier(FunctionCallInfo fcinfo, int argument,
 	"is no language tag such as de-AT."
 extern bool as_call_info(FunctionCallInfo fcinfo, int argument, Jsonb **info);
 
+/*
+ * An app argument, {} for SQL NULL; false when it is no object of at most 8
+ * KiB, or has what no access token could carry: deeper than 30 levels, say.
+ */
+#define AS_APP_HINT                                             \
+	"The app is not an object of at most 8 KiB that an access " \
+	"token can carry."
+extern bool as_call_app(FunctionCallInfo fcinfo, int argument, Jsonb **app);
+
 /* A uuid argument; false for SQL NULL. */
 extern bool as_call_uuid(FunctionCallInfo fcinfo, int argument, AsUuid *out);
 
@@ -231,6 +240,7 @@ typedef struct AsAttempt
 	bool by_operator;    /* the actor is the role that called */
 	AsEvent event;       /* what the audit log will have */
 	const char *hint;    /* of a refusal; constant */
+	const char *remark;  /* of a success: the operator's reason, or NULL */
 	int wait_s;          /* of AS_THROTTLED and AS_BUSY, until a repeat */
 	AsRecordKind record; /* what becomes durable of a refusal */
 	bool is_silent;      /* a success that changed nothing: no audit row */
@@ -327,6 +337,9 @@ extern AsFailure as_signin_limit_take_user(AsAttempt *attempt,
  * client address, and those that count for all addresses together.
  */
 extern void as_signin_limit_forgive(const char *identifier);
+
+/* Those of a signed-in user. */
+extern void as_signin_limit_forgive_user(const AsUuid *user_id);
 
 /* ---- owner.c: whether who calls owns the account ---- */
 
@@ -432,6 +445,20 @@ extern AsFailure as_epoch_begin(const AsUuid *user_id, const AsUuid *keep,
                                 const AsPasswordHash *verified,
                                 const AsPasswordHash *hash, int *ended);
 
+/*
+ * Bans a user, which ends all sessions as as_epoch_begin does, or lifts the
+ * ban; AS_USER_NOT_FOUND. Durable; waits for nobody.
+ */
+extern AsFailure as_epoch_ban(const AsUuid *user_id, const AsBan *ban);
+
+/*
+ * Deletes an account; where somebody holds its row, it is gone for everybody
+ * all the same, and the recorder deletes it, with what hangs on it, as soon as
+ * it is free. AS_USER_NOT_FOUND. Durable; waits for nobody that holds the
+ * account's row.
+ */
+extern AsFailure as_epoch_delete(const AsUuid *user_id);
+
 /* ---- fold.c: revocations, worked into the rows they name ---- */
 
 /*
@@ -449,6 +476,12 @@ extern bool as_refresh_token_read(const AsText *text, AsRefreshToken *token);
 
 /* With its claims, codes, sessions and cache rows. False: there was none. */
 extern bool as_account_end(const AsUuid *id);
+
+/*
+ * The same in a subtransaction: false, too, where something of a superuser's
+ * keeps the account, which the log has then.
+ */
+extern bool as_account_end_if_possible(const AsUuid *id);
 
 /*
  * What an account leaves behind when its row goes, by whose hand ever: its
@@ -650,12 +683,11 @@ extern AsFailure as_proof_read(AsAttempt *attempt, FunctionCallInfo fcinfo,
 
 /*
  * Step: a link token names its code row, and so the identifier that it
- * proves: AS_OK and the identifier if the row is still there, for one of two
- * purposes and no other identifier than the caller's. Digits pass.
+ * proves: AS_OK and the identifier if the row is still there, for one of
+ * a set of purposes and no other identifier than the caller's. Digits pass.
  */
 extern AsFailure as_proof_follow(AsAttempt *attempt, AsProof *proof,
-                                 AsPurpose email_purpose,
-                                 AsPurpose phone_purpose);
+                                 unsigned purposes);
 
 /*
  * Step: tries a proof against the code rows that it can be for, of one purpose
@@ -677,6 +709,55 @@ extern AsFailure as_proof_try(AsAttempt *attempt, const AsProof *proof,
  */
 extern void as_proof_forgive(AsAttempt *attempt, const AsProof *proof,
                              AsPurpose purpose);
+
+/* All wrong tries at an address, for any purpose. */
+extern void as_proof_forgive_all(const char *identifier);
+
+/* ---- claim.c: who gets an address ---- */
+
+/* Whether what require_confirmation asks for is confirmed. */
+extern bool as_account_is_whole(const AsAccount *account);
+
+/*
+ * Whether an address is free, or a user's own (NULL: no user's): else
+ * AS_ALREADY_EXISTS, or AS_BUSY while its owner is being deleted.
+ */
+extern AsFailure as_claim_look(const char *identifier, const AsUuid *user_id);
+
+/* The same, and it is the user's; waits for who is about to own it. */
+extern AsFailure as_claim_own(const char *identifier, const AsUuid *user_id);
+
+/* The claims of others, whose sign-ups end where they have no other address. */
+extern void as_claim_drop_others(const char *identifier, const AsUuid *winner);
+
+/* ---- operator.c: what the functions of operators have in common ---- */
+
+/* The first member of the flow of each; all zeros to begin with. */
+typedef struct AsOperation
+{
+	FunctionCallInfo fcinfo;
+	AsAttempt attempt;
+	AsAccount account; /* of argument 0 */
+} AsOperation;
+
+/* as_attempt_run, with the role that called as the actor. */
+extern void as_operation_run(AsOperation *operation, FunctionCallInfo fcinfo,
+                             const char *action, AsSteps steps);
+
+/* Step: argument 0 is a user's id: the account, as it is in force. */
+extern AsFailure as_operation_find(AsOperation *operation);
+
+/* Step: locks it, and reads it again. */
+extern AsFailure as_operation_lock(AsOperation *operation);
+
+/* Step: an argument that says why, for the audit log. */
+extern AsFailure as_operation_read_reason(AsOperation *operation, int argument);
+
+/*
+ * Takes back the failures of an account: sign-ins (of those from one client
+ * only this client's) and codes at its addresses.
+ */
+extern void as_operation_forgive(const AsAccount *account);
 
 /* ---- delivery.c: notifications handed to the bridge ---- */
 

@@ -64,6 +64,13 @@ as_signin_limit_take_user(AsAttempt *attempt, const AsUuid *user_id)
 }
 
 void
+as_signin_limit_forgive_user(const AsUuid *user_id)
+{
+	as_throttle_clear(AS_LIMIT_SIGNIN_ACCOUNT, user_id->bytes,
+	                  sizeof(user_id->bytes));
+}
+
+void
 as_signin_limit_forgive(const char *identifier)
 {
 	const uint8 *client = as_attempt_client();

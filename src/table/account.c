@@ -2,7 +2,8 @@
  * account.c: accounts, in auth_private.accounts.
  *
  * An account is pending until what require_confirmation asks for is
- * confirmed. Whatever ends all its sessions (logout_all, a new password, a
+ * confirmed. A ban stands beside that, so that the account is what it was when
+ * the ban is over. Whatever ends all its sessions (logout_all, a new password, a
  * ban) makes its epoch grow, here or by a row of revocations: the sessions of
  * an older epoch have ended, those too that are still to be committed.
  */
@@ -11,12 +12,13 @@
 #define SELECT_ACCOUNT                                                 \
 	"SELECT id, status, email, phone, email_confirmed_at,"             \
 	"       phone_confirmed_at, pending_email, pending_phone,"         \
-	"       password_hash, info, app, epoch, banned_until, created_at" \
+	"       password_hash, info, app, epoch, banned_at, banned_until," \
+	"       created_at"                                                \
 	"  FROM auth_private.accounts WHERE id = $1"
 
 /* In one snapshot, or a fold could come in between. */
 static AsStatement select_in_force = AS_READS(
-    "SELECT id, status, email, phone, email_confirmed_at,"
+    "SELECT accounts.id, status, email, phone, email_confirmed_at,"
     "       phone_confirmed_at, pending_email, pending_phone,"
     "       COALESCE((SELECT password_hash FROM auth_private.revocations"
     "                  WHERE user_id = $1 AND password_hash IS NOT NULL"
@@ -26,8 +28,19 @@ static AsStatement select_in_force = AS_READS(
     "       epoch + COALESCE((SELECT pg_catalog.sum(weight)"
     "                           FROM auth_private.revocations"
     "                          WHERE user_id = $1), 0) AS epoch,"
-    "       banned_until, created_at"
-    "  FROM auth_private.accounts WHERE id = $1");
+    "       CASE WHEN change.banned IS NULL THEN banned_at"
+    "            WHEN change.banned THEN change.at END AS banned_at,"
+    "       CASE WHEN change.banned IS NULL THEN banned_until"
+    "            ELSE change.until END AS banned_until,"
+    "       created_at"
+    "  FROM auth_private.accounts LEFT JOIN ("
+    "       SELECT banned, at, banned_until AS until"
+    "         FROM auth_private.revocations"
+    "        WHERE user_id = $1 AND banned IS NOT NULL"
+    "        ORDER BY at DESC, revocations.id DESC LIMIT 1) AS change ON true"
+    " WHERE accounts.id = $1"
+    "   AND NOT EXISTS (SELECT FROM auth_private.revocations"
+    "                    WHERE user_id = $1 AND deleted)");
 
 static AsStatement select_one = AS_READS(SELECT_ACCOUNT);
 static AsStatement select_update =
@@ -37,9 +50,9 @@ static AsStatement select_free =
 
 static AsStatement insert = AS_WRITES(
     "INSERT INTO auth_private.accounts"
-    "       (id, status, email, phone, password_hash, info, app, epoch,"
-    "        created_at)"
-    " VALUES ($1, $2, $3, $4, $5, $6, '{}', 0, $7)");
+    "       (id, status, email, phone, email_confirmed_at,"
+    "        phone_confirmed_at, password_hash, info, app, epoch, created_at)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, COALESCE($9, '{}'), 0, $10)");
 
 static AsStatement update_confirmed = AS_WRITES(
     "UPDATE auth_private.accounts"
@@ -58,6 +71,23 @@ static AsStatement update_epoch =
 static AsStatement update_info =
     AS_WRITES("UPDATE auth_private.accounts SET info = $2 WHERE id = $1");
 
+static AsStatement update_app =
+    AS_WRITES("UPDATE auth_private.accounts SET app = $2 WHERE id = $1");
+
+static AsStatement update_ban =
+    AS_WRITES("UPDATE auth_private.accounts"
+              "   SET banned_at = $2, banned_until = $3, ban_reason = $4"
+              " WHERE id = $1");
+
+static AsStatement update_addresses = AS_WRITES(
+    "UPDATE auth_private.accounts"
+    "   SET status = $2, email = $3, phone = $4, email_confirmed_at = $5,"
+    "       phone_confirmed_at = $6, pending_email = $7, pending_phone = $8"
+    " WHERE id = $1");
+
+static AsStatement select_shown =
+    AS_READS("SELECT * FROM auth_admin.users WHERE id = $1");
+
 static AsStatement delete_one =
     AS_WRITES("DELETE FROM auth_private.accounts WHERE id = $1");
 
@@ -72,7 +102,6 @@ static AsStatement select_ended = AS_READS(
 static const char *const status_names[] = {
     [AS_ACCOUNT_PENDING] = "pending",
     [AS_ACCOUNT_ACTIVE] = "active",
-    [AS_ACCOUNT_BANNED] = "banned",
     NULL,
 };
 
@@ -89,6 +118,7 @@ static const AsColumn account_columns[] = {
     AS_COLUMN(AsAccount, JSONB, info),
     AS_COLUMN(AsAccount, JSONB, app),
     AS_COLUMN(AsAccount, INT8, epoch),
+    AS_COLUMN(AsAccount, TIME, banned_at),
     AS_COLUMN(AsAccount, TIME, banned_until),
     AS_COLUMN(AsAccount, TIME, created_at),
 };
@@ -101,9 +131,11 @@ static const AsColumn place_columns[] = {
 static const AsShape place_shape = AS_SHAPE(AsPendingPlace, place_columns);
 
 const char *
-as_account_status_name(AsAccountStatus status)
+as_account_status_name(const AsAccount *account)
 {
-	return status_names[status];
+	return as_account_is_banned(account, GetCurrentTimestamp())
+	           ? "banned"
+	           : status_names[account->status];
 }
 
 bool
@@ -141,7 +173,7 @@ as_account_lock(const AsUuid *id, AsAccountLock lock, AsAccount *account)
 bool
 as_account_is_banned(const AsAccount *account, TimestampTz now)
 {
-	return account->status == AS_ACCOUNT_BANNED &&
+	return account->banned_at != AS_NO_TIME &&
 	       (account->banned_until == AS_NO_TIME || account->banned_until > now);
 }
 
@@ -162,7 +194,11 @@ as_account_create(const AsAccount *account)
 	    AS_ARGS(as_arg_uuid(&account->id),
 	            as_arg_text(status_names[account->status]),
 	            as_arg_text(account->email), as_arg_text(account->phone),
-	            as_arg_text(account->hash.phc), as_arg_jsonb(account->info),
+	            as_arg_time(account->email_confirmed_at),
+	            as_arg_time(account->phone_confirmed_at),
+	            as_arg_text(account->hash.phc[0] == '\0' ? NULL
+	                                                     : account->hash.phc),
+	            as_arg_jsonb(account->info), as_arg_jsonb(account->app),
 	            as_arg_time(account->created_at)));
 }
 
@@ -198,6 +234,42 @@ as_account_set_info(const AsUuid *id, const Jsonb *info)
 {
 	(void) as_store_run(&update_info,
 	                    AS_ARGS(as_arg_uuid(id), as_arg_jsonb(info)));
+}
+
+void
+as_account_set_app(const AsUuid *id, const Jsonb *app)
+{
+	(void) as_store_run(&update_app,
+	                    AS_ARGS(as_arg_uuid(id), as_arg_jsonb(app)));
+}
+
+void
+as_account_set_ban(const AsUuid *id, const AsBan *ban)
+{
+	(void) as_store_run(&update_ban,
+	                    AS_ARGS(as_arg_uuid(id), as_arg_time(ban->at),
+	                            as_arg_time(ban->until),
+	                            as_arg_text(ban->reason)));
+}
+
+void
+as_account_save_addresses(const AsAccount *account)
+{
+	(void) as_store_run(&update_addresses,
+	                    AS_ARGS(as_arg_uuid(&account->id),
+	                            as_arg_text(status_names[account->status]),
+	                            as_arg_text(account->email),
+	                            as_arg_text(account->phone),
+	                            as_arg_time(account->email_confirmed_at),
+	                            as_arg_time(account->phone_confirmed_at),
+	                            as_arg_text(account->pending_email),
+	                            as_arg_text(account->pending_phone)));
+}
+
+void
+as_account_show(const AsUuid *id, AsTupleVisit visit, void *into)
+{
+	(void) as_store_each(&select_shown, visit, into, AS_ARGS(as_arg_uuid(id)));
 }
 
 bool

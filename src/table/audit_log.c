@@ -4,8 +4,8 @@
  * A success is written in its own transaction, so that the log never tells
  * of what was rolled back; a failure by the recorder, so that the rollback
  * does not take it. No secret and nothing a caller typed but the client's
- * address and user agent, both already bounded and without control
- * characters.
+ * address and user agent, and why an operator did what he did, all bounded
+ * and without control characters.
  */
 #include "table/table.h"
 
@@ -35,20 +35,21 @@ given(const char *text)
 }
 
 void
-as_audit_log_write(const AsEvent *event)
+as_audit_log_write(const AsEvent *event, const char *remark)
 {
 	AsUuid id = as_uuid_ordered(as_unix_milliseconds(event->at));
 
 	Assert(event->action[0] != '\0' && event->actor[0] != '\0');
 	(void) as_store_run(
-	    &insert, AS_ARGS(as_arg_uuid(&id), as_arg_time(event->at),
-	                     as_arg_text(event->action), as_arg_text(event->actor),
-	                     as_arg_text(as_failure_code(event->result)),
-	                     as_arg_text(given(event->reason)),
-	                     as_arg_uuid(known(&event->user_id)),
-	                     as_arg_uuid(known(&event->session_id)),
-	                     as_arg_text(given(event->address)),
-	                     as_arg_text(given(event->user_agent))));
+	    &insert,
+	    AS_ARGS(as_arg_uuid(&id), as_arg_time(event->at),
+	            as_arg_text(event->action), as_arg_text(event->actor),
+	            as_arg_text(as_failure_code(event->result)),
+	            as_arg_text(remark != NULL ? remark : given(event->reason)),
+	            as_arg_uuid(known(&event->user_id)),
+	            as_arg_uuid(known(&event->session_id)),
+	            as_arg_text(given(event->address)),
+	            as_arg_text(given(event->user_agent))));
 }
 
 int

@@ -15,6 +15,7 @@
  * No clock and no transaction id is in that rule, so concurrent revocations
  * add up, and a session that is still uncommitted falls under it when it
  * commits. A row of weight 0 ends nothing; it has the user's epochs compared.
+ * A ban, its end and a deletion are carried in the same way.
  * The recorder works all of them into the rows they name (fold.c).
  *
  * Mostly there is no row at all, and every backend knows that until it hears
@@ -27,8 +28,9 @@
 
 static AsStatement insert = AS_WRITES(
     "INSERT INTO auth_private.revocations"
-    "       (user_id, session_id, id, keep, password_hash, weight, at)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7)");
+    "       (user_id, session_id, id, keep, password_hash, weight, banned,"
+    "        banned_until, ban_reason, deleted, at)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)");
 
 static AsStatement select_any =
     AS_READS_QUALIFIED("SELECT FROM auth_private.revocations LIMIT 1");
@@ -38,7 +40,10 @@ static AsStatement select_user =
                        " WHERE user_id OPERATOR(pg_catalog.=) $1 LIMIT 1");
 
 static AsStatement select_all =
-    AS_READS("SELECT user_id, session_id, id, keep, password_hash, weight"
+    AS_READS("SELECT user_id, session_id, id, keep, password_hash, weight,"
+             "       banned IS NOT NULL AS changes_ban,"
+             "       CASE WHEN banned THEN at END AS banned_at, banned_until,"
+             "       ban_reason, deleted"
              "  FROM auth_private.revocations"
              " WHERE user_id = $1 ORDER BY at, id");
 
@@ -57,6 +62,11 @@ static const AsColumn revocation_columns[] = {
     AS_COLUMN(AsRevocation, UUID, keep),
     AS_COLUMN_AS("password_hash", AsRevocation, CHARS, hash),
     AS_COLUMN(AsRevocation, INT, weight),
+    AS_COLUMN(AsRevocation, BOOL, changes_ban),
+    AS_COLUMN_AS("banned_at", AsRevocation, TIME, ban.at),
+    AS_COLUMN_AS("banned_until", AsRevocation, TIME, ban.until),
+    AS_COLUMN_AS("ban_reason", AsRevocation, TEXT, ban.reason),
+    AS_COLUMN_AS("deleted", AsRevocation, BOOL, deletes),
 };
 static const AsShape revocation_shape =
     AS_SHAPE(AsRevocation, revocation_columns);
@@ -69,24 +79,66 @@ static const AsShape user_shape = AS_SHAPE(AsUuid, user_columns);
 /* The version of the table at which it was empty; 0: it may not be. */
 static uint64 empty_at = 0;
 
-void
-as_revocation_add(const AsUuid *user_id, const AsUuid *session_id,
-                  const AsUuid *keep, const AsPasswordHash *hash, int weight)
+/* A row; what is all zeros in it is SQL NULL, but session_id. */
+static void
+add(const AsRevocation *row)
 {
-	static const AsUuid all = {{0}};
+	const AsBan *ban = &row->ban;
 	AsUuid id = as_uuid_random();
+	bool is_banned = ban->at != AS_NO_TIME;
+	AsArg banned = as_arg_bool(is_banned);
 
-	Assert(session_id == NULL || weight == 0);
+	banned.is_null = !row->changes_ban;
 	empty_at = 0;
 	as_store_make_durable();
 	(void) as_store_run(
 	    &insert,
-	    AS_ARGS(as_arg_uuid(user_id),
-	            as_arg_uuid(session_id == NULL ? &all : session_id),
-	            as_arg_uuid(&id), as_arg_uuid(keep),
-	            as_arg_text(hash == NULL ? NULL : hash->phc),
-	            as_arg_int(weight), as_arg_time(GetCurrentTimestamp())));
+	    AS_ARGS(as_arg_uuid(&row->user_id), as_arg_uuid(&row->session_id),
+	            as_arg_uuid(&id),
+	            as_arg_uuid(as_uuid_is_known(&row->keep) ? &row->keep : NULL),
+	            as_arg_text(row->hash.phc[0] == '\0' ? NULL : row->hash.phc),
+	            as_arg_int(row->weight), banned,
+	            as_arg_time(row->changes_ban ? ban->until : AS_NO_TIME),
+	            as_arg_text(row->changes_ban ? ban->reason : NULL),
+	            as_arg_bool(row->deletes), as_arg_time(GetCurrentTimestamp())));
 	as_recorder_wake(AS_WORK_FOLD);
+}
+
+void
+as_revocation_add(const AsUuid *user_id, const AsUuid *session_id,
+                  const AsUuid *keep, const AsPasswordHash *hash, int weight)
+{
+	AsRevocation row = {.user_id = *user_id, .weight = weight};
+
+	Assert(session_id == NULL || weight == 0);
+	if (session_id != NULL)
+		row.session_id = *session_id;
+	if (keep != NULL)
+		row.keep = *keep;
+	if (hash != NULL)
+		row.hash = *hash;
+	add(&row);
+}
+
+void
+as_revocation_add_ban(const AsUuid *user_id, const AsBan *ban)
+{
+	AsRevocation row = {
+	    .user_id = *user_id,
+	    .weight = ban->at == AS_NO_TIME ? 0 : 1,
+	    .changes_ban = true,
+	    .ban = *ban,
+	};
+
+	add(&row);
+}
+
+void
+as_revocation_add_deletion(const AsUuid *user_id)
+{
+	AsRevocation row = {.user_id = *user_id, .weight = 1, .deletes = true};
+
+	add(&row);
 }
 
 bool

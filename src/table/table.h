@@ -63,11 +63,8 @@ extern int as_identifier_list_surplus(int most, AsClaim **claims);
 typedef enum AsAccountStatus
 {
 	AS_ACCOUNT_PENDING,
-	AS_ACCOUNT_ACTIVE,
-	AS_ACCOUNT_BANNED
+	AS_ACCOUNT_ACTIVE
 } AsAccountStatus;
-
-extern const char *as_account_status_name(AsAccountStatus status);
 
 typedef struct AsAccount
 {
@@ -83,9 +80,18 @@ typedef struct AsAccount
 	Jsonb *info;
 	Jsonb *app;
 	int64 epoch;
+	TimestampTz banned_at;    /* AS_NO_TIME: never, or the ban was lifted */
 	TimestampTz banned_until; /* AS_NO_TIME of a banned one: for ever */
 	TimestampTz created_at;
 } AsAccount;
+
+/* A ban from at until until; lifted where at is AS_NO_TIME. */
+typedef struct AsBan
+{
+	TimestampTz at;
+	TimestampTz until;
+	char *reason; /* the operator's words, or NULL */
+} AsBan;
 
 typedef enum AsAccountLock
 {
@@ -95,11 +101,17 @@ typedef enum AsAccountLock
 
 extern bool as_account_find(const AsUuid *id, AsAccount *account);
 
-/* The same, with the hash and the epoch that revocations put in force. */
+/*
+ * The same, with the hash, the epoch and the ban that revocations put in
+ * force; none where one of them has deleted it.
+ */
 extern bool as_account_find_revoked(const AsUuid *id, AsAccount *account);
 extern bool as_account_lock(const AsUuid *id, AsAccountLock lock,
                             AsAccount *account);
 extern bool as_account_is_banned(const AsAccount *account, TimestampTz now);
+
+/* pending, active, or banned at this moment. */
+extern const char *as_account_status_name(const AsAccount *account);
 
 /*
  * An address of an account if it counts: confirmed, or owned where no
@@ -108,7 +120,7 @@ extern bool as_account_is_banned(const AsAccount *account, TimestampTz now);
 extern const char *as_account_counts(const char *address,
                                      TimestampTz confirmed_at);
 
-/* Inserts id, status, addresses, hash, info and times of account. */
+/* Inserts all of account but what is pending, a ban and the epoch. */
 extern void as_account_create(const AsAccount *account);
 
 /* Saves status and what is confirmed. */
@@ -125,6 +137,14 @@ extern void as_account_set_hash(const AsUuid *id, const AsPasswordHash *old,
 extern void as_account_set_epoch(const AsUuid *id, int64 epoch,
                                  const AsPasswordHash *hash);
 extern void as_account_set_info(const AsUuid *id, const Jsonb *info);
+extern void as_account_set_app(const AsUuid *id, const Jsonb *app);
+extern void as_account_set_ban(const AsUuid *id, const AsBan *ban);
+
+/* Saves status, addresses, what is pending of them and what is confirmed. */
+extern void as_account_save_addresses(const AsAccount *account);
+
+/* Calls visit with the row of auth_admin.users, where there is one. */
+extern void as_account_show(const AsUuid *id, AsTupleVisit visit, void *into);
 
 /* FOR UPDATE, or else FOR KEY SHARE; waits for nobody. */
 extern AsLocked as_account_try_lock(const AsUuid *id, bool for_update);
@@ -254,6 +274,9 @@ typedef struct AsRevocation
 	AsUuid keep;         /* all zeros: none */
 	AsPasswordHash hash; /* "": as it was */
 	int32 weight;
+	bool changes_ban; /* ban is in force from then on */
+	AsBan ban;
+	bool deletes; /* the account, with all that hangs on it */
 } AsRevocation;
 
 /*
@@ -263,6 +286,13 @@ typedef struct AsRevocation
 extern void as_revocation_add(const AsUuid *user_id, const AsUuid *session_id,
                               const AsUuid *keep, const AsPasswordHash *hash,
                               int weight);
+
+/*
+ * The same for all sessions of a user, of whom ban is in force from now on
+ * (where it was lifted, no session ends); and for an account that is deleted.
+ */
+extern void as_revocation_add_ban(const AsUuid *user_id, const AsBan *ban);
+extern void as_revocation_add_deletion(const AsUuid *user_id);
 
 /* Whether there are any of a user; a comparison where there are none at all. */
 extern bool as_revocation_is_pending(const AsUuid *user_id);
@@ -304,6 +334,11 @@ typedef enum AsPurpose
 	AS_PURPOSE_PHONE_CHANGE,
 	AS_PURPOSE_PASSWORD_RESET
 } AsPurpose;
+
+#define AS_PURPOSE_COUNT (AS_PURPOSE_PASSWORD_RESET + 1)
+
+/* Purposes, as a set. */
+#define AS_PURPOSE_SET(purpose) (1u << (purpose))
 
 typedef struct AsCode
 {
@@ -415,8 +450,11 @@ extern int as_outbox_prune(TimestampTz now, int batch);
 
 /* ---- audit_log.c: what happened ---- */
 
-/* Writes one row, in this transaction. */
-extern void as_audit_log_write(const AsEvent *event);
+/*
+ * Writes one row, in this transaction; remark, where it isn't NULL, in place of
+ * the event's reason.
+ */
+extern void as_audit_log_write(const AsEvent *event, const char *remark);
 extern int as_audit_log_prune(TimestampTz now, int batch);
 
 /* ---- common_password.c: words that are no passwords ---- */

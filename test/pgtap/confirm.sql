@@ -164,7 +164,7 @@ SELECT is((SELECT c ->> 'email' FROM pg_temp.claims((pg_temp.signin(pg_temp.emai
 RESET auth_session.require_confirmation;
 
 SELECT id AS banned FROM auth.signup(pg_temp.email('banned'), pg_temp.password()) \gset
-UPDATE auth_private.accounts SET status = 'banned' WHERE id = :'banned';
+UPDATE auth_private.accounts SET banned_at = clock_timestamp() WHERE id = :'banned';
 SELECT pg_temp.raises(format('SELECT auth.confirm(%L, %L, %L)', pg_temp.email('banned'), pg_temp.code(pg_temp.email('banned')), pg_temp.password()),
 	'invalid_code', 'B11: a banned account confirms nothing');
 

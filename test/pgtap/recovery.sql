@@ -71,7 +71,7 @@ SELECT pg_temp.account(pg_temp.email('Cyd')) AS cyd \gset
 SELECT access_token AS a, refresh_token AS r FROM pg_temp.signin(pg_temp.email('cyd')) \gset
 SELECT auth.signup(pg_temp.email('pending'), pg_temp.password()) \g /dev/null
 SELECT pg_temp.account(pg_temp.email('banned')) AS banned \gset
-UPDATE auth_private.accounts SET status = 'banned' WHERE id = :'banned';
+UPDATE auth_private.accounts SET banned_at = clock_timestamp() WHERE id = :'banned';
 
 CREATE TEMP TABLE written (who text, what text, rows bigint) ON COMMIT DROP;
 CREATE FUNCTION pg_temp.count_rows(who text, sign integer) RETURNS void LANGUAGE sql AS $$
@@ -196,7 +196,7 @@ INSERT INTO auth_private.identifiers VALUES (pg_temp.email('cyd'), :'bob', true,
 SELECT pg_temp.raises(format('SELECT auth.reset_password(code => %L, new_password => %L)', :'link', 'yet another one'), 'invalid_code',
 	'C6: an address that is another''s now resets nothing');
 ROLLBACK TO address;
-UPDATE auth_private.accounts SET status = 'banned' WHERE id = :'cyd';
+UPDATE auth_private.accounts SET banned_at = clock_timestamp() WHERE id = :'cyd';
 SELECT pg_temp.raises(format('SELECT auth.reset_password(code => %L, new_password => %L)', :'link', 'yet another one'), 'invalid_code',
 	'B11: nor does a banned account''s');
 

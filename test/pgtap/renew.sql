@@ -227,7 +227,7 @@ RESET auth_session.session_max_age;
 -- ---- accounts that may not ----
 
 SELECT refresh_token AS r1 FROM pg_temp.signin(pg_temp.email('bob')) \gset
-UPDATE auth_private.accounts SET status = 'banned' WHERE id = :'bob';
+UPDATE auth_private.accounts SET banned_at = clock_timestamp() WHERE id = :'bob';
 SELECT pg_temp.raises(format('SELECT auth.renew(%L)', :'r1'), 'session_revoked', 'B11: a banned user renews nothing');
 DELETE FROM auth_private.accounts WHERE id = :'bob';
 SELECT pg_temp.raises(format('SELECT auth.renew(%L)', :'r1'), 'session_revoked', 'B11: nor does one that is gone');

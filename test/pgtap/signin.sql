@@ -87,7 +87,7 @@ RESET auth_session.context_token;
 SELECT auth.signup(pg_temp.email('pending'), pg_temp.password()) \g /dev/null
 SELECT pg_temp.account(pg_temp.email('banned')) AS banned \gset
 SELECT pg_temp.account(pg_temp.email('deleted')) AS deleted \gset
-UPDATE auth_private.accounts SET status = 'banned' WHERE id = :'banned';
+UPDATE auth_private.accounts SET banned_at = clock_timestamp() WHERE id = :'banned';
 DELETE FROM auth_private.identifiers WHERE user_id = :'deleted';
 DELETE FROM auth_private.accounts WHERE id = :'deleted';
 SELECT pg_temp.failure(format('SELECT auth.signin(%L, %L)', pg_temp.email('ada'), 'a wrong password')) AS refusal \gset

@@ -153,7 +153,7 @@ SELECT status FROM auth.signup('gil@example.com', 'a password of Gil''s', '+4917
 SELECT status FROM auth.confirm('gil@example.com', mailed('confirm_email', 'gil@example.com', 'code'), 'a password of Gil''s');
 SELECT * FROM said($$SELECT auth.signin('gil@example.com', 'a password of Gil''s')$$);
 SELECT * FROM said($$SELECT auth.signin('gil@example.com', 'another password')$$);
-UPDATE auth_private.accounts SET status = 'banned' WHERE email = 'gil@example.com';
+UPDATE auth_private.accounts SET banned_at = clock_timestamp() WHERE email = 'gil@example.com';
 SELECT * FROM said($$SELECT auth.signin('gil@example.com', 'a password of Gil''s')$$);
 SELECT * FROM said($$SELECT auth.signin('gil@example.com', 'another password')$$);
 

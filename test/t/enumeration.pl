@@ -75,7 +75,7 @@ sub banned
 	my $email = confirmed();
 
 	$watcher->do(
-		q{UPDATE auth_private.accounts SET status = 'banned' WHERE email = $1},
+		q{UPDATE auth_private.accounts SET banned_at = clock_timestamp() WHERE email = $1},
 		{}, $email);
 	return $email;
 }

@@ -232,7 +232,7 @@ sub while_hashing
 	$primary->safe_psql($database, 'UPDATE auth_private.accounts SET password_hash = '
 		  . quoted($hash) . ' WHERE id = ' . quoted($id));
 	($token, $code) = while_hashing('eve@example.org',
-		"UPDATE auth_private.accounts SET status = 'banned' WHERE id = " . quoted($id));
+		"UPDATE auth_private.accounts SET banned_at = clock_timestamp() WHERE id = " . quoted($id));
 	is($code, 'banned', 'B11: nobody is let in who was banned in between');
 }
 
