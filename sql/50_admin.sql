@@ -190,7 +190,8 @@ SELECT
 	(SELECT error FROM auth_private.outbox WHERE parked_at IS NOT NULL AND settled_at IS NULL
 		ORDER BY parked_at DESC LIMIT 1) AS notifications_last_parked_error,
 	(SELECT pg_catalog.count(*) FROM (SELECT FROM auth_private.sessions
-		WHERE expiry_day < (pg_catalog.clock_timestamp() AT TIME ZONE 'UTC')::pg_catalog.date
+		-- Not the clock's: no index serves what is volatile.
+		WHERE expiry_day < (pg_catalog.now() AT TIME ZONE 'UTC')::pg_catalog.date
 		LIMIT 10000) AS due) AS sessions_due,
 	(SELECT pg_catalog.clock_timestamp() - activated_at FROM auth_private.signing_keys WHERE state = 'active'
 		ORDER BY activated_at DESC NULLS LAST LIMIT 1) AS signing_key_age,

@@ -2,7 +2,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(15);
+SELECT plan(16);
 
 SELECT columns_are('auth_admin', 'stats', ARRAY['accounts_estimate', 'sessions_estimate', 'notifications_waiting',
 	'notifications_oldest_waiting', 'notifications_parked', 'notifications_last_parked_error', 'sessions_due',
@@ -63,6 +63,9 @@ SELECT unalike(pg_temp.plan_of('SELECT * FROM auth_admin.stats'), '%Seq Scan on 
 SELECT alike(pg_temp.plan_of('SELECT * FROM auth_admin.stats'), '%outbox_due%', 'what waits is counted by its index');
 SELECT alike(pg_temp.plan_of('SELECT * FROM auth_admin.stats'), '%outbox_parked%', 'what is parked by its own');
 SELECT unalike(pg_temp.plan_of('SELECT * FROM auth_admin.stats'), '% on accounts%', 'accounts are not read at all');
+SET LOCAL enable_seqscan = off;
+SELECT alike(pg_temp.plan_of('SELECT * FROM auth_admin.stats'), '%Index Cond: (expiry_day <%', 'sessions that are due are found by their day');
+RESET enable_seqscan;
 
 UPDATE auth_private.outbox SET settled_at = NULL, parked_at = NULL;
 SELECT is(notifications_waiting, 10000::bigint, 'nobody counts beyond 10,000') FROM auth_admin.stats;
