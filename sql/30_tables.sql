@@ -209,6 +209,8 @@ CREATE TABLE auth_private.outbox (
 CREATE INDEX outbox_due ON auth_private.outbox (channel, lane, due_at)
 	WHERE settled_at IS NULL AND parked_at IS NULL;
 CREATE INDEX outbox_created ON auth_private.outbox (created_at);
+CREATE INDEX outbox_parked ON auth_private.outbox (parked_at)
+	WHERE parked_at IS NOT NULL AND settled_at IS NULL;
 COMMENT ON TABLE auth_private.outbox IS
 	'notifications on their way to the bridge, written with the change they tell of';
 COMMENT ON COLUMN auth_private.outbox.lane IS

@@ -178,26 +178,43 @@ WHERE parked_at IS NOT NULL AND settled_at IS NULL;
 COMMENT ON VIEW auth_admin.parked_notifications IS
 	'notifications whose delivery was given up, why, and since when; release_notifications takes them up again';
 
+/*
+ * A monitor reads this every few seconds, so nothing here reads a whole table:
+ * what is large is estimated, what waits is counted by an index, to 10,000.
+ */
 CREATE VIEW auth_admin.stats WITH (security_barrier) AS
 SELECT
-	(SELECT pg_catalog.count(*) FROM auth_private.accounts WHERE status = 'active') AS accounts_active,
-	(SELECT pg_catalog.count(*) FROM auth_private.accounts WHERE status = 'pending') AS accounts_pending,
-	(SELECT pg_catalog.count(*) FROM auth_private.accounts WHERE banned_at IS NOT NULL
-		AND (banned_until IS NULL OR banned_until > pg_catalog.clock_timestamp())) AS accounts_banned,
-	(SELECT pg_catalog.count(*) FROM auth_private.sessions WHERE expires_at > pg_catalog.clock_timestamp()) AS sessions_live,
-	outbox.waiting AS notifications_waiting,
-	outbox.parked AS notifications_parked,
-	outbox.oldest AS notifications_oldest_waiting,
+	estimated.accounts AS accounts_estimate,
+	estimated.sessions AS sessions_estimate,
+	waiting.count AS notifications_waiting,
+	waiting.oldest AS notifications_oldest_waiting,
+	(SELECT pg_catalog.count(*) FROM (SELECT FROM auth_private.outbox
+		WHERE parked_at IS NOT NULL AND settled_at IS NULL LIMIT 10000) AS parked) AS notifications_parked,
 	(SELECT error FROM auth_private.outbox WHERE parked_at IS NOT NULL AND settled_at IS NULL
-		ORDER BY parked_at DESC LIMIT 1) AS notifications_last_parked_error
+		ORDER BY parked_at DESC LIMIT 1) AS notifications_last_parked_error,
+	(SELECT pg_catalog.count(*) FROM (SELECT FROM auth_private.sessions
+		-- Not the clock's: no index serves what is volatile.
+		WHERE expiry_day < (pg_catalog.now() AT TIME ZONE 'UTC')::pg_catalog.date
+		LIMIT 10000) AS due) AS sessions_due,
+	(SELECT pg_catalog.clock_timestamp() - activated_at FROM auth_private.signing_keys WHERE state = 'active'
+		ORDER BY activated_at DESC NULLS LAST LIMIT 1) AS signing_key_age,
+	-- The first byte of a stored form says whether it is open (0).
+	(SELECT pg_catalog.count(*) FROM auth_private.signing_keys
+		WHERE pg_catalog.octet_length(secret) > 0 AND pg_catalog.get_byte(secret, 0) = 0)
+		+ (SELECT pg_catalog.count(*) FROM auth_private.mac_keys WHERE pg_catalog.get_byte(key, 0) = 0) AS keys_unsealed
 FROM (
-	SELECT pg_catalog.count(*) FILTER (WHERE parked_at IS NULL) AS waiting,
-		pg_catalog.count(*) FILTER (WHERE parked_at IS NOT NULL) AS parked,
-		pg_catalog.min(created_at) FILTER (WHERE parked_at IS NULL) AS oldest
-	FROM auth_private.outbox WHERE settled_at IS NULL
-) AS outbox;
+	SELECT pg_catalog.max(reltuples) FILTER (WHERE relname = 'accounts')::bigint AS accounts,
+		pg_catalog.max(reltuples) FILTER (WHERE relname = 'sessions')::bigint AS sessions
+	FROM pg_catalog.pg_class
+	WHERE relnamespace = 'auth_private'::pg_catalog.regnamespace AND relname IN ('accounts', 'sessions')
+		AND reltuples >= 0
+) AS estimated, (
+	SELECT pg_catalog.count(*) AS count, pg_catalog.min(created_at) AS oldest
+	FROM (SELECT created_at FROM auth_private.outbox
+		WHERE settled_at IS NULL AND parked_at IS NULL LIMIT 10000) AS first_of_them
+) AS waiting;
 COMMENT ON VIEW auth_admin.stats IS
-	'one row for monitoring: accounts and live sessions, notifications waiting and parked, the error of the last one parked';
+	'one row for monitoring, in milliseconds at any size: accounts and sessions as estimated by the last ANALYZE or VACUUM (NULL before), notifications waiting and parked and sessions that prune has left, each counted up to 10,000, the oldest of those waiting that were counted, the error of the last one parked, the age of the key that signs, and how many keys are stored unsealed';
 
 /*
  * Operators on users. EXECUTE is all the authorisation there is; each change is
