@@ -11,7 +11,7 @@ RETURNS auth.account
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_signup';
 COMMENT ON FUNCTION auth.signup(text, text, text, jsonb) IS
-	'makes a pending account and sends a confirmation to each address given; the answer is the same where an address is taken. Fails with invalid_request, weak_password, signup_disabled, throttled, busy, read_only; already_exists only where require_confirmation is none';
+	'makes a pending account and sends a confirmation to each address given; the answer is the same where an address is taken. Fails with invalid_request, weak_password, signup_disabled, signup_refused, throttled, busy, read_only; already_exists only where require_confirmation is none';
 
 -- Secret: masked in the log.
 CREATE FUNCTION auth.confirm(identifier text DEFAULT NULL, code text DEFAULT NULL, password text DEFAULT NULL)

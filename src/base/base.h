@@ -99,6 +99,7 @@ typedef enum AsFailure
 	AS_NOT_CONFIRMED,
 	AS_BANNED,
 	AS_SIGNUP_DISABLED,
+	AS_SIGNUP_REFUSED,
 	AS_REAUTHENTICATION_REQUIRED,
 	AS_USER_MISMATCH,
 	AS_SESSION_NOT_FOUND,
@@ -138,6 +139,7 @@ extern void as_require_preloaded(void);
 
 /* ---- hook_name.c: the functions of the application's that settings name ---- */
 
+#define AS_HOOKS         3
 #define AS_HOOK_MAX_ARGS 4
 
 /* The arguments that a hook gets, and the type it must return. */
@@ -146,10 +148,12 @@ typedef struct AsHookShape
 	int count;
 	Oid types[AS_HOOK_MAX_ARGS];
 	Oid result;
+	bool takes_nulls; /* an argument can be NULL: no STRICT function fits */
 } AsHookShape;
 
 extern const AsHookShape as_claims_hook_shape;
 extern const AsHookShape as_password_hook_shape;
+extern const AsHookShape as_signup_hook_shape;
 
 typedef struct AsHook
 {

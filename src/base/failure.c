@@ -63,6 +63,8 @@ static const FailureText failures[] = {
 		"the account is banned", NULL},
 	[AS_SIGNUP_DISABLED] = {PT403, "signup_disabled",
 		"sign-up is disabled", NULL},
+	[AS_SIGNUP_REFUSED] = {PT403, "signup_refused",
+		"sign-up is refused", NULL},
 	[AS_REAUTHENTICATION_REQUIRED] = {PT403, "reauthentication_required",
 		"a recent sign-in is required", "Sign in again."},
 	[AS_USER_MISMATCH] = {PT403, "user_mismatch",

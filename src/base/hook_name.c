@@ -27,6 +27,13 @@ const AsHookShape as_password_hook_shape = {
     .result = BOOLOID,
 };
 
+const AsHookShape as_signup_hook_shape = {
+    .count = 3,
+    .types = {TEXTOID, TEXTOID, JSONBOID},
+    .result = JSONBOID,
+    .takes_nulls = true,
+};
+
 /* Without a schema it would depend on a search_path. */
 bool
 as_hook_name_parse(const char *name, char **schema, char **function)
@@ -50,6 +57,7 @@ as_hook_find(const char *name, const AsHookShape *shape, AsHook *hook)
 	HeapTuple tuple;
 	Form_pg_proc form;
 	bool fits;
+	bool is_skipped;
 
 	if (!as_hook_name_parse(name, &schema, &function))
 		return "The name must be schema.function.";
@@ -67,6 +75,10 @@ as_hook_find(const char *name, const AsHookShape *shape, AsHook *hook)
 	hook->owner = form->proowner;
 	fits = form->prorettype == shape->result && !form->proretset &&
 	       form->prokind == PROKIND_FUNCTION;
+	/* With an argument of NULL the server would not run it, and say so to none. */
+	is_skipped = shape->takes_nulls && form->proisstrict;
 	ReleaseSysCache(tuple);
+	if (is_skipped)
+		return "The function is STRICT, and an argument can be NULL.";
 	return fits ? NULL : "The function returns another type.";
 }

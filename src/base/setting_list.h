@@ -58,6 +58,8 @@ SETTING(master_key_file,          TEXT, "",                 ANY,                
 /* ---- accounts, codes and messages ---- */
 SETTING(require_confirmation,     ENUM, AS_CONFIRM_ALL,     ONE_OF(confirmations),          NONE, SUSET,
         0, NULL, NULL, "Which of the addresses given at sign-up must be confirmed.")
+SETTING(signup_hook,              TEXT, "",                 ANY,                            NONE, SUSET,
+        0, check_signup_hook, NULL, "schema.function(email text, phone text, info jsonb) returns jsonb that may refuse a sign-up, or say what info is kept.")
 SETTING(signup_enabled,           BOOL, true,               ANY,                            NONE, SUSET,
         0, NULL, NULL, "Whether strangers can sign up.")
 SETTING(code_ttl,                 INT,  10 * MINUTE,        FROM_TO(1, HOUR),               S,    SUSET,

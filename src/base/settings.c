@@ -201,6 +201,12 @@ check_password_hook(char **newval, void **extra, GucSource source)
 	return check_hook(*newval, &as_password_hook_shape, source);
 }
 
+static bool
+check_signup_hook(char **newval, void **extra, GucSource source)
+{
+	return check_hook(*newval, &as_signup_hook_shape, source);
+}
+
 void
 as_context_changed(void)
 {

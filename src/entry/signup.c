@@ -90,6 +90,13 @@ check_password(SignUp *signup)
 }
 
 static AsFailure
+ask_hook(SignUp *signup)
+{
+	return as_signup_hook_apply(&signup->email, &signup->phone,
+	                            &signup->account.info);
+}
+
+static AsFailure
 hash_password(SignUp *signup)
 {
 	return as_password_make_hash(&signup->password, &signup->account.hash);
@@ -184,6 +191,7 @@ sign_up(void *flow)
 	    (outcome = check_enabled()) == AS_OK &&
 	    (outcome = check_password(signup)) == AS_OK &&
 	    (outcome = count_sign_up(signup)) == AS_OK &&
+	    (outcome = ask_hook(signup)) == AS_OK &&
 	    (outcome = hash_password(signup)) == AS_OK)
 		outcome = create(signup);
 	return outcome;

@@ -208,6 +208,14 @@ has_sound_locale(Jsonb *info)
 }
 
 bool
+as_info_is_sound(Jsonb *info)
+{
+	return JB_ROOT_IS_OBJECT(info) &&
+	       strlen(as_jsonb_print(info)) <= INFO_MAX_BYTES &&
+	       has_sound_locale(info);
+}
+
+bool
 as_call_info(FunctionCallInfo fcinfo, int argument, Jsonb **info)
 {
 	if (PG_ARGISNULL(argument))
@@ -218,9 +226,7 @@ as_call_info(FunctionCallInfo fcinfo, int argument, Jsonb **info)
 	if (toast_raw_datum_size(PG_GETARG_DATUM(argument)) > 2 * INFO_MAX_BYTES)
 		return false;
 	*info = PG_GETARG_JSONB_P(argument);
-	return JB_ROOT_IS_OBJECT(*info) &&
-	       strlen(as_jsonb_print(*info)) <= INFO_MAX_BYTES &&
-	       has_sound_locale(*info);
+	return as_info_is_sound(*info);
 }
 
 /* Whether a token with this app claim could be read again. */

@@ -94,6 +94,7 @@ extern bool as_call_identifier(FunctionCallInfo fcinfo, int argument,
 	"The info is not an object of at most 16 KiB, or its locale " \
 	"is no language tag such as de-AT."
 extern bool as_call_info(FunctionCallInfo fcinfo, int argument, Jsonb **info);
+extern bool as_info_is_sound(Jsonb *info);
 
 /*
  * An app argument, {} for SQL NULL; false when it is no object of at most 8
@@ -509,18 +510,31 @@ typedef struct AsHookCall
 	const char *setting;  /* the setting's name, for the log */
 	const char *function; /* its value, schema.function; not empty */
 	const AsHookShape *shape;
-	Datum values[AS_HOOK_MAX_ARGS]; /* none is NULL */
-	Oid collation;                  /* for text arguments; else InvalidOid */
+	Datum values[AS_HOOK_MAX_ARGS];
+	bool nulls[AS_HOOK_MAX_ARGS];
+	Oid collation;     /* for text arguments; else InvalidOid */
+	AsFailure refusal; /* what an error of its own means, or AS_OK */
 } AsHookCall;
 
 /*
  * Calls a hook as its own owner in a security-restricted operation and
  * returns its result, in the caller's memory. What goes wrong in it is logged
- * for the operator with its own SQLSTATE, and raised as AS_BUSY; only a
- * cancelled query goes on as it is. One that is not there is AS_BUSY, too, and
- * logged once a minute.
+ * for the operator with its own SQLSTATE, up to ten times a minute in each
+ * server process, and raised as AS_BUSY; or as its refusal, where it has one,
+ * unless the server's state is to blame. Only a cancelled query goes on as it
+ * is. One that is not there is AS_BUSY, too, and logged once a minute.
  */
 extern Datum as_hook_call(const AsHookCall *hook, bool *is_null);
+
+/* ---- signup_hook.c: what an application says of a sign-up ---- */
+
+/*
+ * Step: asks auth_session.signup_hook, if there is one, and takes what it
+ * answers for info. AS_SIGNUP_REFUSED; AS_BUSY where it is not there, or its
+ * answer is no info (call.c). What a refusing hook wrote is undone.
+ */
+extern AsFailure as_signup_hook_apply(const AsIdentifier *email,
+                                      const AsIdentifier *phone, Jsonb **info);
 
 /* ---- claims_hook.c: what an application adds to claims ---- */
 

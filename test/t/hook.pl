@@ -73,5 +73,26 @@ refused($node, $tokens, 'busy', 'H12: claims that no verifier reads are not sign
 is(logged($offset, qr/LOG:  an access token with these claims would not verify/), 1, 'H12: with one line in the log');
 is(logged($offset, qr/tell-tale/), 0, 'G3: that has nothing of them');
 
+# Errors of a hook are told up to a limit, and what was left out is counted.
+$node->safe_psql('postgres', <<'SQL');
+CREATE FUNCTION app.no(email text, phone text, info jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE EXCEPTION 'not today';
+END $$;
+ALTER DATABASE postgres SET auth_session.signup_hook = 'app.no';
+SQL
+$offset = -s $node->logfile;
+$dbh = sql_connect($node);
+my $refused = 0;
+foreach my $n (1 .. 25)
+{
+	my $call = 'SELECT auth.signup(' . quoted("u$n\@example.org") . ', ' . quoted($PASSWORD) . ')';
+	eval { $dbh->do($call); 1 } or $refused += $dbh->errstr =~ /^DETAIL:\s+signup_refused$/m;
+}
+is($refused, 25, 'a hook that raises refuses each sign-up');
+is(logged($offset, qr/LOG:  auth_session\.signup_hook "app\.no" refused: not today \(SQLSTATE P0001\)/), 10,
+	'and ten of them are in the log, not twenty-five');
+$dbh->disconnect;
+
 $node->stop;
 done_testing;
