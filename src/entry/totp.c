@@ -161,7 +161,7 @@ turn_off(Totp *totp)
 	    as_factor_proof_use(&totp->attempt, account, &totp->proof);
 
 	if (outcome == AS_OK)
-		as_factor_remove(account, "totp_disabled");
+		as_factor_remove(account, false);
 	return outcome;
 }
 

@@ -127,6 +127,37 @@ as_factor_forgive(const AsUuid *user_id)
 	as_code_failure_forget(failure_key(user_id));
 }
 
+/* ---- what the user hears ---- */
+
+/* origin is NULL where it is nothing of the user's. */
+static void
+tell(const AsAccount *account, const char *change, const AsOrigin *origin)
+{
+	int left = as_recovery_code_count(&account->id);
+	StringInfoData json;
+
+	as_json_begin(&json);
+	as_json_text(&json, "change", change);
+	if (left > 0 || strcmp(change, "recovery_code_used") == 0)
+		as_json_number(&json, "recovery_codes_left", left);
+	if (origin != NULL)
+	{
+		as_json_text(&json, "ip", origin->address);
+		as_json_text(&json, "user_agent", origin->user_agent);
+	}
+	as_json_time(&json, "at", GetCurrentTimestamp());
+	as_json_end(&json);
+	as_message_tell(account, "mfa_changed", json.data);
+}
+
+void
+as_factor_tell(const AsAccount *account, const char *change)
+{
+	AsOrigin origin = as_request_origin();
+
+	tell(account, change, &origin);
+}
+
 /* ---- a code, read and tried ---- */
 
 AsFailure
@@ -254,29 +285,14 @@ as_factor_left(const AsUuid *user_id)
 }
 
 void
-as_factor_remove(const AsAccount *account, const char *change)
+as_factor_remove(const AsAccount *account, bool by_operator)
 {
+	AsOrigin origin = as_request_origin();
+
 	as_store_make_durable();
 	as_factor_delete_all(&account->id);
 	as_recovery_code_delete_all(&account->id);
 	as_factor_forgive(&account->id);
-	as_factor_tell(account, change);
-}
-
-void
-as_factor_tell(const AsAccount *account, const char *change)
-{
-	AsOrigin origin = as_request_origin();
-	int left = as_recovery_code_count(&account->id);
-	StringInfoData json;
-
-	as_json_begin(&json);
-	as_json_text(&json, "change", change);
-	if (left > 0 || strcmp(change, "recovery_code_used") == 0)
-		as_json_number(&json, "recovery_codes_left", left);
-	as_json_text(&json, "ip", origin.address);
-	as_json_text(&json, "user_agent", origin.user_agent);
-	as_json_time(&json, "at", GetCurrentTimestamp());
-	as_json_end(&json);
-	as_message_tell(account, "mfa_changed", json.data);
+	tell(account, by_operator ? "second_factor_reset" : "totp_disabled",
+	     by_operator ? NULL : &origin);
 }

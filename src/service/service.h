@@ -705,9 +705,10 @@ extern void as_factor_forgive(const AsUuid *user_id);
 
 /*
  * The second factor goes, recovery codes and pending enrolments with it, and
- * the user is told; change as as_factor_tell has it. Hold the account.
+ * the user is told; of an operator's doing without where it came from. Durable.
+ * Hold the account.
  */
-extern void as_factor_remove(const AsAccount *account, const char *change);
+extern void as_factor_remove(const AsAccount *account, bool by_operator);
 
 /* What an account leaves behind of second factors. */
 extern void as_factor_left(const AsUuid *user_id);
@@ -907,7 +908,7 @@ extern AsFailure as_operation_read_reason(AsOperation *operation, int argument);
 
 /*
  * Takes back the failures of an account: sign-ins (of those from one client
- * only this client's) and codes at its addresses.
+ * only this client's), codes at its addresses and of its second factor.
  */
 extern void as_operation_forgive(const AsAccount *account);
 
