@@ -269,8 +269,10 @@ as_factor_confirm(AsAttempt *attempt, AsFactorProof *proof)
 {
 	const AsUuid *user_id = &proof->factor.user_id;
 
+	/* Another enrolment took its place since the code was compared. */
 	if (!as_factor_turn_on(&proof->factor, proof->step))
-		return AS_ALREADY_EXISTS;
+		return as_attempt_tell(attempt, AS_INVALID_CODE,
+		                       "Give a code of the newest enrolment.");
 	forgive(attempt, user_id);
 	return AS_OK;
 }

@@ -695,8 +695,8 @@ extern AsFailure as_factor_proof_use(AsAttempt *attempt,
 extern const char *as_factor_proof_method(const AsFactorProof *proof);
 
 /*
- * Step, after as_factor_proof_try on a pending factor: turns it on. Hold the
- * account. AS_ALREADY_EXISTS where another was faster.
+ * Step, after as_factor_proof_try on a pending factor: turns it on, where none
+ * is. Hold the account. AS_INVALID_CODE where it is pending no more.
  */
 extern AsFailure as_factor_confirm(AsAttempt *attempt, AsFactorProof *proof);
 
