@@ -166,6 +166,7 @@ as_factor_proof_read(AsAttempt *attempt, FunctionCallInfo fcinfo, int argument,
 {
 	AsText code;
 	uint8 bytes[AS_RECOVERY_CODE_BYTES];
+	bool is_recovery;
 
 	if (PG_ARGISNULL(argument))
 		return as_attempt_tell(attempt, AS_INVALID_REQUEST,
@@ -177,13 +178,16 @@ as_factor_proof_read(AsAttempt *attempt, FunctionCallInfo fcinfo, int argument,
 	proof->is_totp = code.length == AS_TOTP_DIGITS &&
 	                 strspn(code.bytes, "0123456789") == AS_TOTP_DIGITS;
 	if (proof->is_totp)
+	{
 		proof->digits = code.bytes;
-	else if (as_base32_decode(code.bytes, code.length, bytes, sizeof(bytes)))
+		return AS_OK;
+	}
+	is_recovery =
+	    as_base32_decode(code.bytes, code.length, bytes, sizeof(bytes));
+	if (is_recovery)
 		as_digest(bytes, sizeof(bytes), &proof->digest);
-	else
-		return AS_INVALID_CODE;
 	as_wipe(bytes, sizeof(bytes));
-	return AS_OK;
+	return is_recovery ? AS_OK : AS_INVALID_CODE;
 }
 
 static AsFailure
