@@ -49,7 +49,7 @@ DATA_built = $(SQL_SCRIPT)
 DATA = $(filter-out $(SQL_SCRIPT),$(wildcard sql/$(EXTENSION)--*.sql))
 
 PKG_CONFIG ?= pkg-config
-PG_CPPFLAGS = -Isrc -I$(BUILD) $(shell $(PKG_CONFIG) --cflags libsodium libcrypto libidn2) \
+PG_CPPFLAGS = -Isrc -I$(BUILD) $(shell $(PKG_CONFIG) --cflags libsodium libcrypto libidn2 libqrencode) \
 	-DPGDLLEXPORT='__attribute__((visibility("default")))' \
 	-DAS_VERSION='"$(EXTVERSION)"'
 # ASSERT=1 checks what callers must hold, and columns against their statements.
@@ -57,7 +57,7 @@ ifneq ($(ASSERT),)
 PG_CPPFLAGS += -DUSE_ASSERT_CHECKING
 endif
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -fvisibility=hidden
-SHLIB_LINK = $(shell $(PKG_CONFIG) --libs libsodium libcrypto libidn2) -lunistring
+SHLIB_LINK = $(shell $(PKG_CONFIG) --libs libsodium libcrypto libidn2 libqrencode) -lunistring
 
 # For installcheck: expected/ is looked for where the output goes.
 REGRESS = $(sort $(basename $(notdir $(wildcard test/sql/*.sql))))

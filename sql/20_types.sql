@@ -44,3 +44,11 @@ CREATE TYPE auth.session AS (
 );
 COMMENT ON TYPE auth.session IS
 	'a live session as its user sees it; is_current marks the one that asks';
+
+CREATE TYPE auth.totp_enrollment AS (
+	secret text,
+	uri text,
+	qr_svg text
+);
+COMMENT ON TYPE auth.totp_enrollment IS
+	'what an authenticator app needs (RFC 6238), three times: the secret in base32 to type in, the otpauth URI (Key URI Format), and that as a QR code';

@@ -184,6 +184,49 @@ CREATE TABLE auth_private.code_failures (
 CREATE INDEX code_failures_failed_at ON auth_private.code_failures (failed_at);
 COMMENT ON TABLE auth_private.code_failures IS
 	'wrong tries on the short codes of an address since the last success there: code_attempts of one purpose in each code_ttl, from 20 on only links are accepted; gone a day after the last try';
+COMMENT ON COLUMN auth_private.code_failures.identifier IS
+	'the address; of second factors the id of the user, then 5 in five minutes, and from 20 on only recovery codes';
+
+CREATE TABLE auth_private.factors (
+	user_id uuid,
+	id uuid,
+	secret bytea NOT NULL,
+	created_at timestamptz NOT NULL,
+	confirmed_at timestamptz,
+	last_step bigint NOT NULL,
+	PRIMARY KEY (user_id, id)
+) WITH (fillfactor = 80);
+CREATE INDEX factors_pending ON auth_private.factors (created_at) WHERE confirmed_at IS NULL;
+COMMENT ON TABLE auth_private.factors IS
+	'second factors: the secret that a user''s authenticator app shares (RFC 6238); at most one of a user is on';
+COMMENT ON COLUMN auth_private.factors.secret IS
+	'in its stored form, sealed where a master key is set, for this row only';
+COMMENT ON COLUMN auth_private.factors.confirmed_at IS
+	'since when it is on; NULL while no code of it was shown, which must be within an hour';
+COMMENT ON COLUMN auth_private.factors.last_step IS
+	'the newest step of 30 seconds since 1970 of which a code was taken: neither it nor an older one is taken again';
+
+CREATE TABLE auth_private.recovery_codes (
+	user_id uuid,
+	id uuid,
+	digest bytea NOT NULL,
+	created_at timestamptz NOT NULL,
+	PRIMARY KEY (user_id, id)
+);
+COMMENT ON TABLE auth_private.recovery_codes IS
+	'what stands in for a lost second factor: codes that were not used yet';
+COMMENT ON COLUMN auth_private.recovery_codes.digest IS
+	'SHA-256 of 80 random bits, which no key is needed for';
+
+CREATE TABLE auth_private.mfa_uses (
+	user_id uuid,
+	id uuid,
+	expires_at timestamptz NOT NULL,
+	PRIMARY KEY (user_id, id)
+);
+CREATE INDEX mfa_uses_expires_at ON auth_private.mfa_uses (expires_at);
+COMMENT ON TABLE auth_private.mfa_uses IS
+	'mfa tokens that were used, until they would have expired';
 
 CREATE TABLE auth_private.outbox (
 	id uuid PRIMARY KEY,
@@ -263,6 +306,9 @@ SELECT pg_catalog.pg_extension_config_dump('auth_private.revocations', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.deleted_users', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.codes', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.code_failures', '');
+SELECT pg_catalog.pg_extension_config_dump('auth_private.factors', '');
+SELECT pg_catalog.pg_extension_config_dump('auth_private.recovery_codes', '');
+SELECT pg_catalog.pg_extension_config_dump('auth_private.mfa_uses', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.outbox', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.audit_log', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.mac_keys', '');

@@ -34,7 +34,7 @@ RETURNS auth.tokens
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_signin';
 COMMENT ON FUNCTION auth.signin(text, text, text) IS
-	'opens a session by exactly one of email and phone, and the password. Fails with invalid_request, invalid_credentials, not_confirmed and banned (both only after the right password), throttled, busy, read_only';
+	'opens a session by exactly one of email and phone, and the password; where the account has a second factor, answers nothing but an mfa_token, for signin_totp. Fails with invalid_request, invalid_credentials, not_confirmed and banned (both only after the right password), throttled, busy, read_only';
 
 -- Secret: masked in the log.
 CREATE FUNCTION auth.renew(refresh_token text)
@@ -126,6 +126,54 @@ AS 'MODULE_PATHNAME', 'auth_reset_password';
 COMMENT ON FUNCTION auth.reset_password(text, text, text) IS
 	'sets a new password by a one-time code, or by a link token, which needs no identifier; ends all sessions and signs nobody in. Fails with invalid_request, invalid_code, weak_password, busy, read_only';
 
+-- Secret: masked in the log.
+CREATE FUNCTION auth.enroll_totp()
+RETURNS auth.totp_enrollment
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_enroll_totp';
+COMMENT ON FUNCTION auth.enroll_totp() IS
+	'makes a secret for an authenticator app, shown this once, which confirm_totp turns on within an hour; in place of one that is pending. Fails with reauthentication_required where the sign-in is older than ten minutes, already_exists where a second factor is on, busy, read_only, and those of a context';
+
+-- Secret: masked in the log.
+CREATE FUNCTION auth.confirm_totp(code text)
+RETURNS text[]
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_confirm_totp';
+COMMENT ON FUNCTION auth.confirm_totp(text) IS
+	'turns the second factor on by a code of the app, ends the other sessions of the caller, and answers ten recovery codes, shown this once. Fails with invalid_request, invalid_code, already_exists, throttled, busy, read_only, and those of a context';
+
+-- Secret: masked in the log.
+CREATE FUNCTION auth.disable_totp(password text, code text)
+RETURNS void
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_disable_totp';
+COMMENT ON FUNCTION auth.disable_totp(text, text) IS
+	'turns the second factor off by the password (NULL where the account has none, after a recent sign-in) and a code of the app or a recovery code. Fails with invalid_request, invalid_credentials, invalid_code, reauthentication_required, throttled, busy, read_only, and those of a context';
+
+-- Secret: masked in the log.
+CREATE FUNCTION auth.recovery_codes(password text)
+RETURNS text[]
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_recovery_codes';
+COMMENT ON FUNCTION auth.recovery_codes(text) IS
+	'ten fresh recovery codes, shown this once; the old ones die. The password as in disable_totp. Fails with invalid_request (without a second factor, too), invalid_credentials, reauthentication_required, throttled, busy, read_only, and those of a context';
+
+-- Secret: masked in the log.
+CREATE FUNCTION auth.signin_totp(mfa_token text, code text)
+RETURNS auth.tokens
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_signin_totp';
+COMMENT ON FUNCTION auth.signin_totp(text, text) IS
+	'the second step of a sign-in that answered an mfa_token, good for five minutes and once: opens the session by a code of the app or a recovery code. Fails with invalid_request, invalid_token, token_expired, invalid_code, banned, throttled, busy, read_only';
+
+-- Secret: masked in the log.
+CREATE FUNCTION auth.reauthenticate(password text DEFAULT NULL, code text DEFAULT NULL)
+RETURNS auth.tokens
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_reauthenticate';
+COMMENT ON FUNCTION auth.reauthenticate(text, text) IS
+	'shows anew who the caller is, by password, code of the second factor, or both: another access token of the same session with a fresh auth_time, and aal2 with a code; the old one ends, the refresh token in hand stays good. Fails with invalid_request, invalid_credentials, invalid_code, reauthentication_required (for who acts for the user), throttled, busy, read_only, and those of a context';
+
 CREATE FUNCTION auth.uid()
 RETURNS uuid
 LANGUAGE c STABLE SECURITY INVOKER PARALLEL SAFE
@@ -153,6 +201,34 @@ LANGUAGE c STABLE SECURITY INVOKER PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'auth_email';
 COMMENT ON FUNCTION auth.email() IS
 	'the confirmed email of the caller, from the verified context; NULL without a live one. Never fails';
+
+CREATE FUNCTION auth.aal()
+RETURNS text
+LANGUAGE c STABLE SECURITY INVOKER PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'auth_aal';
+COMMENT ON FUNCTION auth.aal() IS
+	'how surely the caller is who the context says: aal1, or aal2 with a second factor (NIST SP 800-63B); NULL without a live context. Never fails';
+
+CREATE FUNCTION auth.auth_time()
+RETURNS timestamptz
+LANGUAGE c STABLE SECURITY INVOKER PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'auth_auth_time';
+COMMENT ON FUNCTION auth.auth_time() IS
+	'when the caller last showed who he is, by a sign-in or reauthenticate; NULL without a live context. Never fails';
+
+CREATE FUNCTION auth.require_aal(level text)
+RETURNS void
+LANGUAGE c VOLATILE SECURITY INVOKER PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'auth_require_aal';
+COMMENT ON FUNCTION auth.require_aal(text) IS
+	'for functions: fails with reauthentication_required where the context is of less than aal1 or aal2. Fails with invalid_request and those of a context, too';
+
+CREATE FUNCTION auth.require_recent(max_age interval)
+RETURNS void
+LANGUAGE c VOLATILE SECURITY INVOKER PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'auth_require_recent';
+COMMENT ON FUNCTION auth.require_recent(interval) IS
+	'for functions: fails with reauthentication_required where the caller has shown who he is longer ago than this (a month counts 30 days), and always for who acts for a user. Fails with invalid_request and those of a context, too';
 
 CREATE FUNCTION auth.jwt()
 RETURNS jsonb

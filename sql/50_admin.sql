@@ -293,6 +293,13 @@ AS 'MODULE_PATHNAME', 'auth_admin_send_password_reset';
 COMMENT ON FUNCTION auth_admin.send_password_reset(uuid) IS
 	'sends a code and a link by which the user can choose a new password, to the confirmed email, else the phone; no limit applies. Fails with invalid_request, user_not_found';
 
+CREATE FUNCTION auth_admin.reset_second_factor(user_id uuid)
+RETURNS void
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_admin_reset_second_factor';
+COMMENT ON FUNCTION auth_admin.reset_second_factor(uuid) IS
+	'takes a second factor and its recovery codes away, for a user who has lost them; ends all sessions and tells the user; does nothing where none is on. Fails with invalid_request, user_not_found, busy, read_only';
+
 CREATE FUNCTION auth_admin.sessions(user_id uuid)
 RETURNS SETOF auth.session
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp

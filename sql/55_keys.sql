@@ -56,7 +56,7 @@ CREATE FUNCTION auth_admin.seal_keys(previous_master_key_file text DEFAULT NULL)
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'auth_admin_seal_keys';
 
-COMMENT ON FUNCTION auth_admin.seal_keys(text) IS 'seals keys that were stored open, or sealed under the master key of the file given, under today''s master key; returns how many';
+COMMENT ON FUNCTION auth_admin.seal_keys(text) IS 'seals keys, and secrets of second factors, that were stored open, or sealed under the master key of the file given, under today''s master key; returns how many';
 
 -- Secret: masked in the log.
 CREATE FUNCTION auth_admin.jwt_secret() RETURNS text

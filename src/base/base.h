@@ -176,6 +176,7 @@ extern const char *as_hook_find(const char *name, const AsHookShape *shape,
 
 /* NumericDate of RFC 7519, rounded down; AS_NO_TIME is not for here. */
 extern int64 as_unix_seconds(TimestampTz at);
+extern TimestampTz as_from_unix_seconds(int64 seconds);
 extern uint64 as_unix_milliseconds(TimestampTz at);
 
 extern TimestampTz as_after_seconds(TimestampTz from, int64 seconds);

@@ -17,6 +17,12 @@ as_unix_seconds(TimestampTz at)
 	return seconds + (int64) EPOCH_DAYS * SECS_PER_DAY;
 }
 
+TimestampTz
+as_from_unix_seconds(int64 seconds)
+{
+	return (seconds - (int64) EPOCH_DAYS * SECS_PER_DAY) * USECS_PER_SEC;
+}
+
 uint64
 as_unix_milliseconds(TimestampTz at)
 {

@@ -1,6 +1,6 @@
 /*
- * identity.c: auth.uid, auth.session_id, auth.role, auth.email, auth.jwt: who
- * is calling.
+ * identity.c: auth.uid, auth.session_id, auth.role, auth.email, auth.jwt,
+ * auth.aal, auth.auth_time: who is calling, and how surely.
  *
  * For policies, on every row: a comparison of three numbers (context.c).
  * They answer NULL for whatever is wrong and never raise: the planner runs
@@ -16,6 +16,8 @@ AS_ENTRY(auth_session_id);
 AS_ENTRY(auth_role);
 AS_ENTRY(auth_email);
 AS_ENTRY(auth_jwt);
+AS_ENTRY(auth_aal);
+AS_ENTRY(auth_auth_time);
 
 Datum
 auth_uid(PG_FUNCTION_ARGS)
@@ -64,6 +66,26 @@ auth_email(PG_FUNCTION_ARGS)
 
 	return text_claim(fcinfo, context,
 	                  context != NULL ? context->token->claims.email : "");
+}
+
+Datum
+auth_aal(PG_FUNCTION_ARGS)
+{
+	const AsContext *context = as_context_quiet();
+
+	return text_claim(fcinfo, context,
+	                  context != NULL ? context->token->claims.aal : "");
+}
+
+Datum
+auth_auth_time(PG_FUNCTION_ARGS)
+{
+	const AsContext *context = as_context_quiet();
+
+	if (context == NULL || !context->token->claims.has_auth_time)
+		PG_RETURN_NULL();
+	PG_RETURN_TIMESTAMPTZ(
+	    as_from_unix_seconds(context->token->claims.auth_time));
 }
 
 Datum

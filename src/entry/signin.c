@@ -1,5 +1,6 @@
 /*
- * signin.c: auth.signin, from a password to a session.
+ * signin.c: auth.signin, from a password to a session, or to an mfa token where
+ * the account has a second factor (grant.c).
  *
  * The steps are those of the contract, in its order, and can be read off
  * sign_in below. An unknown account costs the same hash as a known one. The
@@ -141,9 +142,7 @@ Datum
 auth_signin(PG_FUNCTION_ARGS)
 {
 	SignIn signin = {.fcinfo = fcinfo};
-	AsGrant *grant = &signin.grant;
 
 	as_attempt_run(&signin.attempt, "signin", sign_in, &signin);
-	PG_RETURN_DATUM(as_answer_tokens(fcinfo, &grant->account, &grant->session,
-	                                 &grant->token));
+	PG_RETURN_DATUM(as_grant_answer(fcinfo, &signin.grant));
 }

@@ -103,9 +103,9 @@ typedef enum AsSealing
 } AsSealing;
 
 /*
- * Seals every signing and MAC key that is stored open, or sealed under the
- * master key in previous_file (NULL: none), and counts them in *sealed. A
- * write, as those of key_life.c. Raises where a key can't be opened, or the
+ * Seals every signing and MAC key, and the secret of every second factor, that
+ * is stored open, or sealed under the master key in previous_file (NULL: none),
+ * and counts them in *sealed. A write, as those of key_life.c. Raises where a key can't be opened, or the
  * file of today can't be used; keeps no master key on any way out.
  */
 extern AsSealing as_keys_seal(const char *previous_file, int *sealed);

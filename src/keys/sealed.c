@@ -2,14 +2,15 @@
  * sealed.c: what is stored under the master key.
  *
  * The master key is read from its file when a secret is stored or opened,
- * which is when a backend loads its keys and not on every request, and is
- * zeroed at once. A file that can't be used denies: nothing is ever stored
+ * which is when a backend loads its keys, or a user shows a second factor, and
+ * is zeroed at once. A file that can't be used denies: nothing is ever stored
  * open because sealing failed. The log says what is wrong with the file; the
  * caller hears only that there is something to mend.
  */
 #include "keys/keys.h"
 
 #include "catalog/pg_type_d.h"
+#include "miscadmin.h"
 
 /* A secret in its stored form, and the label of its row. */
 typedef struct SealedRow
@@ -173,6 +174,7 @@ as_sealed_renew(AsStatement *rows, AsStatement *update,
 	{
 		AsArg again;
 
+		CHECK_FOR_INTERRUPTS();
 		if (seal_again(&row[i], previous, &again))
 			sealed += (int) as_store_run(
 			    update, AS_ARGS(as_arg_text(row[i].label), again));

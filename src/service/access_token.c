@@ -42,7 +42,9 @@ claims_of(const AsAccount *account, const AsSession *session)
 	as_json_uuid(&json, "sub", &account->id);
 	as_json_uuid(&json, "session_id", &session->id);
 	as_json_uuid(&json, "jti", &session->jti);
-	as_json_number(&json, "iat", as_unix_seconds(session->renewed_at));
+	as_json_number(
+	    &json, "iat",
+	    as_unix_seconds(Max(session->renewed_at, session->auth_time)));
 	as_json_number(&json, "exp", as_unix_seconds(session->access_expires_at));
 	as_json_text(&json, "role", auth_session_authenticated_role);
 	as_json_text(

@@ -32,6 +32,7 @@ as_account_left(const AsAccount *account)
 	drop_claim(&account->id, account->phone, true);
 	drop_claim(&account->id, account->pending_phone, true);
 	as_code_drop_all(&account->id);
+	as_factor_left(&account->id);
 }
 
 bool

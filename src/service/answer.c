@@ -64,30 +64,73 @@ as_answer_account(FunctionCallInfo fcinfo, const AsAccount *account)
 	return form_result(fcinfo, values, nulls);
 }
 
+/* The refresh token as text; zeroes both. */
+static Datum
+print_refresh_token(AsRefreshToken *token)
+{
+	char text[AS_REFRESH_TOKEN_CHARS + 1];
+	AsMacKey tag_key;
+	Datum printed;
+
+	(void) as_mac_key(AS_MAC_REFRESH_TAG, true, &tag_key);
+	as_refresh_token_print(token, &tag_key, text);
+	as_wipe(&tag_key, sizeof(tag_key));
+	as_wipe(token, sizeof(*token));
+	printed = CStringGetTextDatum(text);
+	as_wipe(text, sizeof(text));
+	return printed;
+}
+
 Datum
 as_answer_tokens(FunctionCallInfo fcinfo, const AsAccount *account,
                  const AsSession *session, AsRefreshToken *token)
 {
 	Datum values[8] = {0};
 	bool nulls[8] = {false};
-	char refresh[AS_REFRESH_TOKEN_CHARS + 1];
-	AsMacKey tag_key;
 	int64 now = as_unix_seconds(GetCurrentTimestamp());
 
-	(void) as_mac_key(AS_MAC_REFRESH_TAG, true, &tag_key);
-	as_refresh_token_print(token, &tag_key, refresh);
-	as_wipe(&tag_key, sizeof(tag_key));
-	as_wipe(token, sizeof(*token));
-
+	if (token != NULL)
+		values[4] = print_refresh_token(token);
+	nulls[4] = token == NULL;
 	set_text(&values[0], &nulls[0], as_access_token_make(account, session));
 	set_text(&values[1], &nulls[1], "bearer");
 	values[2] = Int32GetDatum(
 	    (int32) (as_unix_seconds(session->access_expires_at) - now));
 	set_time(&values[3], &nulls[3], session->access_expires_at);
-	set_text(&values[4], &nulls[4], refresh);
 	values[5] = PointerGetDatum(&session->id);
 	values[6] = PointerGetDatum(&session->user_id);
 	nulls[7] = true;
-	as_wipe(refresh, sizeof(refresh));
 	return form_result(fcinfo, values, nulls);
+}
+
+Datum
+as_answer_mfa_token(FunctionCallInfo fcinfo, char *mfa_token)
+{
+	Datum values[8] = {0};
+	bool nulls[8] = {true, true, true, true, true, true, true, false};
+
+	values[7] = CStringGetTextDatum(mfa_token);
+	as_wipe(mfa_token, strlen(mfa_token));
+	return form_result(fcinfo, values, nulls);
+}
+
+Datum
+as_answer_enrollment(FunctionCallInfo fcinfo, char *secret, char *uri,
+                     char *qr_svg)
+{
+	char *texts[3] = {secret, uri, qr_svg};
+	Datum values[3];
+	bool nulls[3];
+	Datum result;
+
+	for (int i = 0; i < (int) lengthof(texts); i++)
+	{
+		set_text(&values[i], &nulls[i], texts[i]);
+		as_wipe(texts[i], strlen(texts[i]));
+	}
+	result = form_result(fcinfo, values, nulls);
+	for (int i = 0; i < (int) lengthof(texts); i++)
+		as_wipe(VARDATA_ANY(DatumGetPointer(values[i])),
+		        VARSIZE_ANY_EXHDR(DatumGetPointer(values[i])));
+	return result;
 }

@@ -60,6 +60,7 @@ static const OpenCall open_calls[] = {
     {.action = "confirm"},
     {.action = "resend_confirmation", .is_always_counted = true},
     {.action = "signin"},
+    {.action = "signin_totp"},
     {.action = "renew"},
     {.action = "logout", .is_for_users = true},
     {.action = "request_password_reset", .is_always_counted = true},
@@ -215,8 +216,7 @@ record_refusal(AsAttempt *attempt)
 	{
 		strlcpy(record.identifier, attempt->identifier,
 		        sizeof(record.identifier));
-		strlcpy(record.purpose, as_purpose_name(attempt->purpose),
-		        sizeof(record.purpose));
+		strlcpy(record.purpose, attempt->purpose, sizeof(record.purpose));
 	}
 	return as_recorder_submit(&record, &attempt->hold, RECORD_WAIT) !=
 	       AS_RECORD_FULL;

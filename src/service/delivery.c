@@ -19,7 +19,7 @@ accepts_digits(const AsCode *code)
 	if (code->code_expires_at <= GetCurrentTimestamp())
 		return false;
 	as_code_failure_count(code->identifier, as_purpose_name(code->purpose),
-	                      &failures);
+	                      auth_session_code_ttl, &failures);
 	return as_code_failure_allows(&failures);
 }
 

@@ -7,14 +7,35 @@
  * the one that was checked: whatever else has ended its sessions meanwhile,
  * this is a sign-in that begins after it. Whatever ends them from here on ends
  * this one's too.
+ *
+ * Where the account has a second factor, who has shown one gets an mfa token
+ * and no session. Whether it has is looked at after the epoch was: who turns a
+ * factor on begins another. The second step must be of the same epoch.
  */
 #include "service/service.h"
 
 void
 as_grant_add_method(AsGrant *grant, const char *method)
 {
+	for (int i = 0; i < grant->method_count; i++)
+		if (strcmp(grant->methods[i], method) == 0)
+			return;
 	Assert(grant->method_count < AS_GRANT_METHODS);
 	grant->methods[grant->method_count++] = unconstify(char *, method);
+}
+
+void
+as_grant_continue(AsGrant *grant, const AsMfaToken *first, AsFactorProof *proof)
+{
+	AsTexts shown = as_mfa_token_methods(first);
+
+	grant->first = first;
+	grant->proof = proof;
+	for (int i = 0; i < shown.count; i++)
+		as_grant_add_method(grant, shown.items[i]);
+	as_grant_add_method(grant, as_factor_proof_method(proof));
+	as_grant_add_method(grant, "mfa");
+	grant->aal = "aal2";
 }
 
 AsFailure
@@ -59,16 +80,23 @@ join_account(AsAttempt *attempt, AsGrant *grant)
 	return as_grant_check_status(attempt, account);
 }
 
-AsFailure
-as_grant_open(AsAttempt *attempt, AsGrant *grant)
+/* Uses up what the second step was shown: the token first, then the code. */
+static AsFailure
+take_second_factor(AsAttempt *attempt, AsGrant *grant)
+{
+	if (grant->account.epoch != grant->first->epoch ||
+	    !as_mfa_use_add(grant->first))
+		return as_mfa_token_end(attempt);
+	return as_factor_proof_use(attempt, &grant->account, grant->proof);
+}
+
+static void
+open_session(AsAttempt *attempt, AsGrant *grant)
 {
 	AsOrigin origin = as_request_origin();
 	AsTexts amr = {grant->method_count, grant->methods};
-	AsFailure outcome = join_account(attempt, grant);
 
 	Assert(grant->aal != NULL && grant->method_count > 0);
-	if (outcome != AS_OK)
-		return outcome;
 	as_session_open(&grant->account, &origin, grant->aal, &amr, &grant->session,
 	                &grant->token);
 	if (auth_session_max_sessions_per_user > 0)
@@ -76,5 +104,32 @@ as_grant_open(AsAttempt *attempt, AsGrant *grant)
 		                       auth_session_max_sessions_per_user);
 	as_message_tell(&grant->account, "new_signin", as_request_origin_payload());
 	attempt->event.session_id = grant->session.id;
-	return AS_OK;
+}
+
+AsFailure
+as_grant_open(AsAttempt *attempt, AsGrant *grant)
+{
+	AsTexts shown = {grant->method_count, grant->methods};
+	AsFailure outcome = join_account(attempt, grant);
+
+	if (outcome == AS_OK && grant->first != NULL)
+		outcome = take_second_factor(attempt, grant);
+	else if (outcome == AS_OK && as_factor_is_on(&grant->account.id))
+	{
+		grant->mfa_token = as_mfa_token_make(&grant->account, &shown);
+		attempt->remark = "second factor asked for";
+		return AS_OK;
+	}
+	if (outcome == AS_OK)
+		open_session(attempt, grant);
+	return outcome;
+}
+
+Datum
+as_grant_answer(FunctionCallInfo fcinfo, AsGrant *grant)
+{
+	if (grant->mfa_token != NULL)
+		return as_answer_mfa_token(fcinfo, grant->mfa_token);
+	return as_answer_tokens(fcinfo, &grant->account, &grant->session,
+	                        &grant->token);
 }

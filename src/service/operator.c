@@ -71,6 +71,7 @@ as_operation_forgive(const AsAccount *account)
 	if (account->phone != NULL)
 		identifiers[1] = as_identifier_canonical(account->phone, true);
 	as_signin_limit_forgive_user(&account->id);
+	as_factor_forgive(&account->id);
 	for (int i = 0; i < (int) lengthof(identifiers); i++)
 	{
 		if (identifiers[i] == NULL)

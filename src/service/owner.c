@@ -75,14 +75,20 @@ check_password(AsAttempt *attempt, AsOwner *owner)
 }
 
 AsFailure
+as_owner_require_recent(void)
+{
+	return as_context_is_recent(as_context_live(), RECENT)
+	           ? AS_OK
+	           : AS_REAUTHENTICATION_REQUIRED;
+}
+
+AsFailure
 as_owner_prove(AsAttempt *attempt, AsOwner *owner)
 {
 	AsFailure outcome;
 
 	if (!owner->has_given_password)
-		return as_context_is_recent(as_context_live(), RECENT)
-		           ? AS_OK
-		           : AS_REAUTHENTICATION_REQUIRED;
+		return as_owner_require_recent();
 	outcome = as_signin_limit_take_user(attempt, &owner->account.id);
 	return outcome == AS_OK ? check_password(attempt, owner) : outcome;
 }

@@ -142,7 +142,8 @@ count_try(AsAttempt *attempt, const char *identifier, AsPurpose purpose)
 	AsCodeFailures failures;
 	AsFailure outcome;
 
-	as_code_failure_count(identifier, as_purpose_name(purpose), &failures);
+	as_code_failure_count(identifier, as_purpose_name(purpose),
+	                      auth_session_code_ttl, &failures);
 	if (!as_code_failure_allows(&failures))
 		return AS_INVALID_CODE;
 	outcome = as_attempt_hold(attempt, AS_RECORD_CODE_ATTEMPT);
@@ -182,7 +183,7 @@ try_digits(AsAttempt *attempt, const AsProof *proof, AsPurpose purpose,
 	if (count == 1)
 		attempt->event.user_id = tries[0].code.user_id;
 	attempt->identifier = proof->identifier.canonical;
-	attempt->purpose = purpose;
+	attempt->purpose = as_purpose_name(purpose);
 	(void) as_attempt_fail(attempt, AS_INVALID_CODE, "wrong code");
 	attempt->record = AS_RECORD_CODE_ATTEMPT;
 	return AS_INVALID_CODE;

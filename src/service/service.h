@@ -114,9 +114,19 @@ extern bool as_call_uuid(FunctionCallInfo fcinfo, int argument, AsUuid *out);
 extern Datum as_answer_account(FunctionCallInfo fcinfo,
                                const AsAccount *account);
 
-/* The auth.tokens; zeroes token. Makes the keys that sign on first use. */
+/*
+ * The auth.tokens; zeroes token, NULL where there is none to tell. Makes the
+ * keys that sign on first use.
+ */
 extern Datum as_answer_tokens(FunctionCallInfo fcinfo, const AsAccount *account,
                               const AsSession *session, AsRefreshToken *token);
+
+/* The auth.tokens that is nothing but an mfa token; zeroes it. */
+extern Datum as_answer_mfa_token(FunctionCallInfo fcinfo, char *mfa_token);
+
+/* The auth.totp_enrollment; zeroes its parts. */
+extern Datum as_answer_enrollment(FunctionCallInfo fcinfo, char *secret,
+                                  char *uri, char *qr_svg);
 
 /* A uuid in the caller's memory: SQL may keep what a function returned. */
 extern Datum as_answer_uuid(const AsUuid *uuid);
@@ -248,7 +258,7 @@ typedef struct AsAttempt
 
 	/* Where a code was tried, and for what: AS_RECORD_CODE_ATTEMPT. */
 	const char *identifier;
-	AsPurpose purpose;
+	const char *purpose; /* its name */
 
 	AsRecordHold hold; /* a place in the recorder's queue */
 
@@ -366,6 +376,9 @@ typedef struct AsOwner
 /* Step: the same, and the caller's account. */
 extern AsFailure as_owner_find(AsAttempt *attempt, AsOwner *owner);
 
+/* Step, after one of these: the sign-in is not older than ten minutes. */
+extern AsFailure as_owner_require_recent(void);
+
 /*
  * Step: the password argument, which may be NULL only where the account has
  * none; else AS_INVALID_REQUEST with the hint, which names it.
@@ -401,6 +414,16 @@ extern void as_session_open(const AsAccount *account, const AsOrigin *origin,
  */
 extern bool as_session_renew(const AsRefreshToken *presented,
                              const AsRefreshToken *next, AsSession *session);
+
+/*
+ * The user of a session has shown anew who he is, by methods of RFC 8176: a
+ * fresh auth_time, a new jti in place of the one in hand, aal (NULL: as it is),
+ * and session as it then is; the refresh token stays. AS_TOKEN_EXPIRED,
+ * AS_SESSION_REVOKED, AS_SESSION_EXPIRED as as_session_check. Durable.
+ */
+extern AsFailure as_session_prove(const AsUuid *user_id, const AsUuid *id,
+                                  const AsUuid *jti, const AsTexts *methods,
+                                  const char *aal, AsSession *session);
 
 /*
  * Whether jti is live: AS_OK, AS_TOKEN_EXPIRED (replaced by a renewal),
@@ -639,6 +662,117 @@ extern void as_message_send_first_code(const AsAccount *account,
 extern void as_message_tell(const AsAccount *account, const char *kind,
                             const char *payload);
 
+/* ---- factor.c: whether who calls has the second factor ---- */
+
+/* 80 random bits. */
+#define AS_RECOVERY_CODE_BYTES 10
+
+/* Of a second factor: six digits of an app, or a recovery code. */
+typedef struct AsFactorProof
+{
+	AsFactor factor; /* what it is tried against */
+	bool is_totp;
+	const char *digits; /* AS_TOTP_DIGITS of them; a secret */
+	AsDigest digest;    /* of the recovery code */
+	int64 step;         /* whose code it is, once it was tried */
+} AsFactorProof;
+
+/* Makes a secret the user's pending second factor, sealed. */
+extern void as_factor_enroll(const AsUuid *user_id, const AsTotpSecret *secret);
+
+/*
+ * Step: reads a code argument. AS_INVALID_REQUEST where there is none,
+ * AS_INVALID_CODE where it is neither form: that is compared with nothing.
+ */
+extern AsFailure as_factor_proof_read(AsAttempt *attempt,
+                                      FunctionCallInfo fcinfo, int argument,
+                                      AsFactorProof *proof);
+
+/*
+ * Step: compares with proof->factor. AS_INVALID_CODE, which counts for digits:
+ * after five within five minutes AS_THROTTLED, from twenty since the last
+ * success on digits are AS_INVALID_CODE without a look, while recovery codes
+ * still go. AS_BUSY where too many are tried at once. Holds no lock.
+ */
+extern AsFailure as_factor_proof_try(AsAttempt *attempt, AsFactorProof *proof);
+
+/*
+ * Step, after that: uses the code up; AS_INVALID_CODE, which counts as well,
+ * where another did. The wrong ones are forgiven, and the user hears of a
+ * recovery code. Locks factor or recovery code; to be called last.
+ */
+extern AsFailure as_factor_proof_use(AsAttempt *attempt,
+                                     const AsAccount *account,
+                                     AsFactorProof *proof);
+
+/* The method of RFC 8176 that it is: otp, or recovery. */
+extern const char *as_factor_proof_method(const AsFactorProof *proof);
+
+/*
+ * Step, after as_factor_proof_try on a pending factor: turns it on, where none
+ * is. Hold the account. AS_INVALID_CODE where it is pending no more.
+ */
+extern AsFailure as_factor_confirm(AsAttempt *attempt, AsFactorProof *proof);
+
+/* Takes back the wrong codes of a user. */
+extern void as_factor_forgive(const AsUuid *user_id);
+
+/*
+ * The second factor goes, recovery codes and pending enrolments with it, and
+ * the user is told; of an operator's doing without where it came from. Durable.
+ * Hold the account.
+ */
+extern void as_factor_remove(const AsAccount *account, bool by_operator);
+
+/* What an account leaves behind of second factors. */
+extern void as_factor_left(const AsUuid *user_id);
+
+/*
+ * Sends mfa_changed: change is a word for what happened, of totp_enabled,
+ * totp_disabled, recovery_code_used, recovery_codes_replaced and
+ * second_factor_reset. The payload has how many recovery codes are left.
+ */
+extern void as_factor_tell(const AsAccount *account, const char *change);
+
+/* ---- recovery.c: recovery codes ---- */
+
+/*
+ * Ten fresh ones in place of those that were, as a text[] in the caller's
+ * memory. Hold the account.
+ */
+extern Datum as_recovery_renew(const AsUuid *user_id);
+
+/* ---- enrollment.c: a TOTP secret as apps take it ---- */
+
+/*
+ * The auth.totp_enrollment of an account; zeroes secret. AS_BUSY where there is
+ * no memory for the QR code.
+ */
+extern Datum as_enrollment_answer(FunctionCallInfo fcinfo,
+                                  const AsAccount *account,
+                                  AsTotpSecret *secret);
+
+/* ---- mfa.c: mfa tokens ---- */
+
+/*
+ * Of an account whose user has shown these methods, in the caller's memory.
+ * What can be shown first is pwd and otp.
+ */
+extern char *as_mfa_token_make(const AsAccount *account, const AsTexts *shown);
+
+/*
+ * Step: reads one, whose user is the event's. AS_INVALID_TOKEN, also where it
+ * was used, or AS_TOKEN_EXPIRED.
+ */
+extern AsFailure as_mfa_token_read(AsAttempt *attempt, const AsText *text,
+                                   AsMfaToken *token);
+
+/* AS_INVALID_TOKEN, on record: a genuine one that has ended. */
+extern AsFailure as_mfa_token_end(AsAttempt *attempt);
+
+/* What its user has shown, in the caller's memory. */
+extern AsTexts as_mfa_token_methods(const AsMfaToken *token);
+
 /* ---- grant.c: the last third of every sign-in ---- */
 
 #define AS_GRANT_METHODS 4
@@ -652,9 +786,22 @@ typedef struct AsGrant
 	char *methods[AS_GRANT_METHODS];
 	AsSession session;
 	AsRefreshToken token;
+
+	/* Of a second step: what the first was answered, and what was tried. */
+	const AsMfaToken *first;
+	AsFactorProof *proof;
+
+	char *mfa_token; /* in place of a session: a second step is needed */
 } AsGrant;
 
-/* By what the user has shown who it is: pwd, otp, ... */
+/*
+ * A second step: what the first was answered, and the second factor that was
+ * tried. Both must stay.
+ */
+extern void as_grant_continue(AsGrant *grant, const AsMfaToken *first,
+                              AsFactorProof *proof);
+
+/* By what the user has shown who it is: pwd, otp, ...; each once. */
 extern void as_grant_add_method(AsGrant *grant, const char *method);
 
 /* Step: an account that is pending or banned is not let in. */
@@ -664,9 +811,15 @@ extern AsFailure as_grant_check_status(AsAttempt *attempt,
 /*
  * Step: locks the account, which must be as it was looked at (the epoch),
  * opens the session, ends those beyond max_sessions_per_user, and tells the
- * user.
+ * user. Where the account has a second factor and this is no second step, it
+ * makes an mfa token and does nothing of that. A second step fails with
+ * AS_INVALID_TOKEN where the first has ended or was used, and as
+ * as_factor_proof_use does.
  */
 extern AsFailure as_grant_open(AsAttempt *attempt, AsGrant *grant);
+
+/* The auth.tokens: of the session, or the mfa token. */
+extern Datum as_grant_answer(FunctionCallInfo fcinfo, AsGrant *grant);
 
 /* ---- proof.c: a typed code or a link token against code rows ---- */
 
@@ -769,7 +922,7 @@ extern AsFailure as_operation_read_reason(AsOperation *operation, int argument);
 
 /*
  * Takes back the failures of an account: sign-ins (of those from one client
- * only this client's) and codes at its addresses.
+ * only this client's), codes at its addresses and of its second factor.
  */
 extern void as_operation_forgive(const AsAccount *account);
 

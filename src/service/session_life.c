@@ -101,6 +101,54 @@ as_session_renew(const AsRefreshToken *presented, const AsRefreshToken *next,
 	return true;
 }
 
+/* Those of a session, and what is new of others, in the caller's memory. */
+static AsTexts
+joined_methods(const AsTexts *had, const AsTexts *shown)
+{
+	AsTexts all = {had->count, palloc(sizeof(char *) *
+	                                  (size_t) (had->count + shown->count))};
+
+	for (int i = 0; i < had->count; i++)
+		all.items[i] = had->items[i];
+	for (int i = 0; i < shown->count; i++)
+	{
+		bool is_new = true;
+
+		for (int j = 0; j < had->count; j++)
+			if (strcmp(had->items[j], shown->items[i]) == 0)
+				is_new = false;
+		if (is_new)
+			all.items[all.count++] = shown->items[i];
+	}
+	return all;
+}
+
+AsFailure
+as_session_prove(const AsUuid *user_id, const AsUuid *id, const AsUuid *jti,
+                 const AsTexts *methods, const char *aal, AsSession *session)
+{
+	AsFailure failure =
+	    as_session_check(user_id, id, jti, GetCurrentTimestamp());
+	AsUuid next = as_uuid_random();
+	AsTexts amr;
+
+	if (failure != AS_OK)
+		return failure;
+	if (!as_session_find(user_id, id, session))
+		return AS_SESSION_REVOKED;
+	as_store_make_durable();
+	amr = joined_methods(&session->amr, methods);
+	if (!as_session_set_proof(user_id, id, jti, &next, &amr,
+	                          aal == NULL ? session->aal : aal, session))
+		return AS_TOKEN_EXPIRED;
+	/* One that has ended meanwhile: what was written is undone with it. */
+	if (as_session_is_ended(user_id, id))
+		return AS_SESSION_REVOKED;
+	as_token_cache_put(session);
+	as_context_changed();
+	return AS_OK;
+}
+
 /* Deletes a session whose rows are free, else appends its end. */
 static bool
 end_one(const AsUuid *user_id, const AsUuid *id)

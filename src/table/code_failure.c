@@ -59,11 +59,10 @@ as_code_failure_add(const char *identifier, const char *purpose, TimestampTz at)
 }
 
 void
-as_code_failure_count(const char *identifier, const char *purpose,
+as_code_failure_count(const char *identifier, const char *purpose, int window_s,
                       AsCodeFailures *failures)
 {
-	TimestampTz since =
-	    as_after_seconds(GetCurrentTimestamp(), -auth_session_code_ttl);
+	TimestampTz since = as_after_seconds(GetCurrentTimestamp(), -window_s);
 
 	(void) as_store_find(&count, &failures_shape, failures,
 	                     AS_ARGS(as_arg_text(identifier), as_arg_text(purpose),

@@ -45,6 +45,18 @@ static AsStatement update_rotated = AS_WRITES(
     "   AND refresh_digest = $4 AND expires_at > $7"
     " RETURNING " COLUMNS);
 
+/*
+ * Not renewed_at, from which the grace of the refresh token before runs: who
+ * proves anew must not open that again.
+ */
+static AsStatement update_proof =
+    AS_WRITES("UPDATE auth_private.sessions"
+              "   SET jti = $4, auth_time = $5, amr = $6, aal = $7,"
+              "       access_expires_at = LEAST($8, expires_at)"
+              " WHERE user_id = $1 AND id = $2 AND jti = $3"
+              "   AND expires_at > $5"
+              " RETURNING " COLUMNS);
+
 /* Whether no revocation of the user ends a session. */
 #define LIVES                                                           \
 	"NOT EXISTS (SELECT FROM auth_private.revocations AS r"             \
@@ -213,6 +225,22 @@ as_session_rotate(const AsRefreshToken *presented, const AsRefreshToken *next,
 	        as_arg_time(as_after_seconds(now, auth_session_access_token_ttl)),
 	        as_arg_time(
 	            as_after_seconds(now, auth_session_refresh_token_ttl))));
+}
+
+bool
+as_session_set_proof(const AsUuid *user_id, const AsUuid *id, const AsUuid *jti,
+                     const AsUuid *next, const AsTexts *amr, const char *aal,
+                     AsSession *session)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	return as_store_find(
+	    &update_proof, &session_shape, session,
+	    AS_ARGS(
+	        as_arg_uuid(user_id), as_arg_uuid(id), as_arg_uuid(jti),
+	        as_arg_uuid(next), as_arg_time(now), as_arg_texts(amr),
+	        as_arg_text(aal),
+	        as_arg_time(as_after_seconds(now, auth_session_access_token_ttl))));
 }
 
 void

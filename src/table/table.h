@@ -6,7 +6,8 @@
  * A table answers with values; it raises only what the store raises (AS_BUSY)
  * and what can't happen. Calls shared, base and tool.
  *
- * Lock order: account, identifier, code, session, token cache, outbox.
+ * Lock order: account, identifier, code, mfa use, factor, session, token cache,
+ * outbox.
  */
 #ifndef AS_TABLE_H
 #define AS_TABLE_H
@@ -236,6 +237,16 @@ extern bool as_session_rotate(const AsRefreshToken *presented,
                               const AsRefreshToken *next, const AsUuid *jti,
                               AsSession *session);
 
+/*
+ * What its user has shown of himself by now, in place of the access token jti:
+ * next is the current one then, and session as it then is. False where jti
+ * isn't current any more, or the session has expired.
+ */
+extern bool as_session_set_proof(const AsUuid *user_id, const AsUuid *id,
+                                 const AsUuid *jti, const AsUuid *next,
+                                 const AsTexts *amr, const char *aal,
+                                 AsSession *session);
+
 /* The epoch that the session is of from now on. */
 extern void as_session_set_epoch(const AsUuid *user_id, const AsUuid *id,
                                  int64 epoch);
@@ -385,14 +396,17 @@ extern int as_code_prune(TimestampTz now, int batch);
 typedef struct AsCodeFailures
 {
 	int since_success; /* of any purpose */
-	int in_window;     /* of one purpose, in the last code_ttl */
+	int in_window;     /* of one purpose, lately */
 } AsCodeFailures;
 
-/* Adds one, by the recorder. A purpose is as as_purpose_name has it. */
+/*
+ * Adds one, by the recorder. A purpose is as as_purpose_name has it, or
+ * factor.c's own, which counts under the user's id in place of an address.
+ */
 extern void as_code_failure_add(const char *identifier, const char *purpose,
                                 TimestampTz at);
 extern void as_code_failure_count(const char *identifier, const char *purpose,
-                                  AsCodeFailures *failures);
+                                  int window_s, AsCodeFailures *failures);
 
 /* Whether short codes are looked at, and not only links. */
 extern bool as_code_failure_allows(const AsCodeFailures *failures);
@@ -402,6 +416,66 @@ extern void as_code_failure_forget(const char *identifier);
 
 /* Those of addresses that nobody has tried wrongly for a day. */
 extern int as_code_failure_prune(TimestampTz now, int batch);
+
+/* ---- factor.c: second factors ---- */
+
+/* How long one that is pending can be turned on: seconds. */
+#define AS_FACTOR_PENDING_S 3600
+
+typedef struct AsFactor
+{
+	AsUuid user_id;
+	AsUuid id;
+	AsBytes secret; /* as it is stored: sealed */
+	TimestampTz confirmed_at;
+	int64 last_step; /* the newest of which a code was taken */
+} AsFactor;
+
+/* A pending one, in place of others; secret is in its stored form. */
+extern void as_factor_add(const AsUuid *user_id, const AsUuid *id,
+                          AsArg secret);
+
+/* The one that is on; and whether there is any. */
+extern bool as_factor_find(const AsUuid *user_id, AsFactor *factor);
+extern bool as_factor_is_on(const AsUuid *user_id);
+
+/* The newest that is pending. */
+extern bool as_factor_find_pending(const AsUuid *user_id, AsFactor *factor);
+
+/*
+ * Turns one on that is pending, step being used then. False where it is gone
+ * or on. Hold the account.
+ */
+extern bool as_factor_turn_on(const AsFactor *factor, int64 step);
+
+/*
+ * Uses a step up: of any number of callers, one gets true; false, too, for a
+ * step before one that was used. Waits for who is using one.
+ */
+extern bool as_factor_use_step(const AsFactor *factor, int64 step);
+
+/* The rows alone: as_factor_remove takes what belongs to them too. */
+extern void as_factor_delete_all(const AsUuid *user_id);
+extern int as_factor_prune(TimestampTz now, int batch);
+
+/* ---- recovery_code.c: what stands in for a lost factor ---- */
+
+extern void as_recovery_code_add(const AsUuid *user_id, const AsDigest *digest);
+extern bool as_recovery_code_is(const AsUuid *user_id, const AsDigest *digest);
+extern int as_recovery_code_count(const AsUuid *user_id);
+
+/* Uses one up: of any number of callers, one gets true. */
+extern bool as_recovery_code_consume(const AsUuid *user_id,
+                                     const AsDigest *digest);
+extern void as_recovery_code_delete_all(const AsUuid *user_id);
+
+/* ---- mfa_use.c: mfa tokens that have had their use ---- */
+
+/* Of any number of uses of a token, one gets true. */
+extern bool as_mfa_use_add(const AsMfaToken *token);
+extern bool as_mfa_use_is(const AsMfaToken *token);
+extern void as_mfa_use_delete_all(const AsUuid *user_id);
+extern int as_mfa_use_prune(TimestampTz now, int batch);
 
 /* ---- outbox.c: notifications on their way ---- */
 

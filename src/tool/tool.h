@@ -57,6 +57,24 @@ extern bool as_secret_base64url_decode(const char *text, size_t length,
                                        void *out, size_t room,
                                        size_t *out_length);
 
+/* ---- base32.c: RFC 4648 section 6, without padding ---- */
+
+/* Characters for n bytes. */
+#define AS_BASE32_CHARS(n) (((n) *8 + 4) / 5)
+
+/*
+ * Writes the AS_BASE32_CHARS(length) characters, in upper case, and a NUL, in a
+ * time that doesn't depend on the bytes; answers the number of characters.
+ */
+extern size_t as_base32_encode(const void *bytes, size_t length, char *out);
+
+/*
+ * Reads exactly as many bytes, in either case. False for anything else, and
+ * out may have been written to then.
+ */
+extern bool as_base32_decode(const char *text, size_t length, void *out,
+                             size_t bytes);
+
 /* ---- random_id.c: identifiers that nobody can guess ---- */
 
 /* A random UUID (RFC 9562 section 5.4, version 4). */
@@ -109,7 +127,8 @@ typedef enum AsMacPurpose
 	AS_MAC_REFRESH_TAG = 1,       /* the tag of a refresh token */
 	AS_MAC_REFRESH_SUCCESSOR = 2, /* the secret of the next refresh token */
 	AS_MAC_CODE = 3,              /* the short one-time code */
-	AS_MAC_LINK = 4               /* the tag of a link token */
+	AS_MAC_LINK = 4,              /* the tag of a link token */
+	AS_MAC_MFA = 5                /* the tag of an mfa token */
 } AsMacPurpose;
 
 /* Derives the key of a purpose from the server's MAC key (libsodium KDF). */
@@ -287,6 +306,82 @@ extern void as_link_token_print(const AsUuid *user_id, const AsUuid *code_id,
 extern bool as_link_token_parse(const char *text, size_t length,
                                 const AsMacKey *link_key, AsUuid *user_id,
                                 AsUuid *code_id);
+
+/* ---- totp.c: time-based one-time passwords (RFC 6238) ---- */
+
+#define AS_TOTP_SECRET_BYTES 20 /* RFC 4226 section 4, R6 */
+#define AS_TOTP_DIGITS       6
+#define AS_TOTP_PERIOD       30 /* seconds of a step */
+#define AS_TOTP_DRIFT        1  /* steps that a clock may be off, each way */
+
+typedef struct AsTotpSecret
+{
+	uint8_t bytes[AS_TOTP_SECRET_BYTES];
+} AsTotpSecret;
+
+extern void as_totp_secret_random(AsTotpSecret *out);
+
+/* The step of a time. */
+extern int64_t as_totp_step_at(int64_t unix_seconds);
+
+/* The code of a step, and a NUL; false only for want of memory. */
+extern bool as_totp_derive(const AsTotpSecret *secret, int64_t step,
+                           char out[AS_TOTP_DIGITS + 1]);
+
+typedef enum AsTotpVerdict
+{
+	AS_TOTP_WRONG,
+	AS_TOTP_RIGHT,
+	AS_TOTP_NO_MEMORY /* it could not be computed: nobody knows */
+} AsTotpVerdict;
+
+/*
+ * Whether typed, AS_TOTP_DIGITS characters, is the code of the step at a time
+ * or of one within the drift: then *step is the newest of these.
+ */
+extern AsTotpVerdict as_totp_match(const AsTotpSecret *secret,
+                                   int64_t unix_seconds,
+                                   const char typed[AS_TOTP_DIGITS],
+                                   int64_t *step);
+
+/* ---- mfa_token.c: between the two factors of a sign-in ---- */
+
+/* A tagged text of two ids, two numbers, a byte and a tag: 65 bytes. */
+#define AS_MFA_TOKEN_CHARS AS_TAGGED_CHARS(65)
+
+typedef struct AsMfaToken
+{
+	AsUuid user_id;
+	AsUuid id;          /* random: it can be used once */
+	int64_t epoch;      /* of the account, as the sign-in saw it */
+	int64_t expires_at; /* seconds since 1970 */
+	uint8_t methods;    /* what the user has shown, as a set */
+} AsMfaToken;
+
+/* Writes the token and a NUL. */
+extern void as_mfa_token_print(const AsMfaToken *token, const AsMacKey *key,
+                               char out[AS_MFA_TOKEN_CHARS + 1]);
+
+/* Reads one whose tag is right; false, and zeros, for everything else. */
+extern bool as_mfa_token_parse(const char *text, size_t length,
+                               const AsMacKey *key, AsMfaToken *out);
+
+/* ---- qr_code.c: texts for a camera ---- */
+
+/* Modules along an edge of the largest code (version 40). */
+#define AS_QR_MOST 177
+
+typedef struct AsQrCode
+{
+	int width;
+	uint8_t modules[AS_QR_MOST * AS_QR_MOST]; /* row by row; 1 is dark */
+} AsQrCode;
+
+/*
+ * False where the text, NUL-terminated, is too long (2,331 bytes are not), or
+ * for want of memory.
+ */
+extern bool as_qr_code_make(const char *text, AsQrCode *out);
 
 /* ---- normalize.c: the canonical form of what people type ---- */
 

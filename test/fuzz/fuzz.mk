@@ -32,9 +32,10 @@ jose_FUZZ = test/fuzz/verifier.c test/fuzz/memory.c
 jose_BENCH = test/bench/jose.c
 jose_CFLAGS = -std=gnu11 -Wno-ignored-attributes -Isrc -Itest/jose -DFRONTEND \
 	-DUSE_PRIVATE_ENCODING_FUNCS -I$(shell $(PG_CONFIG) --includedir-server) \
-	$(shell $(PKG_CONFIG) --cflags libsodium libcrypto)
+	$(shell $(PKG_CONFIG) --cflags libsodium libcrypto libqrencode)
 jose_LIBS = -L$(shell $(PG_CONFIG) --pkglibdir) -L$(shell $(PG_CONFIG) --libdir) \
-	-lpgcommon -lpgport $(shell $(PKG_CONFIG) --libs libsodium libcrypto) \
+	-lpgcommon -lpgport \
+	$(shell $(PKG_CONFIG) --libs libsodium libcrypto libqrencode) \
 	-lm -lpthread
 jose_FUZZ_ARGS = -max_len=8192 -dict="$(abspath test/fuzz/dictionary)"
 jose_CORPUS = test/fuzz/corpus

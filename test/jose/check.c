@@ -1,6 +1,6 @@
 /*
  * check.c: the JOSE tools against vectors.txt, a line each, the attacks of
- * attacks.c, and the tagged texts of tagged.c. Prints TAP; exit status 0 only when every line passed.
+ * attacks.c, the tagged texts of tagged.c, and the codes of totp.c. Prints TAP; exit status 0 only when every line passed.
  *
  * Fields are separated by tabs; \xNN stands for a byte. The last field of
  * each line is the assertion's description.
@@ -248,6 +248,7 @@ main(int argc, char **argv)
 	fclose(vectors);
 	check_attacks();
 	check_tagged();
+	check_totp();
 	printf("1..%d\n", checks);
 	return failures == 0 ? 0 : 1;
 }

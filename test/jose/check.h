@@ -24,7 +24,10 @@ extern const char *token_make(AsKey *key, const char *header,
 /* The attacks of the checklist's section 4.2 that have to be computed. */
 extern void check_attacks(void);
 
-/* The texts under a tag: refresh tokens, link tokens, codes. */
+/* The texts under a tag: refresh tokens, link tokens, mfa tokens, codes. */
 extern void check_tagged(void);
+
+/* Codes by time, base32 and QR codes. */
+extern void check_totp(void);
 
 #endif /* CHECK_H */

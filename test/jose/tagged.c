@@ -22,12 +22,16 @@ static const char alphabet[] =
 #define OLD_LINK                                                              \
 	"asl1_EBESExQVFhcYGRobHB0eH6ChoqOkpaanqKmqq6ytrq_qsR38a8xSzr4EpqnkLrKqy5" \
 	"_0amC_ng_53MSxfR9Enw"
+#define OLD_MFA                                                               \
+	"asm1_EBESExQVFhcYGRobHB0eH6ChoqOkpaanqKmqq6ytrq8BAgMEBQYHCAAAABESExQVAx" \
+	"UKc8aIV7OwkkUBmMwtq-w"
 #define OLD_CODE "5141680591"
 
-static AsMacKey keys[AS_MAC_LINK + 1];
+static AsMacKey keys[AS_MAC_MFA + 1];
 static AsUuid user_id;
 static AsUuid other_id;
 static AsRefreshToken refresh;
+static AsMfaToken mfa;
 
 /* Everything that a server has, with bytes that count up. */
 static void
@@ -42,13 +46,18 @@ make_everything(void)
 		user_id.bytes[i] = (uint8_t) (16 + i);
 		other_id.bytes[i] = (uint8_t) (160 + i);
 	}
-	for (int i = AS_MAC_REFRESH_TAG; i <= AS_MAC_LINK; i++)
+	for (int i = AS_MAC_REFRESH_TAG; i <= AS_MAC_MFA; i++)
 		as_mac_key_derive(master, (AsMacPurpose) i, &keys[i]);
 	refresh.user_id = user_id;
 	refresh.session_id = other_id;
 	refresh.generation = 0x01020304;
 	for (int i = 0; i < AS_REFRESH_SECRET_BYTES; i++)
 		refresh.secret[i] = (uint8_t) (200 + i);
+	mfa = (AsMfaToken){.user_id = user_id,
+	                   .id = other_id,
+	                   .epoch = 0x0102030405060708,
+	                   .expires_at = 0x1112131415,
+	                   .methods = 3};
 }
 
 /* Whether either reader takes a text as one of its own. */
@@ -70,6 +79,14 @@ is_link(const char *text, size_t length)
 	return as_link_token_parse(text, length, &keys[AS_MAC_LINK], &user, &code);
 }
 
+static bool
+is_mfa(const char *text, size_t length)
+{
+	AsMfaToken token;
+
+	return as_mfa_token_parse(text, length, &keys[AS_MAC_MFA], &token);
+}
+
 typedef bool (*Reader)(const char *text, size_t length);
 
 static void
@@ -77,7 +94,7 @@ check_keys(void)
 {
 	int same = 0;
 
-	for (int i = AS_MAC_REFRESH_TAG; i <= AS_MAC_LINK; i++)
+	for (int i = AS_MAC_REFRESH_TAG; i <= AS_MAC_MFA; i++)
 		for (int j = AS_MAC_REFRESH_TAG; j < i; j++)
 			same += memcmp(keys[i].bytes, keys[j].bytes, AS_MAC_KEY_BYTES) == 0;
 	check(same == 0, "the keys of two purposes differ");
@@ -87,8 +104,10 @@ static void
 check_old_texts(void)
 {
 	char text[AS_REFRESH_TOKEN_CHARS + 1];
+	char mfa_text[AS_MFA_TOKEN_CHARS + 1];
 	char code[AS_CODE_MAX_DIGITS + 1];
 	AsRefreshToken token;
+	AsMfaToken read_mfa;
 	AsUuid user;
 	AsUuid row;
 
@@ -108,6 +127,16 @@ check_old_texts(void)
 	                          &row) &&
 	          memcmp(&user, &user_id, sizeof(user)) == 0 &&
 	          memcmp(&row, &other_id, sizeof(row)) == 0,
+	      "and reads as what it was made of");
+
+	as_mfa_token_print(&mfa, &keys[AS_MAC_MFA], mfa_text);
+	check(strcmp(mfa_text, OLD_MFA) == 0, "an mfa token is what it was");
+	check(as_mfa_token_parse(mfa_text, strlen(mfa_text), &keys[AS_MAC_MFA],
+	                         &read_mfa) &&
+	          memcmp(&read_mfa.user_id, &user_id, sizeof(user_id)) == 0 &&
+	          memcmp(&read_mfa.id, &other_id, sizeof(other_id)) == 0 &&
+	          read_mfa.epoch == mfa.epoch &&
+	          read_mfa.expires_at == mfa.expires_at && read_mfa.methods == 3,
 	      "and reads as what it was made of");
 
 	as_one_time_code_derive(&other_id, &keys[AS_MAC_CODE], 10, code);
@@ -178,7 +207,7 @@ check_forgeries(void)
 	size_t secret_at = AS_TAGGED_CHARS(36);
 	int taken = 0;
 
-	for (int i = AS_MAC_REFRESH_SUCCESSOR; i <= AS_MAC_LINK; i++)
+	for (int i = AS_MAC_REFRESH_SUCCESSOR; i <= AS_MAC_MFA; i++)
 	{
 		as_refresh_token_print(&refresh, &keys[i], text);
 		taken += is_refresh(text, strlen(text));
@@ -187,6 +216,13 @@ check_forgeries(void)
 	{
 		as_link_token_print(&user_id, &other_id, &keys[i], text);
 		taken += is_link(text, strlen(text));
+	}
+	for (int i = AS_MAC_REFRESH_TAG; i < AS_MAC_MFA; i++)
+	{
+		char mfa_text[AS_MFA_TOKEN_CHARS + 1];
+
+		as_mfa_token_print(&mfa, &keys[i], mfa_text);
+		taken += is_mfa(mfa_text, strlen(mfa_text));
 	}
 	check(taken == 0, "a tag under another purpose's key is refused");
 
@@ -231,6 +267,11 @@ check_prefixes(void)
 	check(!is_link(OLD_REFRESH, strlen(OLD_REFRESH)) &&
 	          !is_refresh(OLD_LINK, strlen(OLD_LINK)),
 	      "a refresh token is no link, a link no refresh token");
+	check(!is_mfa(OLD_REFRESH, strlen(OLD_REFRESH)) &&
+	          !is_mfa(OLD_LINK, strlen(OLD_LINK)) &&
+	          !is_refresh(OLD_MFA, strlen(OLD_MFA)) &&
+	          !is_link(OLD_MFA, strlen(OLD_MFA)),
+	      "F17: and neither is an mfa token, nor the other way round");
 }
 
 /* Of the characters that end in the same bits, only one is the token's. */
@@ -285,8 +326,10 @@ check_tagged(void)
 	check_old_texts();
 	check_flips("refresh", OLD_REFRESH, is_refresh);
 	check_flips("link", OLD_LINK, is_link);
+	check_flips("mfa", OLD_MFA, is_mfa);
 	check_twins("refresh", OLD_REFRESH, is_refresh);
 	check_twins("link", OLD_LINK, is_link);
+	check_twins("mfa", OLD_MFA, is_mfa);
 	check_unused_bits();
 	check_forgeries();
 	check_prefixes();

@@ -4,9 +4,10 @@
 -- The functions are taken from the catalog, so that a new one is tried, too;
 -- one whose arguments have no good value here fails the first test.
 \ir helper/common.psql
+\ir helper/totp.psql
 
 BEGIN;
-SELECT plan(14);
+SELECT plan(15);
 SET LOCAL auth_session.resend_cooldown = 0;
 SET LOCAL auth_session.message_rate_per_account = 0;
 SET LOCAL auth_session.signin_rate_per_account = 0;
@@ -21,6 +22,9 @@ SELECT auth.request_password_reset(pg_temp.email('ada')) \g /dev/null
 SELECT pg_temp.link(pg_temp.email('ada'), 'password_reset') AS reset_link \gset
 SELECT auth.signup(pg_temp.email('pending'), pg_temp.password()) \g /dev/null
 SELECT pg_temp.link(pg_temp.email('pending'), 'confirm_email') AS confirm_link \gset
+SELECT pg_temp.account(pg_temp.email('eve')) AS eve \gset
+SELECT pg_temp.enroll(access_token) FROM pg_temp.signin(pg_temp.email('eve')) \g /dev/null
+SELECT mfa_token AS m FROM pg_temp.signin(pg_temp.email('eve')) \gset
 
 -- ---- what is tried ----
 
@@ -35,7 +39,7 @@ INSERT INTO hostile VALUES
 	('SQL', 'attacker''); DROP TABLE auth_private.accounts; --'), ('more SQL', 'attacker'' OR ''1''=''1'), ('format', '%s%n%x%1$s%%attacker'), ('a path', '../../../../etc/passwd'),
 	('HTML', '<script>attacker()</script>'), ('JSON', '{"attacker": [null]}'), ('a number', '-9223372036854775809'), ('a UUID', '00000000-0000-0000-0000-000000000000'),
 	('an email without dots', 'attacker@'), ('two @', 'attacker@a@pgtap.example'), ('a phone with letters', '+49attacker'), ('a long phone', '+' || repeat('9', 40)),
-	('digits', repeat('1', 64)), ('an access token', :'a'), ('a refresh token', :'r'), ('a link token', :'reset_link'), ('another link token', :'confirm_link'),
+	('digits', repeat('1', 64)), ('an access token', :'a'), ('a refresh token', :'r'), ('a link token', :'reset_link'), ('another link token', :'confirm_link'), ('an mfa token', :'m'),
 	('a token without a signature', 'eyJhbGciOiJub25lIn0.eyJzdWIiOiJhdHRhY2tlciJ9.'), ('a megabyte', repeat('attacker', 131072)),
 	('a megabyte of emoji', repeat(U&'\+01F469', 262144)), ('a megabyte of marks', 'e' || repeat(U&'\0301', 524287)), ('a megabyte of dots', repeat('.', 1048576)),
 	('a megabyte of spaces', repeat(' ', 1048576));
@@ -45,7 +49,7 @@ CREATE TEMP TABLE good (argument text, value text) ON COMMIT DROP;
 INSERT INTO good VALUES
 	('email', pg_temp.email('new')), ('phone', NULL), ('password', pg_temp.password()), ('identifier', pg_temp.email('ada')), ('code', '123456'),
 	('channel', 'email'), ('permanent', 'false'), ('refresh_token', :'r'), ('access_token', :'a'), ('current_password', pg_temp.password()), ('new_password', 'another good one'),
-	('new_email', pg_temp.email('changed')), ('new_phone', pg_temp.phone(7)), ('mfa_token', 'none'), ('error', 'an error'), ('word', 'a word of their own'),
+	('new_email', pg_temp.email('changed')), ('new_phone', pg_temp.phone(7)), ('mfa_token', :'m'), ('level', 'aal1'), ('max_age', '1 hour'), ('error', 'an error'), ('word', 'a word of their own'),
 	('schedule', '*/5 * * * *'), ('info', '{}'), ('session_id', NULL), ('keep_current', 'true'), ('max', '1'), ('lease', '0'), ('ids', '{}'), ('batch', '1'),
 	('user_id', :'ada'), ('until', NULL), ('app', '{}'), ('password_hash', NULL), ('id', :'s'), ('before', '2000-01-01'), ('new_keys', 'false'),
 	('email_confirmed', 'true'), ('phone_confirmed', 'true'), ('hash', NULL), ('confirmed', 'true'), ('reason', 'a reason');
@@ -77,6 +81,9 @@ CREATE FUNCTION pg_temp.state() RETURNS text LANGUAGE sql AS $$
 		(SELECT string_agg(t::text, '' ORDER BY id) FROM auth_private.sessions AS t),
 		(SELECT string_agg(t::text, '' ORDER BY session_id) FROM auth_private.token_cache AS t),
 		(SELECT string_agg(t::text, '' ORDER BY id) FROM auth_private.codes AS t),
+		(SELECT string_agg(t::text, '' ORDER BY id) FROM auth_private.factors AS t),
+		(SELECT string_agg(t::text, '' ORDER BY id) FROM auth_private.recovery_codes AS t),
+		(SELECT string_agg(t::text, '' ORDER BY id) FROM auth_private.mfa_uses AS t),
 		(SELECT string_agg(t::text, '' ORDER BY id) FROM auth_private.outbox AS t)))
 $$;
 
@@ -125,6 +132,9 @@ SELECT is_empty($$SELECT name, argument, what FROM answers WHERE got = '{}' AND 
 SELECT is_empty($$SELECT name, argument, what FROM answers WHERE got = '{}' AND argument = 'access_token' AND what <> 'an access token'
 		UNION ALL SELECT name, argument, what FROM answers WHERE got = '{}' AND argument = 'refresh_token' AND value IS NOT NULL AND what <> 'a refresh token'$$,
 	'E11: no token of another kind is taken for one');
+SELECT is_empty($$SELECT name, argument, what, got FROM answers
+		WHERE argument = 'mfa_token' AND value <> '' AND what <> 'an mfa token' AND got ->> 'detail' <> 'invalid_token'$$,
+	'F17: what is no mfa token is invalid_token');
 SELECT is(auth.verify(:'a') ->> 'sub', :'ada', 'E10: the session lives after all that');
 SELECT is((SELECT count(*) FROM pg_tables WHERE schemaname = 'auth_private' AND tablename = 'accounts'), 1::bigint, 'G4: and so does the table');
 

@@ -107,6 +107,7 @@ my ($answers, $rows, $seconds) = flood('postgres', '203.0.113.1',
 	q{request_password_reset('flood%s@example.com')},
 	q{confirm('flood%s@example.com', '123456')},
 	q{renew('asr1_%s')},
+	q{signin_totp('asm1_%s', '123456')},
 	q{logout(refresh_token => 'asr1_%s')});
 my $passed = 0;
 $passed += $answers->{$_} foreach grep { $_ ne 'throttled' } keys %$answers;

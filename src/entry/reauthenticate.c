@@ -1,0 +1,111 @@
+/*
+ * reauthenticate.c: auth.reauthenticate: who is signed in shows anew who it is.
+ *
+ * The session goes on, with another access token that has a fresh auth_time and,
+ * where a second factor was shown, aal2; the one before it ends, the refresh
+ * token in hand stays good. So a stolen token gains nothing by it, and the
+ * user needs no other session for what asks for more (require_recent,
+ * require_aal).
+ */
+#include "entry/entry.h"
+
+AS_ENTRY(auth_reauthenticate);
+
+typedef struct Reauthentication
+{
+	FunctionCallInfo fcinfo;
+	AsAttempt attempt;
+	AsOwner owner;
+	bool has_code;
+	AsFactorProof proof;
+	AsUuid jti; /* of the token in hand */
+	AsSession session;
+} Reauthentication;
+
+static AsFailure
+read_arguments(Reauthentication *again)
+{
+	FunctionCallInfo fcinfo = again->fcinfo;
+	AsAttempt *attempt = &again->attempt;
+	bool has_password = !PG_ARGISNULL(0);
+	AsFailure outcome = AS_OK;
+
+	again->jti = as_context_live()->jti;
+	again->has_code = !PG_ARGISNULL(1);
+	if (!has_password && !again->has_code)
+		return as_attempt_tell(attempt, AS_INVALID_REQUEST,
+		                       "Give the password or a code.");
+	if (has_password)
+		outcome = as_owner_read_password(
+		    attempt, fcinfo, 0, "The password is too long or not Unicode.",
+		    &again->owner);
+	if (outcome == AS_OK && again->has_code)
+		outcome = as_factor_proof_read(attempt, fcinfo, 1, &again->proof);
+	return outcome;
+}
+
+static AsFailure
+prove(Reauthentication *again)
+{
+	AsAttempt *attempt = &again->attempt;
+	AsOwner *owner = &again->owner;
+	AsFailure outcome = AS_OK;
+
+	if (owner->has_given_password)
+		outcome = as_owner_prove(attempt, owner);
+	if (outcome != AS_OK || !again->has_code)
+		return outcome;
+	if (!as_factor_find(&owner->account.id, &again->proof.factor))
+		return as_attempt_tell(attempt, AS_INVALID_CODE,
+		                       "No second factor is on.");
+	return as_factor_proof_try(attempt, &again->proof);
+}
+
+static AsFailure
+save(Reauthentication *again)
+{
+	const AsEvent *event = &again->attempt.event;
+	char *methods[3];
+	AsTexts shown = {0, methods};
+
+	if (again->owner.has_given_password)
+		methods[shown.count++] = pstrdup("pwd");
+	if (again->has_code)
+	{
+		methods[shown.count++] = pstrdup(as_factor_proof_method(&again->proof));
+		methods[shown.count++] = pstrdup("mfa");
+	}
+	return as_session_prove(&event->user_id, &event->session_id, &again->jti,
+	                        &shown, again->has_code ? "aal2" : NULL,
+	                        &again->session);
+}
+
+static AsFailure
+reauthenticate(void *flow)
+{
+	Reauthentication *again = flow;
+	AsAttempt *attempt = &again->attempt;
+	AsOwner *owner = &again->owner;
+	AsFailure outcome;
+
+	if ((outcome = as_owner_find(attempt, owner)) == AS_OK &&
+	    (outcome = read_arguments(again)) == AS_OK &&
+	    (outcome = prove(again)) == AS_OK &&
+	    (!owner->has_given_password ||
+	     (outcome = as_owner_look_again(attempt, owner)) == AS_OK) &&
+	    (!again->has_code ||
+	     (outcome = as_factor_proof_use(attempt, &owner->account,
+	                                    &again->proof)) == AS_OK))
+		outcome = save(again);
+	return outcome;
+}
+
+Datum
+auth_reauthenticate(PG_FUNCTION_ARGS)
+{
+	Reauthentication again = {.fcinfo = fcinfo};
+
+	as_attempt_run(&again.attempt, "reauthenticate", reauthenticate, &again);
+	PG_RETURN_DATUM(
+	    as_answer_tokens(fcinfo, &again.owner.account, &again.session, NULL));
+}

@@ -1,0 +1,108 @@
+-- auth.reauthenticate, auth.require_aal, auth.require_recent, auth.aal,
+-- auth.auth_time: how surely and how lately who calls has shown who it is.
+\ir helper/common.psql
+\ir helper/totp.psql
+
+BEGIN;
+SELECT plan(63);
+
+SELECT pg_temp.account(pg_temp.email('ada')) AS ada \gset
+SELECT access_token AS a, refresh_token AS r, session_id AS s FROM pg_temp.signin(pg_temp.email('ada')) \gset
+
+-- ---- without a context ----
+
+SELECT is(auth.aal(), NULL, 'aal() is NULL without a context');
+SELECT is(auth.auth_time(), NULL, 'auth_time() too');
+SELECT pg_temp.raises('SELECT auth.require_aal(''aal1'')', 'not_authenticated', 'require_aal raises');
+SELECT pg_temp.raises('SELECT auth.require_recent(''1 hour'')', 'not_authenticated', 'require_recent, too');
+SELECT pg_temp.raises('SELECT auth.reauthenticate(''x'')', 'not_authenticated', 'and reauthenticate');
+
+-- ---- the helpers ----
+
+SELECT auth.authenticate(:'a') \g /dev/null
+SELECT is(auth.aal(), 'aal1', 'aal() of a password');
+SELECT is(auth.auth_time(), to_timestamp((pg_temp.claims(:'a') ->> 'auth_time')::bigint), 'auth_time() is the claim');
+SELECT lives_ok('SELECT auth.require_aal(''aal1'')', 'aal1 is there');
+SELECT pg_temp.raises('SELECT auth.require_aal(''aal2'')', 'reauthentication_required', 'aal2 is not', 'reauthenticate');
+SELECT pg_temp.raises('SELECT auth.require_aal(' || level || ')', 'invalid_request', 'no level: ' || left(level, 20), 'aal1 or aal2')
+FROM unnest(ARRAY['NULL', '''''', '''aal3''', '''AAL1''', 'repeat(''a'', 1048576)']) AS level;
+SELECT lives_ok('SELECT auth.require_recent(''1 minute'')', 'a sign-in of just now is recent');
+SELECT lives_ok('SELECT auth.require_recent(''178000000 years'')', 'and so it is for a very long time');
+SELECT pg_temp.raises('SELECT auth.require_recent(' || age || ')', 'invalid_request', 'no age: ' || age, 'max_age')
+FROM unnest(ARRAY['NULL', '''-1 second''', '''-1 month''']) AS age;
+SELECT is(pg_temp.failure('SELECT auth.require_recent(''1 minute'')', read_only => true), '{}', 'both work in a read-only transaction');
+SELECT is(pg_temp.failure('SELECT auth.require_aal(''aal1'')', read_only => true), '{}', 'as PostgREST''s GET is');
+
+-- ---- what it refuses ----
+
+SELECT pg_temp.raises('SELECT auth.reauthenticate()', 'invalid_request', 'something must be shown', 'password or a code');
+SELECT pg_temp.raises('SELECT auth.reauthenticate('''')', 'invalid_credentials', 'an empty password is a wrong one');
+SELECT pg_temp.raises('SELECT auth.reauthenticate(''not this one'')', 'invalid_credentials', 'A9: so is another');
+SELECT pg_temp.raises('SELECT auth.reauthenticate(repeat(''x'', 1048576))', 'invalid_request', 'A16: a megabyte is none');
+SELECT pg_temp.raises('SELECT auth.reauthenticate(code => ''123456'')', 'invalid_code', 'without a second factor there is no code');
+SELECT pg_temp.raises('SELECT auth.reauthenticate(code => '''')', 'invalid_code', 'an empty code is none');
+SELECT pg_temp.raises(format('SELECT auth.reauthenticate(%L, ''123456'')', pg_temp.password()), 'invalid_code', 'the right password beside it helps nothing');
+SELECT pg_temp.raises_when_read_only(format('SELECT auth.reauthenticate(%L)', pg_temp.password()), 'it writes');
+SELECT is(auth.uid(), :'ada', 'after all that the session lives');
+
+-- ---- by the password ----
+
+UPDATE auth_private.sessions SET auth_time = clock_timestamp() - interval '1 hour', renewed_at = clock_timestamp() - interval '20 minutes' WHERE id = :'s';
+SELECT renewed_at AS renewed, generation AS generation, expires_at AS ends FROM auth_private.sessions WHERE id = :'s' \gset
+CREATE TEMP TABLE again ON COMMIT DROP AS SELECT * FROM auth.reauthenticate(pg_temp.password());
+SELECT is(refresh_token, NULL, 'no refresh token: the one in hand stays') FROM again;
+SELECT is(session_id, :'s', 'the same session') FROM again;
+SELECT is(user_id, :'ada', 'the same user') FROM again;
+SELECT is(mfa_token, NULL, 'and no mfa token') FROM again;
+SELECT ok(expires_in BETWEEN 898 AND 900, 'a token for the usual time') FROM again;
+SELECT pg_temp.raises(format('SELECT auth.verify(%L)', :'a'), 'token_expired', 'the token before it has ended');
+SELECT auth.authenticate(access_token) FROM again \g /dev/null
+SELECT ok(auth.auth_time() BETWEEN clock_timestamp() - interval '1 minute' AND clock_timestamp(), 'auth_time is fresh');
+SELECT is(auth.jwt() -> 'iat', auth.jwt() -> 'auth_time', 'iat too');
+SELECT isnt(auth.jwt() ->> 'jti', pg_temp.claims(:'a') ->> 'jti', 'with a jti of its own');
+SELECT is(auth.aal(), 'aal1', 'a password alone raises no level');
+SELECT is(auth.jwt() -> 'amr', '["pwd"]', 'and says nothing twice');
+SELECT results_eq(format('SELECT renewed_at, generation, expires_at FROM auth_private.sessions WHERE id = %L', :'s'),
+	format('VALUES (%L::timestamptz, %s, %L::timestamptz)', :'renewed', :'generation', :'ends'),
+	'E6: neither the end of the session nor the grace of an old refresh token begins anew');
+SELECT results_eq(format('SELECT jti, expires_at FROM auth_private.token_cache WHERE session_id = %L', :'s'),
+	format('SELECT jti, access_expires_at FROM auth_private.sessions WHERE id = %L', :'s'), 'the cache has the new token');
+SELECT access_token AS a, refresh_token AS r FROM auth.renew(:'r') \gset
+SELECT ok((auth.verify(:'a') ->> 'auth_time')::bigint >= extract(epoch FROM clock_timestamp())::bigint - 60, 'the refresh token in hand is good, and the renewal keeps auth_time');
+SELECT is(result, 'ok', 'G6: it is in the audit log') FROM auth_admin.audit_log WHERE user_id = :'ada' AND action = 'reauthenticate' AND result = 'ok' LIMIT 1;
+
+-- ---- by a code ----
+
+SELECT secret, recovery_codes AS codes FROM pg_temp.enroll(:'a') \gset
+SELECT pg_temp.raises(format('SELECT auth.reauthenticate(code => %L)', pg_temp.no_totp(:'secret')), 'invalid_code', 'a wrong code');
+SELECT pg_temp.raises(format('SELECT auth.reauthenticate(''not this one'', %L)', pg_temp.totp(:'secret')), 'invalid_credentials', 'a wrong password beside a right code');
+SELECT access_token AS a2 FROM auth.reauthenticate(code => pg_temp.totp(:'secret')) \gset
+SELECT auth.authenticate(:'a2') \g /dev/null
+SELECT is(auth.aal(), 'aal2', 'a code raises the level, and used no step while it was refused');
+SELECT is(auth.jwt() -> 'amr', '["pwd", "otp", "mfa"]', 'RFC 8176: amr says how');
+SELECT lives_ok('SELECT auth.require_aal(''aal2'')', 'aal2 is there now');
+SELECT is(aal || amr::text, 'aal2{pwd,otp,mfa}', 'auth.sessions() shows it') FROM auth.sessions() WHERE is_current;
+SELECT pg_temp.raises(format('SELECT auth.reauthenticate(code => %L)', pg_temp.totp(:'secret', -1)), 'invalid_code', 'an older code is good no more');
+SELECT access_token AS a3 FROM auth.reauthenticate(code => (:'codes'::text[])[1]) \gset
+SELECT auth.authenticate(:'a3') \g /dev/null
+SELECT is(auth.jwt() -> 'amr', '["pwd", "otp", "mfa", "recovery"]', 'a recovery code does, too');
+SELECT access_token AS a4 FROM auth.reauthenticate(pg_temp.password()) \gset
+SELECT is(auth.verify(:'a4') ->> 'aal', 'aal2', 'the password lowers no level');
+
+-- Wrong ones count, together with those of sign-ins.
+SELECT auth.authenticate(:'a4') \g /dev/null
+SELECT pg_temp.raises(format('SELECT auth.reauthenticate(code => %L)', pg_temp.no_totp(:'secret')), 'invalid_code', 'C5: wrong code number ' || n) FROM generate_series(1, 5) AS n;
+SELECT mfa_token AS m FROM pg_temp.signin(pg_temp.email('ada')) \gset
+SELECT pg_temp.raises(format('SELECT auth.signin_totp(%L, %L)', :'m', pg_temp.no_totp(:'secret')), 'throttled', 'C5: of reauthenticate and sign-ins together it is five');
+
+-- ---- a session that ends ----
+
+SELECT pg_temp.raises(format('SELECT auth.authenticate(%L) FROM auth.logout()', :'a4'), 'session_revoked', 'a session that has ended shows nothing');
+RESET auth_session.context_token;
+SELECT set_config('auth_session.trusted_claims_roles', quote_ident(session_user), true) \g /dev/null
+SELECT set_config('request.jwt.claims', (auth.verify(:'a4') || '{"act": {"sub": "support"}}')::text, true) \g /dev/null
+SELECT pg_temp.raises(format('SELECT auth.reauthenticate(%L)', pg_temp.password()), 'reauthentication_required', 'who acts for the user (RFC 8693) can''t');
+SELECT pg_temp.raises('SELECT auth.require_recent(''1 year'')', 'reauthentication_required', 'and is never recent');
+
+SELECT * FROM finish();
+ROLLBACK;
