@@ -25,12 +25,14 @@ CREATE TABLE auth_private.accounts (
 	created_at timestamptz NOT NULL
 ) WITH (fillfactor = 90);
 CREATE INDEX accounts_pending ON auth_private.accounts (created_at, id) WHERE status = 'pending';
+CREATE INDEX accounts_changing ON auth_private.accounts (id)
+	WHERE pending_email IS NOT NULL OR pending_phone IS NOT NULL;
 COMMENT ON TABLE auth_private.accounts IS
 	'one row per account, the pending ones too, which end with their last link';
 COMMENT ON COLUMN auth_private.accounts.email IS
 	'as it was typed, which is where mail goes; whose it is, identifiers says';
 COMMENT ON COLUMN auth_private.accounts.pending_email IS
-	'the new address of a change that is not confirmed yet';
+	'the new address of a change that is not confirmed yet, for as long as its code is in codes; as pending_phone';
 COMMENT ON COLUMN auth_private.accounts.app IS
 	'what operators set; the app claim of access tokens';
 COMMENT ON COLUMN auth_private.accounts.epoch IS

@@ -580,7 +580,8 @@ extern AsFailure as_password_take(AsAttempt *attempt, AsNewPassword *new,
 typedef enum AsMessage
 {
 	AS_MESSAGE_CONFIRMATION = 1,
-	AS_MESSAGE_RESET
+	AS_MESSAGE_RESET,
+	AS_MESSAGE_CHANGE
 } AsMessage;
 
 /*
@@ -610,8 +611,9 @@ extern void as_message_send_code(const AsAccount *account, AsPurpose purpose,
                                  const AsIdentifier *identifier);
 
 /*
- * For a sign-up: issues the code of the new account all the same, but an
- * address that is owned hears of that instead. owner as it was read, or NULL.
+ * For a sign-up, and for a change of address: issues the code of the account
+ * all the same, but an address that somebody else owns hears of that instead.
+ * owner as it was read, or NULL.
  */
 extern void as_message_send_first_code(const AsAccount *account,
                                        AsPurpose purpose,
@@ -624,6 +626,15 @@ extern void as_message_send_first_code(const AsAccount *account,
  */
 extern void as_message_tell(const AsAccount *account, const char *kind,
                             const char *payload);
+
+/*
+ * Tells of a new email or phone: at the address of the kind that was, at the
+ * new one, and of a phone at the email, too; where there was none of the kind,
+ * as as_message_tell.
+ */
+extern void as_message_tell_change(const AsAccount *before,
+                                   const AsAccount *after, bool is_phone,
+                                   const char *payload);
 
 /* ---- grant.c: the last third of every sign-in ---- */
 
@@ -665,6 +676,7 @@ typedef struct AsProof
 	bool is_digits;
 	AsUuid user_id; /* of the link token */
 	AsUuid code_id;
+	AsPurpose purpose; /* of the link's code row, once followed */
 } AsProof;
 
 /* A code row that a proof may be for. */
@@ -729,6 +741,52 @@ extern AsFailure as_claim_own(const char *identifier, const AsUuid *user_id);
 
 /* The claims of others, whose sign-ups end where they have no other address. */
 extern void as_claim_drop_others(const char *identifier, const AsUuid *winner);
+
+/* ---- address.c: an account's email and phone change ---- */
+
+/* Of the code that confirms a new one. */
+extern AsPurpose as_address_purpose(bool is_phone);
+
+/*
+ * The new address that an account's user has asked for, while its code is good;
+ * else NULL. is_pending: whether it is this one, by its row alone.
+ */
+extern const char *as_address_pending(const AsAccount *account, bool is_phone);
+extern bool as_address_is_pending(const AsAccount *account,
+                                  const AsIdentifier *identifier);
+
+/*
+ * A new address is pending, in place of an older one, and has its code; or its
+ * owner hears of it, after the same work and writes. The account is locked.
+ */
+extern void as_address_ask(AsAccount *account, const AsIdentifier *identifier);
+
+/*
+ * What is pending is so no more, and its codes are dead; only in the struct,
+ * which is for the caller to save. The account is locked.
+ */
+extern void as_address_forget(AsAccount *account, bool is_phone);
+
+/*
+ * An address is the account's, and confirmed, in place of the one that it had;
+ * both are told, with payload. AS_ALREADY_EXISTS or AS_BUSY as as_claim_own:
+ * then nothing was changed. The account is locked.
+ */
+extern AsFailure as_address_take(AsAccount *account,
+                                 const AsIdentifier *identifier,
+                                 const char *payload);
+
+/* Tidies up what is pending in up to batch accounts and has no good code. */
+extern int as_address_prune(TimestampTz now, int batch);
+
+/* ---- confirm_change.c: auth.confirm of a change of address ---- */
+
+/* Whether a proof that was read, and followed, is of one. */
+extern bool as_confirm_is_change(const AsProof *proof);
+
+/* Step: account is as it then is. */
+extern AsFailure as_confirm_change(AsAttempt *attempt, const AsProof *proof,
+                                   AsAccount *account);
 
 /* ---- operator.c: what the functions of operators have in common ---- */
 

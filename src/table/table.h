@@ -143,6 +143,10 @@ extern void as_account_set_ban(const AsUuid *id, const AsBan *ban);
 /* Saves status, addresses, what is pending of them and what is confirmed. */
 extern void as_account_save_addresses(const AsAccount *account);
 
+/* Up to most accounts with a pending address, but no code for one, at now. */
+extern int as_account_list_changes_ended(TimestampTz now, int most,
+                                         AsUuid **ids);
+
 /* Calls visit with the row of auth_admin.users, where there is one. */
 extern void as_account_show(const AsUuid *id, AsTupleVisit visit, void *into);
 
@@ -350,8 +354,10 @@ typedef struct AsCode
 	TimestampTz link_expires_at;
 } AsCode;
 
-/* Also the kind of the notification that carries such a code. */
 extern const char *as_purpose_name(AsPurpose purpose);
+
+/* The kind of the notification that carries such a code. */
+extern const char *as_purpose_kind(AsPurpose purpose);
 
 /*
  * Makes a code, which takes the place of an older one for the same with the
@@ -369,10 +375,21 @@ extern bool as_code_find_for(const AsUuid *user_id, AsPurpose purpose,
 /* Whether a user has any code whose link is good at now. */
 extern bool as_code_is_live(const AsUuid *user_id, TimestampTz now);
 
+/* The same of one purpose, for whatever address. */
+extern bool as_code_is_live_for(const AsUuid *user_id, AsPurpose purpose,
+                                TimestampTz now);
+
 /* Uses a code up: of any number of callers, one gets true. */
 extern bool as_code_consume(const AsCode *code);
 extern void as_code_drop(const AsUuid *user_id, AsPurpose purpose,
                          const char *identifier);
+
+/*
+ * Those of one purpose, for whatever address; and those sent to an address, or
+ * all, but one that is being used at this moment.
+ */
+extern void as_code_drop_purpose(const AsUuid *user_id, AsPurpose purpose);
+extern void as_code_drop_at(const AsUuid *user_id, const char *identifier);
 extern void as_code_drop_all(const AsUuid *user_id);
 
 extern int as_code_prune(TimestampTz now, int batch);
