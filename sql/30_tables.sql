@@ -210,6 +210,7 @@ CREATE TABLE auth_private.outbox (
 ) WITH (fillfactor = 80);
 CREATE INDEX outbox_due ON auth_private.outbox (channel, lane, due_at)
 	WHERE settled_at IS NULL AND parked_at IS NULL;
+CREATE INDEX outbox_user ON auth_private.outbox (user_id, id);
 CREATE INDEX outbox_created ON auth_private.outbox (created_at);
 CREATE INDEX outbox_parked ON auth_private.outbox (parked_at)
 	WHERE parked_at IS NOT NULL AND settled_at IS NULL;

@@ -149,6 +149,21 @@ AS 'MODULE_PATHNAME', 'auth_reset_password';
 COMMENT ON FUNCTION auth.reset_password(text, text, text) IS
 	'sets a new password by a one-time code, or by a link token, which needs no identifier; ends all sessions and signs nobody in. Fails with invalid_request, invalid_code, weak_password, busy, read_only';
 
+-- Secret: masked in the log.
+CREATE FUNCTION auth.delete_account(password text)
+RETURNS void
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_delete_account';
+COMMENT ON FUNCTION auth.delete_account(text) IS
+	'deletes the account of the caller with its addresses, codes and sessions, at once and for good. Takes the password, or where the account has none (NULL) a sign-in of the last ten minutes. Fails with invalid_request, invalid_credentials, reauthentication_required, throttled, busy, read_only, and those of a context';
+
+CREATE FUNCTION auth.export_account()
+RETURNS jsonb
+LANGUAGE c STABLE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_export_account';
+COMMENT ON FUNCTION auth.export_account() IS
+	'all that is kept about the caller, secrets aside, by table, of each the newest 10,000 rows. Fails with those of a context';
+
 CREATE FUNCTION auth.uid()
 RETURNS uuid
 LANGUAGE c STABLE SECURITY INVOKER PARALLEL SAFE

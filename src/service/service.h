@@ -454,10 +454,12 @@ extern AsFailure as_epoch_ban(const AsUuid *user_id, const AsBan *ban);
 /*
  * Deletes an account; where somebody holds its row, it is gone for everybody
  * all the same, and the recorder deletes it, with what hangs on it, as soon as
- * it is free. AS_USER_NOT_FOUND. Durable; waits for nobody that holds the
+ * it is free. AS_USER_NOT_FOUND; AS_BUSY where the hash in force is not the
+ * verified one any more (NULL: any). Durable; waits for nobody that holds the
  * account's row.
  */
-extern AsFailure as_epoch_delete(const AsUuid *user_id);
+extern AsFailure as_epoch_delete(const AsUuid *user_id,
+                                 const AsPasswordHash *verified);
 
 /* ---- fold.c: revocations, worked into the rows they name ---- */
 
@@ -787,6 +789,14 @@ extern bool as_confirm_is_change(const AsProof *proof);
 /* Step: account is as it then is. */
 extern AsFailure as_confirm_change(AsAttempt *attempt, const AsProof *proof,
                                    AsAccount *account);
+
+/* ---- export.c: all that is kept about a user ---- */
+
+/*
+ * As one object, secrets aside, a member a table, of each the newest
+ * AS_EXPORT_MOST rows; in the caller's memory.
+ */
+extern Jsonb *as_export_account(const AsAccount *account);
 
 /* ---- operator.c: what the functions of operators have in common ---- */
 

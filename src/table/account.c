@@ -98,6 +98,15 @@ static AsStatement select_changes_ended =
 static AsStatement select_shown =
     AS_READS("SELECT * FROM auth_admin.users WHERE id = $1");
 
+static AsStatement export =
+    AS_READS("SELECT pg_catalog.to_jsonb(kept) AS kept FROM ("
+             "       SELECT id, status, email, phone, email_confirmed_at,"
+             "              phone_confirmed_at, pending_email, pending_phone,"
+             "              (SELECT password_hash IS NOT NULL"
+             "                 FROM auth_private.accounts WHERE id = $1)"
+             "              AS has_password, info, app, created_at"
+             "         FROM auth_admin.users WHERE id = $1 LIMIT $2) AS kept");
+
 static AsStatement delete_one =
     AS_WRITES("DELETE FROM auth_private.accounts WHERE id = $1");
 
@@ -308,4 +317,11 @@ as_account_list_ended(TimestampTz now, const AsPendingPlace *after, int most,
 	                     AS_ARGS(as_arg_time(now), as_arg_int(most),
 	                             as_arg_time(after->created_at),
 	                             as_arg_uuid(&after->id)));
+}
+
+Jsonb *
+as_account_export(const AsUuid *id)
+{
+	return as_store_jsonb(&export,
+	                      AS_ARGS(as_arg_uuid(id), as_arg_int(AS_EXPORT_MOST)));
 }

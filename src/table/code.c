@@ -82,6 +82,10 @@ static AsStatement prune =
               " DELETE FROM auth_private.codes"
               "  WHERE (user_id, id) IN (SELECT user_id, id FROM batch)");
 
+static AsStatement export = AS_EXPORTS(
+    "purpose, identifier, created_at, code_expires_at, link_expires_at",
+    "codes WHERE user_id = $1", "created_at DESC");
+
 static const char *const purpose_names[] = {
     [AS_PURPOSE_CONFIRM_EMAIL] = "confirm_email",
     [AS_PURPOSE_CONFIRM_PHONE] = "confirm_phone",
@@ -230,4 +234,11 @@ as_code_prune(TimestampTz now, int batch)
 {
 	return (int) as_store_run(&prune,
 	                          AS_ARGS(as_arg_time(now), as_arg_int(batch)));
+}
+
+Jsonb *
+as_code_export(const AsUuid *user_id)
+{
+	return as_store_jsonb(
+	    &export, AS_ARGS(as_arg_uuid(user_id), as_arg_int(AS_EXPORT_MOST)));
 }

@@ -109,6 +109,11 @@ static AsStatement prune =
               "  WHERE (user_id, id) IN (SELECT user_id, id FROM batch)"
               "    AND expires_at <= $2");
 
+static AsStatement export =
+    AS_EXPORTS("id, created_at, renewed_at, expires_at, ends_at, ip,"
+               " user_agent, aal, amr, auth_time",
+               "sessions WHERE user_id = $1", "created_at DESC");
+
 static const AsColumn session_columns[] = {
     AS_COLUMN(AsSession, UUID, user_id),
     AS_COLUMN(AsSession, UUID, id),
@@ -276,4 +281,11 @@ as_session_prune(TimestampTz now, int batch)
 {
 	return (int) as_store_run(
 	    &prune, AS_ARGS(as_arg_date(now), as_arg_time(now), as_arg_int(batch)));
+}
+
+Jsonb *
+as_session_export(const AsUuid *user_id)
+{
+	return as_store_jsonb(
+	    &export, AS_ARGS(as_arg_uuid(user_id), as_arg_int(AS_EXPORT_MOST)));
 }

@@ -13,6 +13,21 @@
 
 #include "shared/shared.h"
 
+/* ---- what a table keeps about a user, for himself ---- */
+
+/* Of each table, the newest rows. */
+#define AS_EXPORT_MOST 10000
+
+/*
+ * A statement that answers rows of a table of auth_private as one array, the
+ * newest first: $1 is whose, $2 how many.
+ */
+#define AS_EXPORTS(columns, from, order)                          \
+	AS_READS("SELECT COALESCE(pg_catalog.jsonb_agg("              \
+	         "       pg_catalog.to_jsonb(kept)), '[]') AS kept"   \
+	         "  FROM (SELECT " columns " FROM auth_private." from \
+	         "         ORDER BY " order " LIMIT $2) AS kept")
+
 /* ---- identifier.c: who claims or owns an address ---- */
 
 /* Pending claims of one identifier that count: the newest. */
@@ -54,6 +69,9 @@ extern bool as_identifier_take(const char *identifier, const AsUuid *user_id);
  */
 extern bool as_identifier_own(const char *identifier, const AsUuid *user_id);
 extern void as_identifier_drop(const char *identifier, const AsUuid *user_id);
+
+/* Of several addresses, which are the user's. */
+extern Jsonb *as_identifier_export(const AsTexts *identifiers);
 
 /* Up to most claims that don't count, for newer ones of their address. */
 extern int as_identifier_list_surplus(int most, AsClaim **claims);
@@ -149,6 +167,9 @@ extern int as_account_list_changes_ended(TimestampTz now, int most,
 
 /* Calls visit with the row of auth_admin.users, where there is one. */
 extern void as_account_show(const AsUuid *id, AsTupleVisit visit, void *into);
+
+/* The row as one object, without the hash. */
+extern Jsonb *as_account_export(const AsUuid *id);
 
 /* FOR UPDATE, or else FOR KEY SHARE; waits for nobody. */
 extern AsLocked as_account_try_lock(const AsUuid *id, bool for_update);
@@ -264,6 +285,9 @@ extern int as_session_list_oldest(const AsUuid *user_id, int most,
  */
 extern void as_session_each(const AsUuid *user_id, const AsUuid *current,
                             bool by_rule, AsTupleVisit visit, void *into);
+
+/* All but the digest of the token and the jti. */
+extern Jsonb *as_session_export(const AsUuid *user_id);
 
 /* Each prune deletes at most batch rows that ended by now, and says how many. */
 extern int as_session_prune(TimestampTz now, int batch);
@@ -392,6 +416,9 @@ extern void as_code_drop_purpose(const AsUuid *user_id, AsPurpose purpose);
 extern void as_code_drop_at(const AsUuid *user_id, const char *identifier);
 extern void as_code_drop_all(const AsUuid *user_id);
 
+/* What for, where to and until when. */
+extern Jsonb *as_code_export(const AsUuid *user_id);
+
 extern int as_code_prune(TimestampTz now, int batch);
 
 /* ---- code_failure.c: wrong tries on the short codes of an address ---- */
@@ -416,6 +443,9 @@ extern bool as_code_failure_allows(const AsCodeFailures *failures);
 
 /* After a success. Waits for nobody. */
 extern void as_code_failure_forget(const char *identifier);
+
+/* At several addresses, which are the user's. */
+extern Jsonb *as_code_failure_export(const AsTexts *identifiers);
 
 /* Those of addresses that nobody has tried wrongly for a day. */
 extern int as_code_failure_prune(TimestampTz now, int batch);
@@ -463,6 +493,9 @@ extern int as_outbox_claim(int most, Datum lease, const char *channel,
 extern int as_outbox_settle(Datum ids);
 extern void as_outbox_settle_one(const AsUuid *id);
 extern int as_outbox_release(Datum ids, const char *error, bool is_permanent);
+/* What was sent to a user, but what carries a code. */
+extern Jsonb *as_outbox_export(const AsUuid *user_id);
+
 extern int as_outbox_prune(TimestampTz now, int batch);
 
 /* ---- audit_log.c: what happened ---- */
@@ -472,6 +505,9 @@ extern int as_outbox_prune(TimestampTz now, int batch);
  * the event's reason.
  */
 extern void as_audit_log_write(const AsEvent *event, const char *remark);
+/* What happened to a user; of operators only that it was one. */
+extern Jsonb *as_audit_log_export(const AsUuid *user_id);
+
 extern int as_audit_log_prune(TimestampTz now, int batch);
 
 /* ---- common_password.c: words that are no passwords ---- */
