@@ -59,6 +59,23 @@ join_account(AsAttempt *attempt, AsGrant *grant)
 	return as_grant_check_status(attempt, account);
 }
 
+/* Of the notification: where from, and that others had failed before it. */
+static char *
+payload_of(const AsGrant *grant)
+{
+	AsOrigin origin = as_request_origin();
+	StringInfoData json;
+
+	as_json_begin(&json);
+	as_json_text(&json, "reason",
+	             grant->follows_failures ? "after_failures" : NULL);
+	as_json_text(&json, "ip", origin.address);
+	as_json_text(&json, "user_agent", origin.user_agent);
+	as_json_time(&json, "at", GetCurrentTimestamp());
+	as_json_end(&json);
+	return json.data;
+}
+
 AsFailure
 as_grant_open(AsAttempt *attempt, AsGrant *grant)
 {
@@ -71,10 +88,8 @@ as_grant_open(AsAttempt *attempt, AsGrant *grant)
 		return outcome;
 	as_session_open(&grant->account, &origin, grant->aal, &amr, &grant->session,
 	                &grant->token);
-	if (auth_session_max_sessions_per_user > 0)
-		as_session_keep_newest(&grant->account.id,
-		                       auth_session_max_sessions_per_user);
-	as_message_tell(&grant->account, "new_signin", as_request_origin_payload());
+	as_session_keep_newest(&grant->account);
+	as_message_tell(&grant->account, "new_signin", payload_of(grant));
 	attempt->event.session_id = grant->session.id;
 	return AS_OK;
 }

@@ -328,7 +328,10 @@ extern AsFailure as_attempt_fail(AsAttempt *attempt, AsFailure failure,
 extern AsFailure as_signin_limit_take(AsAttempt *attempt,
                                       const char *identifier);
 
-/* The same for a password that a signed-in user gives. */
+/* Whether so many have failed of an identifier that its user must hear of it. */
+extern bool as_signin_limit_is_suspicious(const char *identifier);
+
+/* Takes from the limit of a signed-in user who gives a password. */
 extern AsFailure as_signin_limit_take_user(AsAttempt *attempt,
                                            const AsUuid *user_id);
 
@@ -419,9 +422,6 @@ extern bool as_session_end(const AsUuid *user_id, const AsUuid *id);
 
 /* Ends all but keep (NULL: all); says how many. */
 extern int as_session_end_all(const AsUuid *user_id, const AsUuid *keep);
-
-/* Ends the oldest beyond most. */
-extern void as_session_keep_newest(const AsUuid *user_id, int most);
 
 /* ---- epoch.c: what ends all sessions of an account ---- */
 
@@ -638,6 +638,14 @@ extern void as_message_tell_change(const AsAccount *before,
                                    const AsAccount *after, bool is_phone,
                                    const char *payload);
 
+/* ---- session_limit.c: how many sessions a user has at once ---- */
+
+/*
+ * Ends the oldest beyond auth_session.max_sessions_per_user, impersonations
+ * aside, and tells the user, once.
+ */
+extern void as_session_keep_newest(const AsAccount *account);
+
 /* ---- grant.c: the last third of every sign-in ---- */
 
 #define AS_GRANT_METHODS 4
@@ -646,6 +654,7 @@ typedef struct AsGrant
 {
 	AsAccount account;              /* as it was looked at; then as it is */
 	const AsPasswordHash *stronger; /* in place of a weak one, or NULL */
+	bool follows_failures;          /* of this account: the user must hear it */
 	const char *aal;
 	int method_count; /* amr of RFC 8176 */
 	char *methods[AS_GRANT_METHODS];

@@ -275,9 +275,12 @@ extern int as_session_delete_all(const AsUuid *user_id, const AsUuid *keep);
 extern bool as_session_lock_all(const AsUuid *user_id, const AsUuid *keep);
 extern AsLocked as_session_try_lock(const AsUuid *user_id, const AsUuid *id);
 
-/* Live ones but for the most newest. */
-extern int as_session_list_oldest(const AsUuid *user_id, int most,
-                                  TimestampTz now, AsUuid **ids);
+/*
+ * A user's live ones but for the most newest, impersonations aside; by_rule
+ * where revocations of the user are pending.
+ */
+extern int as_session_list_oldest(const AsUuid *user_id, int most, bool by_rule,
+                                  AsUuid **ids);
 
 /*
  * Calls visit per live session with the columns of auth.session; by_rule
