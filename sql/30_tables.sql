@@ -25,12 +25,14 @@ CREATE TABLE auth_private.accounts (
 	created_at timestamptz NOT NULL
 ) WITH (fillfactor = 90);
 CREATE INDEX accounts_pending ON auth_private.accounts (created_at, id) WHERE status = 'pending';
+CREATE INDEX accounts_changing ON auth_private.accounts (id)
+	WHERE pending_email IS NOT NULL OR pending_phone IS NOT NULL;
 COMMENT ON TABLE auth_private.accounts IS
 	'one row per account, the pending ones too, which end with their last link';
 COMMENT ON COLUMN auth_private.accounts.email IS
 	'as it was typed, which is where mail goes; whose it is, identifiers says';
 COMMENT ON COLUMN auth_private.accounts.pending_email IS
-	'the new address of a change that is not confirmed yet';
+	'the new address of a change that is not confirmed yet, for as long as its code is in codes; as pending_phone';
 COMMENT ON COLUMN auth_private.accounts.app IS
 	'what operators set; the app claim of access tokens';
 COMMENT ON COLUMN auth_private.accounts.epoch IS
@@ -251,6 +253,7 @@ CREATE TABLE auth_private.outbox (
 ) WITH (fillfactor = 80);
 CREATE INDEX outbox_due ON auth_private.outbox (channel, lane, due_at)
 	WHERE settled_at IS NULL AND parked_at IS NULL;
+CREATE INDEX outbox_user ON auth_private.outbox (user_id, id);
 CREATE INDEX outbox_created ON auth_private.outbox (created_at);
 CREATE INDEX outbox_parked ON auth_private.outbox (parked_at)
 	WHERE parked_at IS NOT NULL AND settled_at IS NULL;

@@ -19,7 +19,7 @@ RETURNS auth.account
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_confirm';
 COMMENT ON FUNCTION auth.confirm(text, text, text) IS
-	'proves an address by a one-time code, or by a link token, which needs no identifier, and the sign-up by its password, which is asked for (password_required) only after the right code or link. Fails with invalid_request, invalid_code, password_required, already_exists, throttled, busy, read_only';
+	'proves an address by a one-time code, or by a link token, which needs no identifier, and the sign-up by its password, which is asked for (password_required) only after the right code or link; of a change of address instead, signed in as the user who asked for it. Fails with invalid_request, invalid_code, password_required, already_exists, throttled, busy, read_only; of a change also with user_mismatch, reauthentication_required, and those of a context';
 
 CREATE FUNCTION auth.resend_confirmation(identifier text)
 RETURNS void
@@ -104,6 +104,29 @@ COMMENT ON FUNCTION auth.update_info(jsonb) IS
 	'replaces the info of the caller, an object of at most 16 KiB, whose locale (a language tag, BCP 47) is the language of messages. Fails with invalid_request, busy, read_only, and those of a context';
 
 -- Secret: masked in the log.
+CREATE FUNCTION auth.change_email(new_email text, password text)
+RETURNS void
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_change_email';
+COMMENT ON FUNCTION auth.change_email(text, text) IS
+	'sends a code to a new email, which is the caller''s once auth.confirm is given it, signed in as the same user; until then auth.account shows it as pending. Takes the password, or where the account has none (NULL) a sign-in of the last ten minutes. Answers the same where the address is taken. Fails with invalid_request, invalid_credentials, reauthentication_required, throttled, busy, read_only, and those of a context';
+
+-- Secret: masked in the log.
+CREATE FUNCTION auth.change_phone(new_phone text, password text)
+RETURNS void
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_change_phone';
+COMMENT ON FUNCTION auth.change_phone(text, text) IS
+	'the same for a phone. Fails as auth.change_email does';
+
+CREATE FUNCTION auth.cancel_change()
+RETURNS void
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_cancel_change';
+COMMENT ON FUNCTION auth.cancel_change() IS
+	'forgets the new addresses that the caller has not confirmed yet; silent where there are none. Fails with reauthentication_required, busy, read_only, and those of a context';
+
+-- Secret: masked in the log.
 CREATE FUNCTION auth.change_password(current_password text, new_password text)
 RETURNS void
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -173,6 +196,19 @@ LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalo
 AS 'MODULE_PATHNAME', 'auth_reauthenticate';
 COMMENT ON FUNCTION auth.reauthenticate(text, text) IS
 	'shows anew who the caller is, by password, code of the second factor, or both: another access token of the same session with a fresh auth_time, and aal2 with a code; the old one ends, the refresh token in hand stays good. Fails with invalid_request, invalid_credentials, invalid_code, reauthentication_required (for who acts for the user), throttled, busy, read_only, and those of a context';
+CREATE FUNCTION auth.delete_account(password text)
+RETURNS void
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_delete_account';
+COMMENT ON FUNCTION auth.delete_account(text) IS
+	'deletes the account of the caller with its addresses, codes and sessions, at once and for good. Takes the password, or where the account has none (NULL) a sign-in of the last ten minutes. Fails with invalid_request, invalid_credentials, reauthentication_required, throttled, busy, read_only, and those of a context';
+
+CREATE FUNCTION auth.export_account()
+RETURNS jsonb
+LANGUAGE c STABLE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_export_account';
+COMMENT ON FUNCTION auth.export_account() IS
+	'all that is kept about the caller, secrets aside, by table, of each the newest 10,000 rows. Fails with those of a context';
 
 CREATE FUNCTION auth.uid()
 RETURNS uuid

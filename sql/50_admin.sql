@@ -153,7 +153,15 @@ CREATE VIEW auth_admin.users WITH (security_barrier) AS
 SELECT id,
 	CASE WHEN banned_at IS NOT NULL AND (banned_until IS NULL OR banned_until > pg_catalog.clock_timestamp())
 		THEN 'banned' ELSE status END AS status,
-	email, phone, email_confirmed_at, phone_confirmed_at, pending_email, pending_phone,
+	email, phone, email_confirmed_at, phone_confirmed_at,
+	CASE WHEN pending_email IS NOT NULL AND EXISTS (
+		SELECT FROM auth_private.codes WHERE codes.user_id = accounts.id AND purpose = 'email_change'
+			AND link_expires_at > pg_catalog.clock_timestamp())
+		THEN pending_email END AS pending_email,
+	CASE WHEN pending_phone IS NOT NULL AND EXISTS (
+		SELECT FROM auth_private.codes WHERE codes.user_id = accounts.id AND purpose = 'phone_change'
+			AND link_expires_at > pg_catalog.clock_timestamp())
+		THEN pending_phone END AS pending_phone,
 	info, app, banned_at, banned_until, ban_reason, created_at
 FROM auth_private.accounts;
 COMMENT ON VIEW auth_admin.users IS

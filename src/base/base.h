@@ -400,6 +400,9 @@ extern bool as_store_try(AsStatement *statement, AsArgs args, uint64 *changed);
 extern bool as_store_find(AsStatement *statement, const AsShape *shape,
                           void *into, AsArgs args);
 
+/* The jsonb kept, the only column of the first row; NULL for none. */
+extern Jsonb *as_store_jsonb(AsStatement *statement, AsArgs args);
+
 /* Reads all rows into an array of structs, and answers how many. */
 extern int as_store_list(AsStatement *statement, const AsShape *shape,
                          void *rows, AsArgs args);

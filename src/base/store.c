@@ -368,6 +368,17 @@ visit_next(HeapTuple tuple, TupleDesc descriptor, void *into)
 	         all->rows + all->count++ * all->shape->size);
 }
 
+Jsonb *
+as_store_jsonb(AsStatement *statement, AsArgs args)
+{
+	static const AsColumn columns[] = {AS_COLUMN_ONLY("kept", JSONB)};
+	static const AsShape shape = AS_SHAPE(Jsonb *, columns);
+	Jsonb *value = NULL;
+
+	(void) as_store_find(statement, &shape, &value, args);
+	return value;
+}
+
 int
 as_store_list(AsStatement *statement, const AsShape *shape, void *rows,
               AsArgs args)

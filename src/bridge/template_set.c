@@ -44,10 +44,11 @@ static const struct
 
 /* What placeholders can be named: of all kinds, and of those with a code. */
 static const char *const names[] = {
-    "id",         "kind",       "channel", "recipient",
-    "created_at", "site_url",   "site",    "ip",
-    "at",         "user_agent", "reason",  "locale",
-    "new_email",  "new_phone",  "name",    "recovery_codes_left"};
+    "id",           "kind",       "channel", "recipient",
+    "created_at",   "site_url",   "site",    "ip",
+    "at",           "user_agent", "reason",  "locale",
+    "new_email",    "new_phone",  "name",    "recovery_codes_left",
+    "session_limit"};
 static const char *const code_names[] = {"code", "code_expires_at", "link",
                                          "link_token", "link_expires_at"};
 

@@ -1,5 +1,6 @@
 /*
- * confirm.c: auth.confirm and auth.resend_confirmation.
+ * confirm.c: auth.confirm of a sign-up (of a change: confirm_change.c), and
+ * auth.resend_confirmation.
  *
  * The code proves the address, the password proves who signed up: several may
  * be pending at one address, and whose password is given keeps its account,
@@ -188,6 +189,19 @@ save(Confirm *confirm)
 }
 
 static AsFailure
+confirm_sign_up(Confirm *confirm)
+{
+	AsFailure outcome;
+
+	if ((outcome = find_candidates(confirm)) == AS_OK &&
+	    (outcome = try_proof(confirm)) == AS_OK &&
+	    (outcome = choose(confirm)) == AS_OK &&
+	    (outcome = take_address(confirm)) == AS_OK)
+		outcome = save(confirm);
+	return outcome;
+}
+
+static AsFailure
 confirm_address(void *flow)
 {
 	Confirm *confirm = flow;
@@ -199,12 +213,12 @@ confirm_address(void *flow)
 	    (outcome = as_proof_follow(
 	         attempt, proof,
 	         AS_PURPOSE_SET(AS_PURPOSE_CONFIRM_EMAIL) |
-	             AS_PURPOSE_SET(AS_PURPOSE_CONFIRM_PHONE))) == AS_OK &&
-	    (outcome = find_candidates(confirm)) == AS_OK &&
-	    (outcome = try_proof(confirm)) == AS_OK &&
-	    (outcome = choose(confirm)) == AS_OK &&
-	    (outcome = take_address(confirm)) == AS_OK)
-		outcome = save(confirm);
+	             AS_PURPOSE_SET(AS_PURPOSE_CONFIRM_PHONE) |
+	             AS_PURPOSE_SET(AS_PURPOSE_EMAIL_CHANGE) |
+	             AS_PURPOSE_SET(AS_PURPOSE_PHONE_CHANGE))) == AS_OK)
+		outcome = as_confirm_is_change(proof)
+		              ? as_confirm_change(attempt, proof, &confirm->accounts[0])
+		              : confirm_sign_up(confirm);
 	return outcome;
 }
 

@@ -29,6 +29,7 @@ auth_admin_prune(PG_FUNCTION_ARGS)
 	pruned += as_session_prune(now, batch);
 	pruned += as_token_cache_prune(now, batch);
 	pruned += as_code_prune(now, batch);
+	pruned += as_address_prune(now, batch);
 	pruned += as_code_failure_prune(now, batch);
 	pruned += as_factor_prune(now, batch);
 	pruned += as_mfa_use_prune(now, batch);

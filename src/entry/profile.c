@@ -1,22 +1,38 @@
 /*
- * profile.c: auth.account and auth.update_info, the caller's own account.
+ * profile.c: auth.account, auth.update_info and auth.export_account, the
+ * caller's own account.
  */
 #include "entry/entry.h"
 
 AS_ENTRY(auth_account);
 AS_ENTRY(auth_update_info);
+AS_ENTRY(auth_export_account);
+
+/* The account of the caller's live context; raises without one. */
+static void
+find_own(AsAccount *account)
+{
+	as_call_enter(AS_CALL_READS);
+	if (!as_account_find(&as_context_require()->user_id, account))
+		as_fail(AS_SESSION_REVOKED, NULL);
+}
 
 Datum
 auth_account(PG_FUNCTION_ARGS)
 {
-	const AsContext *context;
 	AsAccount account;
 
-	as_call_enter(AS_CALL_READS);
-	context = as_context_require();
-	if (!as_account_find(&context->user_id, &account))
-		as_fail(AS_SESSION_REVOKED, NULL);
+	find_own(&account);
 	PG_RETURN_DATUM(as_answer_account(fcinfo, &account));
+}
+
+Datum
+auth_export_account(PG_FUNCTION_ARGS)
+{
+	AsAccount account;
+
+	find_own(&account);
+	PG_RETURN_JSONB_P(as_export_account(&account));
 }
 
 typedef struct UpdateInfo

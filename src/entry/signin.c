@@ -76,6 +76,8 @@ check_password(SignIn *signin)
 	if (matches)
 	{
 		as_attempt_return(&signin->attempt);
+		signin->grant.follows_failures =
+		    as_signin_limit_is_suspicious(signin->identifier.canonical);
 		return AS_OK;
 	}
 	return as_attempt_fail(&signin->attempt, AS_INVALID_CREDENTIALS,

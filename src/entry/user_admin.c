@@ -152,7 +152,8 @@ delete_user(void *flow)
 	AsOperation *operation = flow;
 	AsFailure outcome = as_operation_find(operation);
 
-	return outcome == AS_OK ? as_epoch_delete(&operation->account.id) : outcome;
+	return outcome == AS_OK ? as_epoch_delete(&operation->account.id, NULL)
+	                        : outcome;
 }
 
 Datum

@@ -119,62 +119,18 @@ typedef struct SetAddress
 	AsIdentifier identifier;
 } SetAddress;
 
-/* An address that the account has no more; typed as it stood in the row. */
-static void
-drop_address(const AsUuid *user_id, const char *typed, const AsIdentifier *kept)
-{
-	char *old =
-	    typed == NULL ? NULL : as_identifier_canonical(typed, kept->is_phone);
-
-	if (old != NULL && strcmp(old, kept->canonical) != 0)
-		as_identifier_drop(old, user_id);
-}
-
-static void
-put_address(AsAccount *account, const AsIdentifier *identifier)
-{
-	char **address = identifier->is_phone ? &account->phone : &account->email;
-	char **pending = identifier->is_phone ? &account->pending_phone
-	                                      : &account->pending_email;
-
-	drop_address(&account->id, *address, identifier);
-	drop_address(&account->id, *pending, identifier);
-	*address = identifier->typed;
-	*pending = NULL;
-	if (identifier->is_phone)
-		account->phone_confirmed_at = GetCurrentTimestamp();
-	else
-		account->email_confirmed_at = GetCurrentTimestamp();
-}
-
 static AsFailure
 save_address(SetAddress *set)
 {
 	AsAccount *account = &set->operation.account;
-	AsAccount before = *account;
-	const AsIdentifier *identifier = &set->identifier;
 	AsUuid id = account->id;
-	AsFailure outcome = as_claim_own(identifier->canonical, &id);
+	bool was_active = account->status == AS_ACCOUNT_ACTIVE;
+	AsFailure outcome = as_address_take(account, &set->identifier, NO_ORIGIN);
 
-	if (outcome != AS_OK)
-		return outcome;
-	put_address(account, identifier);
-	if (account->status == AS_ACCOUNT_PENDING && as_account_is_whole(account))
-		account->status = AS_ACCOUNT_ACTIVE;
-	as_account_save_addresses(account);
-	as_claim_drop_others(identifier->canonical, &id);
-	if (before.status == AS_ACCOUNT_ACTIVE)
-	{
-		/* What was sent to the address that was is for nobody now. */
+	/* A sign-up that is pending lives as long as its codes. */
+	if (outcome == AS_OK && was_active)
 		as_code_drop_all(&id);
-		announce_change(account);
-	}
-	else if (account->status == AS_ACCOUNT_ACTIVE)
-		as_announce("user_created", &id, NULL);
-	as_message_tell(&before,
-	                identifier->is_phone ? "phone_changed" : "email_changed",
-	                NO_ORIGIN);
-	return AS_OK;
+	return outcome;
 }
 
 static AsFailure

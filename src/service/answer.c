@@ -56,8 +56,8 @@ as_answer_account(FunctionCallInfo fcinfo, const AsAccount *account)
 	set_text(&values[2], &nulls[2], account->phone);
 	set_time(&values[3], &nulls[3], account->email_confirmed_at);
 	set_time(&values[4], &nulls[4], account->phone_confirmed_at);
-	set_text(&values[5], &nulls[5], account->pending_email);
-	set_text(&values[6], &nulls[6], account->pending_phone);
+	set_text(&values[5], &nulls[5], as_address_pending(account, false));
+	set_text(&values[6], &nulls[6], as_address_pending(account, true));
 	values[7] = PointerGetDatum(account->info);
 	set_time(&values[8], &nulls[8], account->created_at);
 	set_text(&values[9], &nulls[9], as_account_status_name(account));

@@ -166,7 +166,7 @@ as_epoch_ban(const AsUuid *user_id, const AsBan *ban)
 }
 
 AsFailure
-as_epoch_delete(const AsUuid *user_id)
+as_epoch_delete(const AsUuid *user_id, const AsPasswordHash *verified)
 {
 	AsLocked locked = as_account_try_lock(user_id, true);
 	AsAccount account;
@@ -174,6 +174,8 @@ as_epoch_delete(const AsUuid *user_id)
 
 	if (locked == AS_ABSENT || !as_account_find_in_force(user_id, &account))
 		return AS_USER_NOT_FOUND;
+	if (verified != NULL && !same_hash(verified, &account.hash))
+		return AS_BUSY;
 	if (locked == AS_LOCKED)
 		return as_account_end(user_id) ? AS_OK : AS_USER_NOT_FOUND;
 	ended = count_living(user_id, NULL);

@@ -146,8 +146,7 @@ fold_all(const AsAccount *account, const AsRevocation *rows, int count)
 		if (!is_of_one_session(&rows[i]) ||
 		    as_session_try_lock(user_id, &rows[i].session_id) == AS_ABSENT)
 			as_revocation_delete(&rows[i]);
-	if (auth_session_max_sessions_per_user > 0)
-		as_session_keep_newest(user_id, auth_session_max_sessions_per_user);
+	as_session_keep_newest(&folded);
 	return done;
 }
 

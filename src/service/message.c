@@ -82,7 +82,7 @@ as_message_send_code(const AsAccount *account, AsPurpose purpose,
 	const char *recipient = recipient_of(account, purpose, identifier);
 	AsCode code;
 	AsNotification notification = {
-	    .kind = as_purpose_name(purpose),
+	    .kind = as_purpose_kind(purpose),
 	    .by_sms = identifier->is_phone,
 	    .recipient = recipient == NULL ? "" : recipient,
 	    .payload = "{}",
@@ -102,10 +102,11 @@ as_message_send_first_code(const AsAccount *account, AsPurpose purpose,
                            const AsAccount *owner)
 {
 	const AsAccount *told = owner == NULL ? account : owner;
-	const char *recipient = recipient_of(told, purpose, identifier);
+	const char *recipient = recipient_of(
+	    told, owner == NULL ? purpose : AS_PURPOSE_CONFIRM_EMAIL, identifier);
 	AsCode code;
 	AsNotification notification = {
-	    .kind = owner == NULL ? as_purpose_name(purpose) : "account_exists",
+	    .kind = owner == NULL ? as_purpose_kind(purpose) : "account_exists",
 	    .by_sms = identifier->is_phone,
 	    .recipient = recipient == NULL ? "" : recipient,
 	    .user_id = &told->id,
@@ -119,23 +120,56 @@ as_message_send_first_code(const AsAccount *account, AsPurpose purpose,
 	as_outbox_add(&notification);
 }
 
-void
-as_message_tell(const AsAccount *account, const char *kind, const char *payload)
+static void
+tell_at(const AsAccount *account, bool by_sms, const char *address,
+        const char *kind, const char *payload)
 {
 	AsNotification notification = {
 	    .kind = kind,
+	    .by_sms = by_sms,
+	    .recipient = address,
 	    .user_id = &account->id,
 	    .payload = payload,
 	};
 
-	notification.recipient =
-	    as_account_counts(account->email, account->email_confirmed_at);
-	if (notification.recipient == NULL)
-	{
-		notification.by_sms = true;
-		notification.recipient =
-		    as_account_counts(account->phone, account->phone_confirmed_at);
-	}
-	if (notification.recipient != NULL)
+	if (address != NULL)
 		as_outbox_add(&notification);
+}
+
+static const char *
+email_of(const AsAccount *account)
+{
+	return as_account_counts(account->email, account->email_confirmed_at);
+}
+
+static const char *
+phone_of(const AsAccount *account)
+{
+	return as_account_counts(account->phone, account->phone_confirmed_at);
+}
+
+void
+as_message_tell(const AsAccount *account, const char *kind, const char *payload)
+{
+	const char *email = email_of(account);
+
+	tell_at(account, email == NULL, email != NULL ? email : phone_of(account),
+	        kind, payload);
+}
+
+void
+as_message_tell_change(const AsAccount *before, const AsAccount *after,
+                       bool is_phone, const char *payload)
+{
+	const char *kind = is_phone ? "phone_changed" : "email_changed";
+	const char *old = is_phone ? phone_of(before) : email_of(before);
+	const char *new = is_phone ? phone_of(after) : email_of(after);
+
+	/* Also at the email, where who changes a stolen phone can't hide it. */
+	if (is_phone || old == NULL)
+		as_message_tell(before, kind, payload);
+	if (old != NULL && (!is_phone || email_of(before) != NULL))
+		tell_at(before, is_phone, old, kind, payload);
+	if (new != NULL && (old == NULL || strcmp(old, new) != 0))
+		tell_at(after, is_phone, new, kind, payload);
 }

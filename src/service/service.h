@@ -339,7 +339,10 @@ extern AsFailure as_attempt_fail(AsAttempt *attempt, AsFailure failure,
 extern AsFailure as_signin_limit_take(AsAttempt *attempt,
                                       const char *identifier);
 
-/* The same for a password that a signed-in user gives. */
+/* Whether so many have failed of an identifier that its user must hear of it. */
+extern bool as_signin_limit_is_suspicious(const char *identifier);
+
+/* Takes from the limit of a signed-in user who gives a password. */
 extern AsFailure as_signin_limit_take_user(AsAttempt *attempt,
                                            const AsUuid *user_id);
 
@@ -444,9 +447,6 @@ extern bool as_session_end(const AsUuid *user_id, const AsUuid *id);
 /* Ends all but keep (NULL: all); says how many. */
 extern int as_session_end_all(const AsUuid *user_id, const AsUuid *keep);
 
-/* Ends the oldest beyond most. */
-extern void as_session_keep_newest(const AsUuid *user_id, int most);
-
 /* ---- epoch.c: what ends all sessions of an account ---- */
 
 /* The account, with the hash and the epoch that are in force now. */
@@ -478,10 +478,12 @@ extern AsFailure as_epoch_ban(const AsUuid *user_id, const AsBan *ban);
 /*
  * Deletes an account; where somebody holds its row, it is gone for everybody
  * all the same, and the recorder deletes it, with what hangs on it, as soon as
- * it is free. AS_USER_NOT_FOUND. Durable; waits for nobody that holds the
+ * it is free. AS_USER_NOT_FOUND; AS_BUSY where the hash in force is not the
+ * verified one any more (NULL: any). Durable; waits for nobody that holds the
  * account's row.
  */
-extern AsFailure as_epoch_delete(const AsUuid *user_id);
+extern AsFailure as_epoch_delete(const AsUuid *user_id,
+                                 const AsPasswordHash *verified);
 
 /* ---- fold.c: revocations, worked into the rows they name ---- */
 
@@ -617,7 +619,8 @@ extern AsFailure as_password_take(AsAttempt *attempt, AsNewPassword *new,
 typedef enum AsMessage
 {
 	AS_MESSAGE_CONFIRMATION = 1,
-	AS_MESSAGE_RESET
+	AS_MESSAGE_RESET,
+	AS_MESSAGE_CHANGE
 } AsMessage;
 
 /*
@@ -647,8 +650,9 @@ extern void as_message_send_code(const AsAccount *account, AsPurpose purpose,
                                  const AsIdentifier *identifier);
 
 /*
- * For a sign-up: issues the code of the new account all the same, but an
- * address that is owned hears of that instead. owner as it was read, or NULL.
+ * For a sign-up, and for a change of address: issues the code of the account
+ * all the same, but an address that somebody else owns hears of that instead.
+ * owner as it was read, or NULL.
  */
 extern void as_message_send_first_code(const AsAccount *account,
                                        AsPurpose purpose,
@@ -772,6 +776,22 @@ extern AsFailure as_mfa_token_end(AsAttempt *attempt);
 
 /* What its user has shown, in the caller's memory. */
 extern AsTexts as_mfa_token_methods(const AsMfaToken *token);
+/*
+ * Tells of a new email or phone: at the address of the kind that was, at the
+ * new one, and of a phone at the email, too; where there was none of the kind,
+ * as as_message_tell.
+ */
+extern void as_message_tell_change(const AsAccount *before,
+                                   const AsAccount *after, bool is_phone,
+                                   const char *payload);
+
+/* ---- session_limit.c: how many sessions a user has at once ---- */
+
+/*
+ * Ends the oldest beyond auth_session.max_sessions_per_user, impersonations
+ * aside, and tells the user, once.
+ */
+extern void as_session_keep_newest(const AsAccount *account);
 
 /* ---- grant.c: the last third of every sign-in ---- */
 
@@ -781,6 +801,7 @@ typedef struct AsGrant
 {
 	AsAccount account;              /* as it was looked at; then as it is */
 	const AsPasswordHash *stronger; /* in place of a weak one, or NULL */
+	bool follows_failures;          /* of this account: the user must hear it */
 	const char *aal;
 	int method_count; /* amr of RFC 8176 */
 	char *methods[AS_GRANT_METHODS];
@@ -832,6 +853,7 @@ typedef struct AsProof
 	bool is_digits;
 	AsUuid user_id; /* of the link token */
 	AsUuid code_id;
+	AsPurpose purpose; /* of the link's code row, once followed */
 } AsProof;
 
 /* A code row that a proof may be for. */
@@ -896,6 +918,60 @@ extern AsFailure as_claim_own(const char *identifier, const AsUuid *user_id);
 
 /* The claims of others, whose sign-ups end where they have no other address. */
 extern void as_claim_drop_others(const char *identifier, const AsUuid *winner);
+
+/* ---- address.c: an account's email and phone change ---- */
+
+/* Of the code that confirms a new one. */
+extern AsPurpose as_address_purpose(bool is_phone);
+
+/*
+ * The new address that an account's user has asked for, while its code is good;
+ * else NULL. is_pending: whether it is this one, by its row alone.
+ */
+extern const char *as_address_pending(const AsAccount *account, bool is_phone);
+extern bool as_address_is_pending(const AsAccount *account,
+                                  const AsIdentifier *identifier);
+
+/*
+ * A new address is pending, in place of an older one, and has its code; or its
+ * owner hears of it, after the same work and writes. The account is locked.
+ */
+extern void as_address_ask(AsAccount *account, const AsIdentifier *identifier);
+
+/*
+ * What is pending is so no more, and its codes are dead; only in the struct,
+ * which is for the caller to save. The account is locked.
+ */
+extern void as_address_forget(AsAccount *account, bool is_phone);
+
+/*
+ * An address is the account's, and confirmed, in place of the one that it had;
+ * both are told, with payload. AS_ALREADY_EXISTS or AS_BUSY as as_claim_own:
+ * then nothing was changed. The account is locked.
+ */
+extern AsFailure as_address_take(AsAccount *account,
+                                 const AsIdentifier *identifier,
+                                 const char *payload);
+
+/* Tidies up what is pending in up to batch accounts and has no good code. */
+extern int as_address_prune(TimestampTz now, int batch);
+
+/* ---- confirm_change.c: auth.confirm of a change of address ---- */
+
+/* Whether a proof that was read, and followed, is of one. */
+extern bool as_confirm_is_change(const AsProof *proof);
+
+/* Step: account is as it then is. */
+extern AsFailure as_confirm_change(AsAttempt *attempt, const AsProof *proof,
+                                   AsAccount *account);
+
+/* ---- export.c: all that is kept about a user ---- */
+
+/*
+ * As one object, secrets aside, a member a table, of each the newest
+ * AS_EXPORT_MOST rows; in the caller's memory.
+ */
+extern Jsonb *as_export_account(const AsAccount *account);
 
 /* ---- operator.c: what the functions of operators have in common ---- */
 

@@ -217,17 +217,6 @@ as_session_end_all(const AsUuid *user_id, const AsUuid *keep)
 	return ended;
 }
 
-void
-as_session_keep_newest(const AsUuid *user_id, int most)
-{
-	AsUuid *ids;
-	int count =
-	    as_session_list_oldest(user_id, most, GetCurrentTimestamp(), &ids);
-
-	for (int i = 0; i < count; i++)
-		(void) as_session_end(user_id, &ids[i]);
-}
-
 bool
 as_refresh_token_read(const AsText *text, AsRefreshToken *token)
 {

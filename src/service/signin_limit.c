@@ -10,6 +10,9 @@
 /* All clients together may fail this many times as often as one. */
 #define FAILURES_FROM_ALL 10
 
+/* Of one account, from all clients, before a success is remarkable. */
+#define FAILURES_REMARKABLE 5
+
 /* The key of an account's failures from one client. */
 static StringInfoData
 account_client_key(const uint8 *client, const char *identifier)
@@ -52,6 +55,17 @@ as_signin_limit_take(AsAttempt *attempt, const char *identifier)
 		    auth_session_signin_rate_per_account * FAILURES_FROM_ALL,
 		    auth_session_rate_window);
 	return outcome;
+}
+
+bool
+as_signin_limit_is_suspicious(const char *identifier)
+{
+	int wait_s;
+
+	/* What is being tried at this moment may turn out right: AS_BUSY. */
+	return as_throttle_look(AS_LIMIT_SIGNIN_ACCOUNT, identifier,
+	                        strlen(identifier), FAILURES_REMARKABLE,
+	                        auth_session_rate_window, &wait_s) == AS_THROTTLED;
 }
 
 AsFailure

@@ -85,8 +85,27 @@ static AsStatement update_addresses = AS_WRITES(
     "       phone_confirmed_at = $6, pending_email = $7, pending_phone = $8"
     " WHERE id = $1");
 
+static AsStatement select_changes_ended =
+    AS_READS("SELECT id FROM auth_private.accounts"
+             " WHERE (pending_email IS NOT NULL OR pending_phone IS NOT NULL)"
+             "   AND NOT EXISTS ("
+             "       SELECT FROM auth_private.codes"
+             "        WHERE codes.user_id = accounts.id"
+             "          AND codes.purpose IN ('email_change', 'phone_change')"
+             "          AND codes.link_expires_at > $1)"
+             " LIMIT $2");
+
 static AsStatement select_shown =
     AS_READS("SELECT * FROM auth_admin.users WHERE id = $1");
+
+static AsStatement export =
+    AS_READS("SELECT pg_catalog.to_jsonb(kept) AS kept FROM ("
+             "       SELECT id, status, email, phone, email_confirmed_at,"
+             "              phone_confirmed_at, pending_email, pending_phone,"
+             "              (SELECT password_hash IS NOT NULL"
+             "                 FROM auth_private.accounts WHERE id = $1)"
+             "              AS has_password, info, app, created_at"
+             "         FROM auth_admin.users WHERE id = $1 LIMIT $2) AS kept");
 
 static AsStatement delete_one =
     AS_WRITES("DELETE FROM auth_private.accounts WHERE id = $1");
@@ -129,6 +148,11 @@ static const AsColumn place_columns[] = {
     AS_COLUMN(AsPendingPlace, UUID, id),
 };
 static const AsShape place_shape = AS_SHAPE(AsPendingPlace, place_columns);
+
+static const AsColumn id_columns[] = {
+    AS_COLUMN_ONLY("id", UUID),
+};
+static const AsShape id_shape = AS_SHAPE(AsUuid, id_columns);
 
 const char *
 as_account_status_name(const AsAccount *account)
@@ -266,6 +290,13 @@ as_account_save_addresses(const AsAccount *account)
 	                            as_arg_text(account->pending_phone)));
 }
 
+int
+as_account_list_changes_ended(TimestampTz now, int most, AsUuid **ids)
+{
+	return as_store_list(&select_changes_ended, &id_shape, ids,
+	                     AS_ARGS(as_arg_time(now), as_arg_int(most)));
+}
+
 void
 as_account_show(const AsUuid *id, AsTupleVisit visit, void *into)
 {
@@ -286,4 +317,11 @@ as_account_list_ended(TimestampTz now, const AsPendingPlace *after, int most,
 	                     AS_ARGS(as_arg_time(now), as_arg_int(most),
 	                             as_arg_time(after->created_at),
 	                             as_arg_uuid(&after->id)));
+}
+
+Jsonb *
+as_account_export(const AsUuid *id)
+{
+	return as_store_jsonb(&export,
+	                      AS_ARGS(as_arg_uuid(id), as_arg_int(AS_EXPORT_MOST)));
 }

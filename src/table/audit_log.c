@@ -22,6 +22,15 @@ static AsStatement prune =
               " DELETE FROM auth_private.audit_log"
               "  WHERE id IN (SELECT id FROM batch)");
 
+/* Which operator it was, and why, is for operators. */
+static AsStatement export = AS_EXPORTS(
+    "at, action,"
+    " CASE WHEN actor IN ('user', 'system') THEN actor"
+    " ELSE 'operator' END AS actor, result,"
+    " CASE WHEN actor IN ('user', 'system') THEN reason END AS reason,"
+    " session_id, ip, user_agent",
+    "audit_log WHERE user_id = $1", "at DESC");
+
 static const AsUuid *
 known(const AsUuid *uuid)
 {
@@ -64,4 +73,11 @@ as_audit_log_prune(TimestampTz now, int batch)
 	    as_after_seconds(now, -(int64) auth_session_audit_retention)));
 	return (int) as_store_run(&prune,
 	                          AS_ARGS(as_arg_uuid(&cutoff), as_arg_int(batch)));
+}
+
+Jsonb *
+as_audit_log_export(const AsUuid *user_id)
+{
+	return as_store_jsonb(
+	    &export, AS_ARGS(as_arg_uuid(user_id), as_arg_int(AS_EXPORT_MOST)));
 }

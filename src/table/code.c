@@ -39,6 +39,11 @@ static AsStatement select_live =
     AS_READS("SELECT FROM auth_private.codes"
              " WHERE user_id = $1 AND link_expires_at > $2 LIMIT 1");
 
+static AsStatement select_live_for =
+    AS_READS("SELECT FROM auth_private.codes"
+             " WHERE user_id = $1 AND purpose = $2 AND link_expires_at > $3"
+             " LIMIT 1");
+
 static AsStatement delete_one =
     AS_WRITES("DELETE FROM auth_private.codes WHERE user_id = $1 AND id = $2");
 
@@ -46,7 +51,21 @@ static AsStatement delete_for =
     AS_WRITES("DELETE FROM auth_private.codes"
               " WHERE user_id = $1 AND purpose = $2 AND identifier = $3");
 
+static AsStatement delete_of_purpose =
+    AS_WRITES("DELETE FROM auth_private.codes"
+              " WHERE user_id = $1 AND purpose = $2");
+
 /* But one that is being used at this moment: nobody is waited for. */
+static AsStatement delete_at =
+    AS_WRITES("WITH free AS MATERIALIZED ("
+              "     SELECT user_id, id FROM auth_private.codes"
+              "      WHERE user_id = $1 AND identifier = $2"
+              "        FOR UPDATE SKIP LOCKED)"
+              " DELETE FROM auth_private.codes"
+              "  WHERE user_id = $1"
+              "    AND (user_id, id) IN (SELECT user_id, id FROM free)");
+
+/* As the one before. */
 static AsStatement delete_all =
     AS_WRITES("WITH free AS MATERIALIZED ("
               "     SELECT user_id, id FROM auth_private.codes"
@@ -63,7 +82,10 @@ static AsStatement prune =
               " DELETE FROM auth_private.codes"
               "  WHERE (user_id, id) IN (SELECT user_id, id FROM batch)");
 
-/* Also the kind of the notification. */
+static AsStatement export = AS_EXPORTS(
+    "purpose, identifier, created_at, code_expires_at, link_expires_at",
+    "codes WHERE user_id = $1", "created_at DESC");
+
 static const char *const purpose_names[] = {
     [AS_PURPOSE_CONFIRM_EMAIL] = "confirm_email",
     [AS_PURPOSE_CONFIRM_PHONE] = "confirm_phone",
@@ -87,6 +109,15 @@ const char *
 as_purpose_name(AsPurpose purpose)
 {
 	return purpose_names[purpose];
+}
+
+/* A phone hears the same of its code, whatever account it is to be of. */
+const char *
+as_purpose_kind(AsPurpose purpose)
+{
+	return purpose == AS_PURPOSE_PHONE_CHANGE
+	           ? purpose_names[AS_PURPOSE_CONFIRM_PHONE]
+	           : purpose_names[purpose];
 }
 
 /* Whom the codes for an address are issued to that has nobody. */
@@ -153,6 +184,15 @@ as_code_is_live(const AsUuid *user_id, TimestampTz now)
 }
 
 bool
+as_code_is_live_for(const AsUuid *user_id, AsPurpose purpose, TimestampTz now)
+{
+	return as_store_run(&select_live_for,
+	                    AS_ARGS(as_arg_uuid(user_id),
+	                            as_arg_text(purpose_names[purpose]),
+	                            as_arg_time(now))) > 0;
+}
+
+bool
 as_code_consume(const AsCode *code)
 {
 	return as_store_run(&delete_one, AS_ARGS(as_arg_uuid(&code->user_id),
@@ -169,6 +209,21 @@ as_code_drop(const AsUuid *user_id, AsPurpose purpose, const char *identifier)
 }
 
 void
+as_code_drop_purpose(const AsUuid *user_id, AsPurpose purpose)
+{
+	(void) as_store_run(
+	    &delete_of_purpose,
+	    AS_ARGS(as_arg_uuid(user_id), as_arg_text(purpose_names[purpose])));
+}
+
+void
+as_code_drop_at(const AsUuid *user_id, const char *identifier)
+{
+	(void) as_store_run(&delete_at,
+	                    AS_ARGS(as_arg_uuid(user_id), as_arg_text(identifier)));
+}
+
+void
 as_code_drop_all(const AsUuid *user_id)
 {
 	(void) as_store_run(&delete_all, AS_ARGS(as_arg_uuid(user_id)));
@@ -179,4 +234,11 @@ as_code_prune(TimestampTz now, int batch)
 {
 	return (int) as_store_run(&prune,
 	                          AS_ARGS(as_arg_time(now), as_arg_int(batch)));
+}
+
+Jsonb *
+as_code_export(const AsUuid *user_id)
+{
+	return as_store_jsonb(
+	    &export, AS_ARGS(as_arg_uuid(user_id), as_arg_int(AS_EXPORT_MOST)));
 }

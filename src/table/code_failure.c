@@ -41,6 +41,10 @@ static AsStatement prune = AS_WRITES(
     " DELETE FROM auth_private.code_failures"
     "  WHERE (identifier, id) IN (SELECT identifier, id FROM batch)");
 
+static AsStatement export =
+    AS_EXPORTS("purpose, identifier, failed_at",
+               "code_failures WHERE identifier = ANY ($1)", "failed_at DESC");
+
 static const AsColumn failures_columns[] = {
     AS_COLUMN(AsCodeFailures, INT, since_success),
     AS_COLUMN(AsCodeFailures, INT, in_window),
@@ -88,4 +92,11 @@ as_code_failure_prune(TimestampTz now, int batch)
 	return (int) as_store_run(
 	    &prune, AS_ARGS(as_arg_time(as_after_seconds(now, -KEPT_HOURS * 3600)),
 	                    as_arg_int(batch)));
+}
+
+Jsonb *
+as_code_failure_export(const AsTexts *identifiers)
+{
+	return as_store_jsonb(&export, AS_ARGS(as_arg_texts(identifiers),
+	                                       as_arg_int(AS_EXPORT_MOST)));
 }

@@ -42,6 +42,10 @@ static AsStatement select_surplus = AS_READS(
     "         FROM auth_private.identifiers WHERE NOT owned) AS claims"
     " WHERE place > $1 LIMIT $2");
 
+static AsStatement export = AS_EXPORTS(
+    "identifier, owned, created_at",
+    "identifiers WHERE identifier = ANY ($1) AND owned", "created_at DESC");
+
 static const AsColumn claim_columns[] = {
     AS_COLUMN(AsClaim, TEXT, identifier),
     AS_COLUMN(AsClaim, UUID, user_id),
@@ -125,4 +129,11 @@ as_identifier_list_surplus(int most, AsClaim **claims)
 {
 	return as_store_list(&select_surplus, &claim_shape, claims,
 	                     AS_ARGS(as_arg_int(AS_CLAIMS_KEPT), as_arg_int(most)));
+}
+
+Jsonb *
+as_identifier_export(const AsTexts *identifiers)
+{
+	return as_store_jsonb(&export, AS_ARGS(as_arg_texts(identifiers),
+	                                       as_arg_int(AS_EXPORT_MOST)));
 }

@@ -116,6 +116,14 @@ static AsStatement prune = AS_WRITES(
     "      ORDER BY created_at LIMIT $3 FOR UPDATE SKIP LOCKED)"
     " DELETE FROM auth_private.outbox WHERE id IN (SELECT id FROM batch)");
 
+/*
+ * But what carries a code, which is in codes: a new address that is somebody
+ * else's has a code and nothing here.
+ */
+static AsStatement export = AS_EXPORTS(
+    "created_at, kind, channel, recipient, payload, settled_at, parked_at",
+    "outbox WHERE user_id = $1 AND code_id IS NULL", "id DESC");
+
 static const AsColumn claimed_columns[] = {
     AS_COLUMN(AsClaimed, UUID, id),
     AS_COLUMN(AsClaimed, TIME, created_at),
@@ -316,4 +324,11 @@ as_outbox_prune(TimestampTz now, int batch)
 	    &prune, AS_ARGS(as_arg_time(now - SETTLED_DAYS * USECS_PER_DAY),
 	                    as_arg_time(now - UNDELIVERED_DAYS * USECS_PER_DAY),
 	                    as_arg_int(batch)));
+}
+
+Jsonb *
+as_outbox_export(const AsUuid *user_id)
+{
+	return as_store_jsonb(
+	    &export, AS_ARGS(as_arg_uuid(user_id), as_arg_int(AS_EXPORT_MOST)));
 }

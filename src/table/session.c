@@ -93,10 +93,15 @@ static AsStatement select_others = AS_READS("SELECT" ALL_BUT_ONE);
 static AsStatement lock_others =
     AS_WRITES("SELECT" ALL_BUT_ONE " FOR UPDATE SKIP LOCKED");
 
-static AsStatement select_oldest =
-    AS_READS("SELECT id FROM auth_private.sessions"
-             " WHERE user_id = $1 AND expires_at > $3"
-             " ORDER BY created_at DESC, id DESC OFFSET $2");
+/* An operator's sessions as the user are none of the user's. */
+#define SELECT_OWN                         \
+	"SELECT id FROM auth_private.sessions" \
+	" WHERE user_id = $1 AND expires_at > $3 AND 'impersonation' <> ALL (amr)"
+#define BUT_THE_NEWEST " ORDER BY created_at DESC, id DESC OFFSET $2"
+
+static AsStatement select_oldest = AS_READS(SELECT_OWN BUT_THE_NEWEST);
+static AsStatement select_oldest_by_rule =
+    AS_READS(SELECT_OWN " AND " LIVES BUT_THE_NEWEST);
 
 #define SELECT_LIVE                                                       \
 	"SELECT id, created_at, renewed_at, expires_at, ip, user_agent, aal," \
@@ -120,6 +125,11 @@ static AsStatement prune =
               " DELETE FROM auth_private.sessions"
               "  WHERE (user_id, id) IN (SELECT user_id, id FROM batch)"
               "    AND expires_at <= $2");
+
+static AsStatement export =
+    AS_EXPORTS("id, created_at, renewed_at, expires_at, ends_at, ip,"
+               " user_agent, aal, amr, auth_time",
+               "sessions WHERE user_id = $1", "created_at DESC");
 
 static const AsColumn session_columns[] = {
     AS_COLUMN(AsSession, UUID, user_id),
@@ -281,11 +291,13 @@ as_session_try_lock(const AsUuid *user_id, const AsUuid *id)
 }
 
 int
-as_session_list_oldest(const AsUuid *user_id, int most, TimestampTz now,
+as_session_list_oldest(const AsUuid *user_id, int most, bool by_rule,
                        AsUuid **ids)
 {
+	TimestampTz now = GetCurrentTimestamp();
+
 	return as_store_list(
-	    &select_oldest, &id_shape, ids,
+	    by_rule ? &select_oldest_by_rule : &select_oldest, &id_shape, ids,
 	    AS_ARGS(as_arg_uuid(user_id), as_arg_int(most), as_arg_time(now)));
 }
 
@@ -304,4 +316,11 @@ as_session_prune(TimestampTz now, int batch)
 {
 	return (int) as_store_run(
 	    &prune, AS_ARGS(as_arg_date(now), as_arg_time(now), as_arg_int(batch)));
+}
+
+Jsonb *
+as_session_export(const AsUuid *user_id)
+{
+	return as_store_jsonb(
+	    &export, AS_ARGS(as_arg_uuid(user_id), as_arg_int(AS_EXPORT_MOST)));
 }

@@ -14,6 +14,21 @@
 
 #include "shared/shared.h"
 
+/* ---- what a table keeps about a user, for himself ---- */
+
+/* Of each table, the newest rows. */
+#define AS_EXPORT_MOST 10000
+
+/*
+ * A statement that answers rows of a table of auth_private as one array, the
+ * newest first: $1 is whose, $2 how many.
+ */
+#define AS_EXPORTS(columns, from, order)                          \
+	AS_READS("SELECT COALESCE(pg_catalog.jsonb_agg("              \
+	         "       pg_catalog.to_jsonb(kept)), '[]') AS kept"   \
+	         "  FROM (SELECT " columns " FROM auth_private." from \
+	         "         ORDER BY " order " LIMIT $2) AS kept")
+
 /* ---- identifier.c: who claims or owns an address ---- */
 
 /* Pending claims of one identifier that count: the newest. */
@@ -55,6 +70,9 @@ extern bool as_identifier_take(const char *identifier, const AsUuid *user_id);
  */
 extern bool as_identifier_own(const char *identifier, const AsUuid *user_id);
 extern void as_identifier_drop(const char *identifier, const AsUuid *user_id);
+
+/* Of several addresses, which are the user's. */
+extern Jsonb *as_identifier_export(const AsTexts *identifiers);
 
 /* Up to most claims that don't count, for newer ones of their address. */
 extern int as_identifier_list_surplus(int most, AsClaim **claims);
@@ -144,8 +162,15 @@ extern void as_account_set_ban(const AsUuid *id, const AsBan *ban);
 /* Saves status, addresses, what is pending of them and what is confirmed. */
 extern void as_account_save_addresses(const AsAccount *account);
 
+/* Up to most accounts with a pending address, but no code for one, at now. */
+extern int as_account_list_changes_ended(TimestampTz now, int most,
+                                         AsUuid **ids);
+
 /* Calls visit with the row of auth_admin.users, where there is one. */
 extern void as_account_show(const AsUuid *id, AsTupleVisit visit, void *into);
+
+/* The row as one object, without the hash. */
+extern Jsonb *as_account_export(const AsUuid *id);
 
 /* FOR UPDATE, or else FOR KEY SHARE; waits for nobody. */
 extern AsLocked as_account_try_lock(const AsUuid *id, bool for_update);
@@ -261,9 +286,12 @@ extern int as_session_delete_all(const AsUuid *user_id, const AsUuid *keep);
 extern bool as_session_lock_all(const AsUuid *user_id, const AsUuid *keep);
 extern AsLocked as_session_try_lock(const AsUuid *user_id, const AsUuid *id);
 
-/* Live ones but for the most newest. */
-extern int as_session_list_oldest(const AsUuid *user_id, int most,
-                                  TimestampTz now, AsUuid **ids);
+/*
+ * A user's live ones but for the most newest, impersonations aside; by_rule
+ * where revocations of the user are pending.
+ */
+extern int as_session_list_oldest(const AsUuid *user_id, int most, bool by_rule,
+                                  AsUuid **ids);
 
 /*
  * Calls visit per live session with the columns of auth.session; by_rule
@@ -271,6 +299,9 @@ extern int as_session_list_oldest(const AsUuid *user_id, int most,
  */
 extern void as_session_each(const AsUuid *user_id, const AsUuid *current,
                             bool by_rule, AsTupleVisit visit, void *into);
+
+/* All but the digest of the token and the jti. */
+extern Jsonb *as_session_export(const AsUuid *user_id);
 
 /* Each prune deletes at most batch rows that ended by now, and says how many. */
 extern int as_session_prune(TimestampTz now, int batch);
@@ -361,8 +392,10 @@ typedef struct AsCode
 	TimestampTz link_expires_at;
 } AsCode;
 
-/* Also the kind of the notification that carries such a code. */
 extern const char *as_purpose_name(AsPurpose purpose);
+
+/* The kind of the notification that carries such a code. */
+extern const char *as_purpose_kind(AsPurpose purpose);
 
 /*
  * Makes a code, which takes the place of an older one for the same with the
@@ -380,11 +413,25 @@ extern bool as_code_find_for(const AsUuid *user_id, AsPurpose purpose,
 /* Whether a user has any code whose link is good at now. */
 extern bool as_code_is_live(const AsUuid *user_id, TimestampTz now);
 
+/* The same of one purpose, for whatever address. */
+extern bool as_code_is_live_for(const AsUuid *user_id, AsPurpose purpose,
+                                TimestampTz now);
+
 /* Uses a code up: of any number of callers, one gets true. */
 extern bool as_code_consume(const AsCode *code);
 extern void as_code_drop(const AsUuid *user_id, AsPurpose purpose,
                          const char *identifier);
+
+/*
+ * Those of one purpose, for whatever address; and those sent to an address, or
+ * all, but one that is being used at this moment.
+ */
+extern void as_code_drop_purpose(const AsUuid *user_id, AsPurpose purpose);
+extern void as_code_drop_at(const AsUuid *user_id, const char *identifier);
 extern void as_code_drop_all(const AsUuid *user_id);
+
+/* What for, where to and until when. */
+extern Jsonb *as_code_export(const AsUuid *user_id);
 
 extern int as_code_prune(TimestampTz now, int batch);
 
@@ -413,6 +460,9 @@ extern bool as_code_failure_allows(const AsCodeFailures *failures);
 
 /* After a success. Waits for nobody. */
 extern void as_code_failure_forget(const char *identifier);
+
+/* At several addresses, which are the user's. */
+extern Jsonb *as_code_failure_export(const AsTexts *identifiers);
 
 /* Those of addresses that nobody has tried wrongly for a day. */
 extern int as_code_failure_prune(TimestampTz now, int batch);
@@ -520,6 +570,9 @@ extern int as_outbox_claim(int most, Datum lease, const char *channel,
 extern int as_outbox_settle(Datum ids);
 extern void as_outbox_settle_one(const AsUuid *id);
 extern int as_outbox_release(Datum ids, const char *error, bool is_permanent);
+/* What was sent to a user, but what carries a code. */
+extern Jsonb *as_outbox_export(const AsUuid *user_id);
+
 extern int as_outbox_prune(TimestampTz now, int batch);
 
 /* ---- audit_log.c: what happened ---- */
@@ -529,6 +582,9 @@ extern int as_outbox_prune(TimestampTz now, int batch);
  * the event's reason.
  */
 extern void as_audit_log_write(const AsEvent *event, const char *remark);
+/* What happened to a user; of operators only that it was one. */
+extern Jsonb *as_audit_log_export(const AsUuid *user_id);
+
 extern int as_audit_log_prune(TimestampTz now, int batch);
 
 /* ---- common_password.c: words that are no passwords ---- */

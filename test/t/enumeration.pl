@@ -312,6 +312,32 @@ foreach my $time ('first', 'second')
 		'banned' => [ $asked[3] ]);
 }
 
+# ---- a new address, of a user who is signed in ----
+
+my $changer = confirmed();
+my $tokens = signin($node, $changer);
+notifications(1);
+foreach my $change (
+	[ 'change_email', sub { new_email() }, sub { confirmed() }, sub { pending() }, sub { banned() } ],
+	[ 'change_phone', sub { new_phone() }, sub { confirmed_phone() } ])
+{
+	my ($function, $free, $taken, @others) = @$change;
+	my $sql = "SELECT auth.$function(\$1, \$2) FROM auth.authenticate(\$3)";
+	my @rest = ($PASSWORD, $tokens->{access_token});
+
+	# One that is pending already is what all find.
+	$caller->do($sql, {}, $free->(), @rest);
+	notifications(1);
+	$trace = alike(
+		'B2, B3', $function, $sql, 1,
+		'free' => [ $free->(), @rest ],
+		'taken' => [ $taken->(), @rest ],
+		(map { ('another kind' => [ $_->(), @rest ]) } @others),
+		'free again' => [ $free->(), @rest ]);
+	is($trace->{hashes}, "verify m=7168,t=5,p=1\n", "C12: $function costs one hash");
+	is($trace->{rows}, 'audit_log 1, outbox 1', "B3: $function claims no address");
+}
+
 # ---- wrong codes: what they answer and leave to be seen ----
 
 sub answers
