@@ -83,7 +83,7 @@ as_owner_prove(AsAttempt *attempt, AsOwner *owner)
 		return as_context_is_recent(as_context_live(), RECENT)
 		           ? AS_OK
 		           : AS_REAUTHENTICATION_REQUIRED;
-	outcome = as_signin_limit_take_user(attempt, &owner->account.id);
+	outcome = as_signin_limit_take_user(attempt, &owner->account);
 	return outcome == AS_OK ? check_password(attempt, owner) : outcome;
 }
 

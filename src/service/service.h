@@ -324,22 +324,16 @@ extern AsFailure as_attempt_fail(AsAttempt *attempt, AsFailure failure,
 
 /* ---- signin_limit.c: how many sign-ins may fail ---- */
 
-/* Takes from the limits of an identifier and of the client address. */
+/*
+ * Takes from the limits of an identifier and of the client address. forgiven is
+ * that of the account that owns the identifier; 0 where none does.
+ */
 extern AsFailure as_signin_limit_take(AsAttempt *attempt,
-                                      const char *identifier);
+                                      const char *identifier, int forgiven);
 
 /* The same for a password that a signed-in user gives. */
 extern AsFailure as_signin_limit_take_user(AsAttempt *attempt,
-                                           const AsUuid *user_id);
-
-/*
- * Takes back the failed sign-ins of an identifier: those from the caller's
- * client address, and those that count for all addresses together.
- */
-extern void as_signin_limit_forgive(const char *identifier);
-
-/* Those of a signed-in user. */
-extern void as_signin_limit_forgive_user(const AsUuid *user_id);
+                                           const AsAccount *account);
 
 /* ---- owner.c: whether who calls owns the account ---- */
 
@@ -444,6 +438,13 @@ extern AsLocked as_epoch_join(const AsUuid *user_id);
 extern AsFailure as_epoch_begin(const AsUuid *user_id, const AsUuid *keep,
                                 const AsPasswordHash *verified,
                                 const AsPasswordHash *hash, int *ended);
+
+/*
+ * Forgives the failed passwords of an account, from whatever client they came,
+ * with this transaction's commit; ends nothing. AS_USER_NOT_FOUND. Waits for
+ * nobody.
+ */
+extern AsFailure as_epoch_forgive(const AsUuid *user_id);
 
 /*
  * Bans a user, which ends all sessions as as_epoch_begin does, or lifts the
@@ -754,10 +755,10 @@ extern AsFailure as_operation_lock(AsOperation *operation);
 extern AsFailure as_operation_read_reason(AsOperation *operation, int argument);
 
 /*
- * Takes back the failures of an account: sign-ins (of those from one client
- * only this client's) and codes at its addresses.
+ * Forgives the failures of an account: its passwords, with the commit, and the
+ * codes at its addresses. AS_USER_NOT_FOUND.
  */
-extern void as_operation_forgive(const AsAccount *account);
+extern AsFailure as_operation_forgive(const AsAccount *account);
 
 /* ---- delivery.c: notifications handed to the bridge ---- */
 
