@@ -381,6 +381,7 @@ extern void as_code_drop(const AsUuid *user_id, AsPurpose purpose,
                          const char *identifier);
 extern void as_code_drop_all(const AsUuid *user_id);
 
+/* Also those behind newer ones, of which the last hour's are looked at. */
 extern int as_code_prune(TimestampTz now, int batch);
 
 /* ---- code_failure.c: wrong tries on the short codes of an address ---- */
