@@ -3,7 +3,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(76);
+SELECT plan(78);
 SET LOCAL auth_session.events = 'user_created, user_changed, user_banned, user_deleted, session_ended';
 SET LOCAL auth_session.resend_cooldown = 0;
 
@@ -94,6 +94,14 @@ SELECT auth_admin.unlock(:'bob') \g /dev/null
 SELECT is((pg_temp.signin(pg_temp.email('bob'))).user_id, :'bob', 'B7: an operator forgives them');
 SELECT is(pg_temp.audited(:'bob', 'unlock'), current_user || '|ok', 'and the log has it');
 RESET auth_session.signin_rate_per_account;
+
+-- So are passwords that were tried beside a right code.
+SELECT id AS pat FROM auth.signup(pg_temp.email('pat'), pg_temp.password()) \gset
+SELECT pg_temp.code(pg_temp.email('pat')) AS code \gset
+SELECT is(count(*) FILTER (WHERE pg_temp.failure(format('SELECT auth.confirm(%L, %L, ''a wrong password'')', pg_temp.email('pat'), :'code')) ->> 'detail' = 'throttled'), 1::bigint,
+	'B4: of 21 wrong passwords at a right code one is not looked at') FROM generate_series(1, 21);
+SELECT auth_admin.unlock(:'pat') \g /dev/null
+SELECT is((auth.confirm(pg_temp.email('pat'), :'code', pg_temp.password())).status, 'active', 'B7: an operator forgives these, too');
 
 -- ---- set_password ----
 
