@@ -19,6 +19,7 @@ CREATE TABLE auth_private.accounts (
 	info jsonb NOT NULL,
 	app jsonb NOT NULL,
 	epoch bigint NOT NULL,
+	forgiven integer NOT NULL DEFAULT 0,
 	banned_at timestamptz,
 	banned_until timestamptz,
 	ban_reason text,
@@ -37,6 +38,8 @@ COMMENT ON COLUMN auth_private.accounts.app IS
 	'what operators set; the app claim of access tokens';
 COMMENT ON COLUMN auth_private.accounts.epoch IS
 	'grows with whatever ends all sessions: those of an older one have ended';
+COMMENT ON COLUMN auth_private.accounts.forgiven IS
+	'how often its failed passwords were forgiven: they are counted under this number, so that the next finds none';
 COMMENT ON COLUMN auth_private.accounts.banned_at IS
 	'since when it is banned; beside the status, which is what it was when the ban is over';
 COMMENT ON COLUMN auth_private.accounts.banned_until IS
@@ -107,6 +110,7 @@ CREATE TABLE auth_private.revocations (
 	banned_until timestamptz,
 	ban_reason text,
 	deleted boolean NOT NULL DEFAULT false,
+	forgives boolean NOT NULL DEFAULT false,
 	PRIMARY KEY (user_id, session_id, id)
 );
 COMMENT ON TABLE auth_private.revocations IS
@@ -123,6 +127,8 @@ COMMENT ON COLUMN auth_private.revocations.banned IS
 	'true for a ban, false for the end of one, NULL for neither; of several the newest counts';
 COMMENT ON COLUMN auth_private.revocations.deleted IS
 	'the account is gone, and its row goes as soon as it is free';
+COMMENT ON COLUMN auth_private.revocations.forgives IS
+	'the failed passwords of the account are forgiven, once more than its row says';
 
 /*
  * No foreign key: pg_restore -j loads both tables side by side, and the

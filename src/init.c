@@ -34,5 +34,6 @@ _PG_init(void)
 	as_throttle_init();
 	as_hash_gate_init();
 	as_recorder_init();
+	as_prepared_init();
 	as_request_init();
 }

@@ -2,7 +2,8 @@
  * planner_list.h: the settings of the planner that a kept plan depends on, and
  * what they are for a statement of ours. By index wherever there is one: a
  * plan that was made while a table had twenty rows must still do when it has
- * millions.
+ * millions. What joins two tables of ours goes by key from the smaller side: a
+ * merge or a hash would read the other from end to end.
  *
  *     X(type, name, value)
  */
@@ -15,8 +16,8 @@
 	X(bool, enable_sort, true)                                    \
 	X(bool, enable_hashagg, true)                                 \
 	X(bool, enable_nestloop, true)                                \
-	X(bool, enable_mergejoin, true)                               \
-	X(bool, enable_hashjoin, true)                                \
+	X(bool, enable_mergejoin, false)                              \
+	X(bool, enable_hashjoin, false)                               \
 	X(bool, enable_incremental_sort, true)                        \
 	X(bool, enable_memoize, true)                                 \
 	X(bool, enable_material, true)                                \

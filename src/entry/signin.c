@@ -63,6 +63,23 @@ look_up_account(SignIn *signin)
 	return AS_OK;
 }
 
+/*
+ * The failures of an account are counted under the number of times that they
+ * were forgiven, so it is looked up before; what is refused here is answered
+ * with no hash behind which the look-up could hide.
+ */
+static AsFailure
+take_try(SignIn *signin)
+{
+	int forgiven = signin->is_known ? signin->grant.account.forgiven : 0;
+	AsFailure outcome = as_signin_limit_take(
+	    &signin->attempt, signin->identifier.canonical, forgiven);
+
+	if (outcome != AS_OK)
+		as_message_look_up_until(signin->attempt.event.at);
+	return outcome;
+}
+
 static AsFailure
 check_password(SignIn *signin)
 {
@@ -76,8 +93,8 @@ check_password(SignIn *signin)
 	if (matches)
 	{
 		as_attempt_return(&signin->attempt);
-		signin->grant.follows_failures =
-		    as_signin_limit_is_suspicious(signin->identifier.canonical);
+		signin->grant.follows_failures = as_signin_limit_is_suspicious(
+		    signin->identifier.canonical, signin->grant.account.forgiven);
 		return AS_OK;
 	}
 	return as_attempt_fail(&signin->attempt, AS_INVALID_CREDENTIALS,
@@ -129,9 +146,8 @@ sign_in(void *flow)
 	grant->aal = "aal1";
 	as_grant_add_method(grant, "pwd");
 	if ((outcome = read_arguments(signin)) == AS_OK &&
-	    (outcome = as_signin_limit_take(
-	         attempt, signin->identifier.canonical)) == AS_OK &&
 	    (outcome = look_up_account(signin)) == AS_OK &&
+	    (outcome = take_try(signin)) == AS_OK &&
 	    (outcome = check_password(signin)) == AS_OK &&
 	    (outcome = look_again(signin)) == AS_OK &&
 	    (outcome = as_grant_check_status(attempt, &grant->account)) == AS_OK &&

@@ -130,9 +130,8 @@ unlock(void *flow)
 	AsOperation *operation = flow;
 	AsFailure outcome = as_operation_find(operation);
 
-	if (outcome == AS_OK)
-		as_operation_forgive(&operation->account);
-	return outcome;
+	return outcome == AS_OK ? as_operation_forgive(&operation->account)
+	                        : outcome;
 }
 
 Datum

@@ -46,9 +46,8 @@ save_password(SetPassword *set)
 	/* A sign-up that is pending lives as long as its codes. */
 	if (account->status != AS_ACCOUNT_PENDING)
 		as_code_drop_all(&account->id);
-	as_operation_forgive(account);
 	as_message_tell(account, "password_changed", NO_ORIGIN);
-	return AS_OK;
+	return as_operation_forgive(account);
 }
 
 static AsFailure

@@ -131,6 +131,21 @@ as_epoch_begin(const AsUuid *user_id, const AsUuid *keep,
 	return AS_OK;
 }
 
+AsFailure
+as_epoch_forgive(const AsUuid *user_id)
+{
+	AsLocked locked = as_account_try_lock(user_id, true);
+	AsAccount account;
+
+	if (locked == AS_ABSENT || !as_account_find_in_force(user_id, &account))
+		return AS_USER_NOT_FOUND;
+	if (locked == AS_LOCKED && !as_revocation_is_pending(user_id))
+		as_account_forgive(user_id, 1);
+	else
+		as_revocation_add_forgiveness(user_id);
+	return AS_OK;
+}
+
 /* A ban ends all sessions; that it is lifted, none. */
 static void
 ban_in_place(const AsAccount *account, const AsBan *ban)

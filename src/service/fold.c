@@ -1,6 +1,6 @@
 /*
  * fold.c: revocations, worked into the rows that they name, by the recorder:
- * ends of sessions, new passwords, bans, and deletions.
+ * ends of sessions, new passwords, bans, deletions and forgiven failures.
  *
  * User by user, in one transaction each, and only what is free: dead sessions
  * go, the survivors and the account get the epoch in force, the account its
@@ -87,13 +87,17 @@ is_named(const AsRevocation *rows, int count, const AsUuid *session_id)
 	return false;
 }
 
-/* The epoch that was begun by the rows, the hash and the ban that came last. */
+/*
+ * The epoch that was begun by the rows, the hash and the ban that came last,
+ * and all that they forgive.
+ */
 static void
 save_account(const AsAccount *account, const AsRevocation *rows, int count)
 {
 	const AsPasswordHash *hash = NULL;
 	const AsBan *ban = NULL;
 	int64 epoch = account->epoch;
+	int forgiven = 0;
 
 	for (int i = 0; i < count; i++)
 	{
@@ -102,10 +106,14 @@ save_account(const AsAccount *account, const AsRevocation *rows, int count)
 			hash = &rows[i].hash;
 		if (rows[i].changes_ban)
 			ban = &rows[i].ban;
+		if (rows[i].forgives)
+			forgiven++;
 	}
 	as_account_set_epoch(&account->id, epoch, hash);
 	if (ban != NULL)
 		as_account_set_ban(&account->id, ban);
+	if (forgiven > 0)
+		as_account_forgive(&account->id, forgiven);
 }
 
 static bool

@@ -61,7 +61,7 @@ as_operation_read_reason(AsOperation *operation, int argument)
 	return AS_OK;
 }
 
-void
+AsFailure
 as_operation_forgive(const AsAccount *account)
 {
 	char *identifiers[2] = {NULL, NULL};
@@ -70,13 +70,9 @@ as_operation_forgive(const AsAccount *account)
 		identifiers[0] = as_identifier_canonical(account->email, false);
 	if (account->phone != NULL)
 		identifiers[1] = as_identifier_canonical(account->phone, true);
-	as_signin_limit_forgive_user(&account->id);
 	as_factor_forgive(&account->id);
 	for (int i = 0; i < (int) lengthof(identifiers); i++)
-	{
-		if (identifiers[i] == NULL)
-			continue;
-		as_signin_limit_forgive(identifiers[i]);
-		as_proof_forgive_all(identifiers[i]);
-	}
+		if (identifiers[i] != NULL)
+			as_proof_forgive_all(identifiers[i]);
+	return as_epoch_forgive(&account->id);
 }

@@ -89,7 +89,7 @@ as_owner_prove(AsAttempt *attempt, AsOwner *owner)
 
 	if (!owner->has_given_password)
 		return as_owner_require_recent();
-	outcome = as_signin_limit_take_user(attempt, &owner->account.id);
+	outcome = as_signin_limit_take_user(attempt, &owner->account);
 	return outcome == AS_OK ? check_password(attempt, owner) : outcome;
 }
 

@@ -335,25 +335,19 @@ extern AsFailure as_attempt_fail(AsAttempt *attempt, AsFailure failure,
 
 /* ---- signin_limit.c: how many sign-ins may fail ---- */
 
-/* Takes from the limits of an identifier and of the client address. */
+/*
+ * Takes from the limits of an identifier and of the client address. forgiven is
+ * that of the account that owns the identifier; 0 where none does.
+ */
 extern AsFailure as_signin_limit_take(AsAttempt *attempt,
-                                      const char *identifier);
+                                      const char *identifier, int forgiven);
 
 /* Whether so many have failed of an identifier that its user must hear of it. */
-extern bool as_signin_limit_is_suspicious(const char *identifier);
+extern bool as_signin_limit_is_suspicious(const char *identifier, int forgiven);
 
 /* Takes from the limit of a signed-in user who gives a password. */
 extern AsFailure as_signin_limit_take_user(AsAttempt *attempt,
-                                           const AsUuid *user_id);
-
-/*
- * Takes back the failed sign-ins of an identifier: those from the caller's
- * client address, and those that count for all addresses together.
- */
-extern void as_signin_limit_forgive(const char *identifier);
-
-/* Those of a signed-in user. */
-extern void as_signin_limit_forgive_user(const AsUuid *user_id);
+                                           const AsAccount *account);
 
 /* ---- owner.c: whether who calls owns the account ---- */
 
@@ -468,6 +462,13 @@ extern AsLocked as_epoch_join(const AsUuid *user_id);
 extern AsFailure as_epoch_begin(const AsUuid *user_id, const AsUuid *keep,
                                 const AsPasswordHash *verified,
                                 const AsPasswordHash *hash, int *ended);
+
+/*
+ * Forgives the failed passwords of an account, from whatever client they came,
+ * with this transaction's commit; ends nothing. AS_USER_NOT_FOUND. Waits for
+ * nobody.
+ */
+extern AsFailure as_epoch_forgive(const AsUuid *user_id);
 
 /*
  * Bans a user, which ends all sessions as as_epoch_begin does, or lifts the
@@ -997,10 +998,10 @@ extern AsFailure as_operation_lock(AsOperation *operation);
 extern AsFailure as_operation_read_reason(AsOperation *operation, int argument);
 
 /*
- * Takes back the failures of an account: sign-ins (of those from one client
- * only this client's), codes at its addresses and of its second factor.
+ * Forgives the failures of an account: its passwords, with the commit, the
+ * codes at its addresses, and those of its second factor. AS_USER_NOT_FOUND.
  */
-extern void as_operation_forgive(const AsAccount *account);
+extern AsFailure as_operation_forgive(const AsAccount *account);
 
 /* ---- delivery.c: notifications handed to the bridge ---- */
 

@@ -2,8 +2,13 @@
  * signin_limit.c: how many sign-ins may fail before the next is refused.
  *
  * Counted per account from one client, per account from all of them, and per
- * client: before anything is known of the attempt. Where no proxy is trusted
- * there is no client, and only the second applies.
+ * client: for an unknown account like for a known one. Where no proxy is
+ * trusted there is no client, and only the second applies.
+ *
+ * What is counted in shared memory no transaction takes back, so failures are
+ * forgiven by counting the next ones elsewhere: the keys of an account begin
+ * with the number of times that it was forgiven, which grows in its row, with
+ * the commit of what forgives (epoch.c), for all clients at once.
  */
 #include "service/service.h"
 
@@ -13,27 +18,36 @@
 /* Of one account, from all clients, before a success is remarkable. */
 #define FAILURES_REMARKABLE 5
 
-/* The key of an account's failures from one client. */
+/* The first part of an account's keys: of fixed width, so that no two meet. */
 static StringInfoData
-account_client_key(const uint8 *client, const char *identifier)
+account_key(int forgiven)
 {
 	StringInfoData key;
 
 	initStringInfo(&key);
-	appendBinaryStringInfo(&key, (const char *) client, AS_ADDRESS_KEY_BYTES);
-	appendStringInfoString(&key, identifier);
+	appendBinaryStringInfo(&key, (const char *) &forgiven, sizeof(forgiven));
 	return key;
 }
 
 static AsFailure
-take_of_client(AsAttempt *attempt, const uint8 *client, const char *identifier)
+take_of_account(AsAttempt *attempt, AsLimit limit, const StringInfoData *key,
+                int allowed)
 {
-	StringInfoData both = account_client_key(client, identifier);
+	return as_attempt_take(attempt, limit, key->data, (size_t) key->len,
+	                       allowed, auth_session_rate_window);
+}
+
+static AsFailure
+take_of_client(AsAttempt *attempt, const uint8 *client, const char *identifier,
+               int forgiven)
+{
+	StringInfoData both = account_key(forgiven);
 	AsFailure outcome;
 
-	outcome = as_attempt_take(
-	    attempt, AS_LIMIT_SIGNIN_ACCOUNT_ADDRESS, both.data, both.len,
-	    auth_session_signin_rate_per_account, auth_session_rate_window);
+	appendBinaryStringInfo(&both, (const char *) client, AS_ADDRESS_KEY_BYTES);
+	appendStringInfoString(&both, identifier);
+	outcome = take_of_account(attempt, AS_LIMIT_SIGNIN_ACCOUNT_ADDRESS, &both,
+	                          auth_session_signin_rate_per_account);
 	if (outcome == AS_OK)
 		outcome = as_attempt_take(
 		    attempt, AS_LIMIT_SIGNIN_ADDRESS, client, AS_ADDRESS_KEY_BYTES,
@@ -42,58 +56,42 @@ take_of_client(AsAttempt *attempt, const uint8 *client, const char *identifier)
 }
 
 AsFailure
-as_signin_limit_take(AsAttempt *attempt, const char *identifier)
+as_signin_limit_take(AsAttempt *attempt, const char *identifier, int forgiven)
 {
 	const uint8 *client = as_attempt_client();
+	StringInfoData key = account_key(forgiven);
 	AsFailure outcome = AS_OK;
 
+	appendStringInfoString(&key, identifier);
 	if (client != NULL)
-		outcome = take_of_client(attempt, client, identifier);
+		outcome = take_of_client(attempt, client, identifier, forgiven);
 	if (outcome == AS_OK)
-		outcome = as_attempt_take(
-		    attempt, AS_LIMIT_SIGNIN_ACCOUNT, identifier, strlen(identifier),
-		    auth_session_signin_rate_per_account * FAILURES_FROM_ALL,
-		    auth_session_rate_window);
+		outcome = take_of_account(attempt, AS_LIMIT_SIGNIN_ACCOUNT, &key,
+		                          auth_session_signin_rate_per_account *
+		                              FAILURES_FROM_ALL);
 	return outcome;
 }
 
 bool
-as_signin_limit_is_suspicious(const char *identifier)
+as_signin_limit_is_suspicious(const char *identifier, int forgiven)
 {
+	StringInfoData key = account_key(forgiven);
 	int wait_s;
 
 	/* What is being tried at this moment may turn out right: AS_BUSY. */
-	return as_throttle_look(AS_LIMIT_SIGNIN_ACCOUNT, identifier,
-	                        strlen(identifier), FAILURES_REMARKABLE,
-	                        auth_session_rate_window, &wait_s) == AS_THROTTLED;
+	appendStringInfoString(&key, identifier);
+	return as_throttle_look(AS_LIMIT_SIGNIN_ACCOUNT, key.data, (size_t) key.len,
+	                        FAILURES_REMARKABLE, auth_session_rate_window,
+	                        &wait_s) == AS_THROTTLED;
 }
 
 AsFailure
-as_signin_limit_take_user(AsAttempt *attempt, const AsUuid *user_id)
+as_signin_limit_take_user(AsAttempt *attempt, const AsAccount *account)
 {
-	return as_attempt_take(attempt, AS_LIMIT_SIGNIN_ACCOUNT, user_id->bytes,
-	                       sizeof(user_id->bytes),
-	                       auth_session_signin_rate_per_account,
-	                       auth_session_rate_window);
-}
+	StringInfoData key = account_key(account->forgiven);
 
-void
-as_signin_limit_forgive_user(const AsUuid *user_id)
-{
-	as_throttle_clear(AS_LIMIT_SIGNIN_ACCOUNT, user_id->bytes,
-	                  sizeof(user_id->bytes));
-}
-
-void
-as_signin_limit_forgive(const char *identifier)
-{
-	const uint8 *client = as_attempt_client();
-
-	as_throttle_clear(AS_LIMIT_SIGNIN_ACCOUNT, identifier, strlen(identifier));
-	if (client != NULL)
-	{
-		StringInfoData both = account_client_key(client, identifier);
-
-		as_throttle_clear(AS_LIMIT_SIGNIN_ACCOUNT_ADDRESS, both.data, both.len);
-	}
+	appendBinaryStringInfo(&key, (const char *) account->id.bytes,
+	                       sizeof(account->id.bytes));
+	return take_of_account(attempt, AS_LIMIT_SIGNIN_ACCOUNT, &key,
+	                       auth_session_signin_rate_per_account);
 }

@@ -14,6 +14,7 @@ extern void as_throttle_init(void);
 extern void as_hash_gate_init(void);
 /* Also has the postmaster start the worker. */
 extern void as_recorder_init(void);
+extern void as_prepared_init(void);
 
 /* ---- shared_area.c: one named piece of shared memory ---- */
 
@@ -205,8 +206,9 @@ typedef enum AsWork
 
 /*
  * After this transaction's commit the worker does this work in this database,
- * but wakes no bridge where auth_session.notify is off. Nothing on rollback; a savepoint rolled back in a transaction that commits
- * wakes for nothing.
+ * but wakes no bridge where auth_session.notify is off. Nothing on rollback; a
+ * savepoint rolled back in a transaction that commits wakes for nothing. Of a
+ * prepared transaction COMMIT PREPARED sees to it (prepared.c).
  */
 extern void as_recorder_wake(AsWork work);
 

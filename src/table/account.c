@@ -9,11 +9,11 @@
  */
 #include "table/table.h"
 
-#define SELECT_ACCOUNT                                                 \
-	"SELECT id, status, email, phone, email_confirmed_at,"             \
-	"       phone_confirmed_at, pending_email, pending_phone,"         \
-	"       password_hash, info, app, epoch, banned_at, banned_until," \
-	"       created_at"                                                \
+#define SELECT_ACCOUNT                                             \
+	"SELECT id, status, email, phone, email_confirmed_at,"         \
+	"       phone_confirmed_at, pending_email, pending_phone,"     \
+	"       password_hash, info, app, epoch, forgiven, banned_at," \
+	"       banned_until, created_at"                              \
 	"  FROM auth_private.accounts WHERE id = $1"
 
 /* In one snapshot, or a fold could come in between. */
@@ -28,6 +28,10 @@ static AsStatement select_in_force = AS_READS(
     "       epoch + COALESCE((SELECT pg_catalog.sum(weight)"
     "                           FROM auth_private.revocations"
     "                          WHERE user_id = $1), 0) AS epoch,"
+    "       (forgiven + (SELECT pg_catalog.count(*)"
+    "                      FROM auth_private.revocations"
+    "                     WHERE user_id = $1 AND forgives))"
+    "       ::pg_catalog.int4 AS forgiven,"
     "       CASE WHEN change.banned IS NULL THEN banned_at"
     "            WHEN change.banned THEN change.at END AS banned_at,"
     "       CASE WHEN change.banned IS NULL THEN banned_until"
@@ -66,6 +70,10 @@ static AsStatement update_hash =
 static AsStatement update_epoch =
     AS_WRITES("UPDATE auth_private.accounts"
               "   SET epoch = $2, password_hash = COALESCE($3, password_hash)"
+              " WHERE id = $1");
+
+static AsStatement update_forgiven =
+    AS_WRITES("UPDATE auth_private.accounts SET forgiven = forgiven + $2"
               " WHERE id = $1");
 
 static AsStatement update_info =
@@ -137,6 +145,7 @@ static const AsColumn account_columns[] = {
     AS_COLUMN(AsAccount, JSONB, info),
     AS_COLUMN(AsAccount, JSONB, app),
     AS_COLUMN(AsAccount, INT8, epoch),
+    AS_COLUMN(AsAccount, INT, forgiven),
     AS_COLUMN(AsAccount, TIME, banned_at),
     AS_COLUMN(AsAccount, TIME, banned_until),
     AS_COLUMN(AsAccount, TIME, created_at),
@@ -251,6 +260,13 @@ as_account_set_epoch(const AsUuid *id, int64 epoch, const AsPasswordHash *hash)
 	(void) as_store_run(&update_epoch,
 	                    AS_ARGS(as_arg_uuid(id), as_arg_int8(epoch),
 	                            as_arg_text(hash == NULL ? NULL : hash->phc)));
+}
+
+void
+as_account_forgive(const AsUuid *id, int times)
+{
+	(void) as_store_run(&update_forgiven,
+	                    AS_ARGS(as_arg_uuid(id), as_arg_int(times)));
 }
 
 void

@@ -15,7 +15,7 @@
  * No clock and no transaction id is in that rule, so concurrent revocations
  * add up, and a session that is still uncommitted falls under it when it
  * commits. A row of weight 0 ends nothing; it has the user's epochs compared.
- * A ban, its end and a deletion are carried in the same way.
+ * A ban, its end, a deletion and forgiven failures are carried in the same way.
  * The recorder works all of them into the rows they name (fold.c).
  *
  * Mostly there is no row at all, and every backend knows that until it hears
@@ -29,8 +29,8 @@
 static AsStatement insert = AS_WRITES(
     "INSERT INTO auth_private.revocations"
     "       (user_id, session_id, id, keep, password_hash, weight, banned,"
-    "        banned_until, ban_reason, deleted, at)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)");
+    "        banned_until, ban_reason, deleted, forgives, at)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)");
 
 static AsStatement select_any =
     AS_READS_QUALIFIED("SELECT FROM auth_private.revocations LIMIT 1");
@@ -43,7 +43,7 @@ static AsStatement select_all =
     AS_READS("SELECT user_id, session_id, id, keep, password_hash, weight,"
              "       banned IS NOT NULL AS changes_ban,"
              "       CASE WHEN banned THEN at END AS banned_at, banned_until,"
-             "       ban_reason, deleted"
+             "       ban_reason, deleted, forgives"
              "  FROM auth_private.revocations"
              " WHERE user_id = $1 ORDER BY at, id");
 
@@ -67,6 +67,7 @@ static const AsColumn revocation_columns[] = {
     AS_COLUMN_AS("banned_until", AsRevocation, TIME, ban.until),
     AS_COLUMN_AS("ban_reason", AsRevocation, TEXT, ban.reason),
     AS_COLUMN_AS("deleted", AsRevocation, BOOL, deletes),
+    AS_COLUMN(AsRevocation, BOOL, forgives),
 };
 static const AsShape revocation_shape =
     AS_SHAPE(AsRevocation, revocation_columns);
@@ -100,7 +101,8 @@ add(const AsRevocation *row)
 	            as_arg_int(row->weight), banned,
 	            as_arg_time(row->changes_ban ? ban->until : AS_NO_TIME),
 	            as_arg_text(row->changes_ban ? ban->reason : NULL),
-	            as_arg_bool(row->deletes), as_arg_time(GetCurrentTimestamp())));
+	            as_arg_bool(row->deletes), as_arg_bool(row->forgives),
+	            as_arg_time(GetCurrentTimestamp())));
 	as_recorder_wake(AS_WORK_FOLD);
 }
 
@@ -137,6 +139,14 @@ void
 as_revocation_add_deletion(const AsUuid *user_id)
 {
 	AsRevocation row = {.user_id = *user_id, .weight = 1, .deletes = true};
+
+	add(&row);
+}
+
+void
+as_revocation_add_forgiveness(const AsUuid *user_id)
+{
+	AsRevocation row = {.user_id = *user_id, .forgives = true};
 
 	add(&row);
 }

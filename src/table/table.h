@@ -99,6 +99,7 @@ typedef struct AsAccount
 	Jsonb *info;
 	Jsonb *app;
 	int64 epoch;
+	int32 forgiven;           /* how often its failed passwords were */
 	TimestampTz banned_at;    /* AS_NO_TIME: never, or the ban was lifted */
 	TimestampTz banned_until; /* AS_NO_TIME of a banned one: for ever */
 	TimestampTz created_at;
@@ -121,8 +122,8 @@ typedef enum AsAccountLock
 extern bool as_account_find(const AsUuid *id, AsAccount *account);
 
 /*
- * The same, with the hash, the epoch and the ban that revocations put in
- * force; none where one of them has deleted it.
+ * The same, with the hash, the epoch, the ban and what was forgiven that
+ * revocations put in force; none where one of them has deleted it.
  */
 extern bool as_account_find_revoked(const AsUuid *id, AsAccount *account);
 extern bool as_account_lock(const AsUuid *id, AsAccountLock lock,
@@ -155,6 +156,8 @@ extern void as_account_set_hash(const AsUuid *id, const AsPasswordHash *old,
 /* The epoch in force from now on, and the hash with it (NULL: as it is). */
 extern void as_account_set_epoch(const AsUuid *id, int64 epoch,
                                  const AsPasswordHash *hash);
+/* Its failed passwords are forgiven, so many times more. */
+extern void as_account_forgive(const AsUuid *id, int times);
 extern void as_account_set_info(const AsUuid *id, const Jsonb *info);
 extern void as_account_set_app(const AsUuid *id, const Jsonb *app);
 extern void as_account_set_ban(const AsUuid *id, const AsBan *ban);
@@ -318,7 +321,8 @@ typedef struct AsRevocation
 	int32 weight;
 	bool changes_ban; /* ban is in force from then on */
 	AsBan ban;
-	bool deletes; /* the account, with all that hangs on it */
+	bool deletes;  /* the account, with all that hangs on it */
+	bool forgives; /* its failed passwords */
 } AsRevocation;
 
 /*
@@ -331,10 +335,12 @@ extern void as_revocation_add(const AsUuid *user_id, const AsUuid *session_id,
 
 /*
  * The same for all sessions of a user, of whom ban is in force from now on
- * (where it was lifted, no session ends); and for an account that is deleted.
+ * (where it was lifted, no session ends); for an account that is deleted; and
+ * for one whose failed passwords are forgiven, where no session ends.
  */
 extern void as_revocation_add_ban(const AsUuid *user_id, const AsBan *ban);
 extern void as_revocation_add_deletion(const AsUuid *user_id);
+extern void as_revocation_add_forgiveness(const AsUuid *user_id);
 
 /* Whether there are any of a user; a comparison where there are none at all. */
 extern bool as_revocation_is_pending(const AsUuid *user_id);
@@ -433,6 +439,7 @@ extern void as_code_drop_all(const AsUuid *user_id);
 /* What for, where to and until when. */
 extern Jsonb *as_code_export(const AsUuid *user_id);
 
+/* Also those behind newer ones, of which the last hour's are looked at. */
 extern int as_code_prune(TimestampTz now, int batch);
 
 /* ---- code_failure.c: wrong tries on the short codes of an address ---- */

@@ -3,7 +3,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(75);
+SELECT plan(78);
 SET LOCAL auth_session.events = 'user_created, user_changed, user_banned, user_deleted, session_ended';
 SET LOCAL auth_session.resend_cooldown = 0;
 
@@ -65,6 +65,9 @@ SELECT auth_admin.ban(:'ada', clock_timestamp() + interval '50 milliseconds') \g
 SELECT pg_temp.wait_until(clock_timestamp() + interval '50 milliseconds') \g /dev/null
 SELECT is((pg_temp.signin(pg_temp.email('ada'))).user_id, :'ada', 'D9: a ban with an end ends by itself');
 SELECT is((SELECT status FROM auth_admin.users WHERE id = :'ada'), 'active', 'and is shown no more');
+SELECT access_token AS access FROM pg_temp.signin(pg_temp.email('ada')) \gset
+SELECT auth_admin.unban(:'ada') \g /dev/null
+SELECT is(auth.verify(:'access') ->> 'sub', :'ada', 'D9: to lift one that has ended ends no session');
 SELECT pg_temp.raises(format('SELECT auth_admin.ban(%L, ''yesterday'')', :'ada'), 'invalid_request', 'a ban does not end in the past');
 SELECT pg_temp.raises(format('SELECT auth_admin.ban(%L, ''-infinity'')', :'ada'), 'invalid_request', 'nor before all time');
 SELECT pg_temp.raises(format('SELECT auth_admin.ban(%L, NULL, repeat(''x'', 1025))', :'ada'), 'invalid_request', 'a reason has a bound');
@@ -91,6 +94,14 @@ SELECT auth_admin.unlock(:'bob') \g /dev/null
 SELECT is((pg_temp.signin(pg_temp.email('bob'))).user_id, :'bob', 'B7: an operator forgives them');
 SELECT is(pg_temp.audited(:'bob', 'unlock'), current_user || '|ok', 'and the log has it');
 RESET auth_session.signin_rate_per_account;
+
+-- So are passwords that were tried beside a right code.
+SELECT id AS pat FROM auth.signup(pg_temp.email('pat'), pg_temp.password()) \gset
+SELECT pg_temp.code(pg_temp.email('pat')) AS code \gset
+SELECT is(count(*) FILTER (WHERE pg_temp.failure(format('SELECT auth.confirm(%L, %L, ''a wrong password'')', pg_temp.email('pat'), :'code')) ->> 'detail' = 'throttled'), 1::bigint,
+	'B4: of 21 wrong passwords at a right code one is not looked at') FROM generate_series(1, 21);
+SELECT auth_admin.unlock(:'pat') \g /dev/null
+SELECT is((auth.confirm(pg_temp.email('pat'), :'code', pg_temp.password())).status, 'active', 'B7: an operator forgives these, too');
 
 -- ---- set_password ----
 

@@ -2,7 +2,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(47);
+SELECT plan(53);
 
 -- Under this plan a batch picked by a subquery of IN would be picked anew for
 -- each row, and so exceed its size.
@@ -68,6 +68,23 @@ SELECT is(auth_admin.prune(100), 0, 'a code whose link is good stays');
 UPDATE auth_private.codes SET link_expires_at = clock_timestamp() WHERE user_id = :'live';
 SELECT is(auth_admin.prune(100), 1, 'one whose link has ended goes');
 SELECT is((SELECT status FROM auth_admin.users WHERE id = :'live'), 'active', 'an active account does not go with it');
+
+-- ---- codes that newer ones have taken the place of ----
+
+SELECT auth.resend_confirmation(pg_temp.email('twice')) \g /dev/null
+SET LOCAL auth_session.resend_cooldown = 0;
+SELECT id AS twice FROM auth.signup(pg_temp.email('twice'), pg_temp.password(), pg_temp.phone(7)) \gset
+SELECT auth.resend_confirmation(pg_temp.email('twice')) FROM generate_series(1, 2) \g /dev/null
+SELECT is((SELECT count(*) FROM auth_private.codes WHERE user_id = :'twice'), 4::bigint, 'three codes for an email, one for a phone');
+UPDATE auth_private.codes SET link_expires_at = link_expires_at - interval '2 hours' WHERE user_id = :'twice';
+SELECT is(auth_admin.prune(100), 0, 'of codes that are hours old none is looked for');
+UPDATE auth_private.codes SET link_expires_at = link_expires_at + interval '2 hours' WHERE user_id = :'twice';
+SELECT is(auth_admin.prune(1), 1, 'older ones go');
+SELECT is(auth_admin.prune(100), 1, 'each of them');
+SELECT is((SELECT string_agg(purpose, ',' ORDER BY purpose) FROM auth_private.codes WHERE user_id = :'twice'), 'confirm_email,confirm_phone', 'but not the newest of each');
+SELECT isnt((auth.confirm(pg_temp.email('twice'), pg_temp.code(pg_temp.email('twice'), 'confirm_email'), pg_temp.password())).email_confirmed_at, NULL, 'which is good');
+DELETE FROM auth_private.codes WHERE user_id = :'twice';
+DELETE FROM auth_private.accounts WHERE id = :'twice';
 
 -- ---- notifications ----
 

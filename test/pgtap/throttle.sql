@@ -3,7 +3,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(85);
+SELECT plan(94);
 -- Windows lie on a grid that starts with the server: none ends during this file.
 SET LOCAL auth_session.rate_window = '1d';
 -- On for the tests that are theirs, so that nothing else has counted there.
@@ -191,13 +191,25 @@ SELECT is(pg_temp.try_from(pg_temp.ipv4(61), pg_temp.email('fay')), 'invalid_cre
 SET LOCAL auth_session.signin_rate_per_account = 1;
 SELECT is(pg_temp.try(pg_temp.email('fay'), pg_temp.password()), 'throttled', 'B7: a locked-out owner');
 SELECT lives_ok(format('SELECT auth.request_password_reset(%L)', pg_temp.email('fay')), 'B7: can still ask for a reset');
-SELECT lives_ok(format('SELECT auth.reset_password(%L, %L, %L)', pg_temp.email('fay'), pg_temp.code(pg_temp.email('fay'), 'password_reset'), 'a new good one'),
-	'B7: use it');
-SELECT is(pg_temp.try(pg_temp.email('fay'), 'a new good one'), 'signed in', 'B7: and sign in at once, from the same client');
-SELECT is(pg_temp.try_from(pg_temp.ipv4(60), pg_temp.email('fay'), 'a new good one'), 'signed in', 'B7: and from another');
+SELECT pg_temp.code(pg_temp.email('fay'), 'password_reset') AS code \gset
+SAVEPOINT reset;
+SELECT auth.reset_password(pg_temp.email('fay'), :'code', 'a new good one') \g /dev/null
+SELECT is(pg_temp.try(pg_temp.email('fay'), 'a new good one'), 'signed in', 'B7: within the transaction of a reset they are forgiven');
+ROLLBACK TO reset;
+SELECT is(pg_temp.try(pg_temp.email('fay'), pg_temp.password()), 'throttled', 'B7: one that is rolled back forgives nothing');
+SELECT pg_temp.from_address(pg_temp.ipv4(99)) \g /dev/null
+SELECT lives_ok(format('SELECT auth.reset_password(%L, %L, %L)', pg_temp.email('fay'), :'code', 'a new good one'), 'B7: use it, from whatever client');
+SELECT is(pg_temp.try_from(pg_temp.ipv4(60 + n), pg_temp.email('fay'), 'a new good one'), 'signed in', 'B7: and sign in at once, from each that had failed: ' || n)
+FROM generate_series(0, 2) AS n;
 SELECT is(string_agg(pg_temp.try_from(pg_temp.ipv4(80 + n), pg_temp.email('fay')), ',' ORDER BY n), rtrim(repeat('invalid_credentials,', 10), ',') || ',throttled',
 	'B7: no more is forgiven than was counted') FROM generate_series(1, 11) AS n;
-SELECT is(pg_temp.try_from(pg_temp.ipv4(62), pg_temp.email('fay'), 'a new good one'), 'throttled', 'B7: and nothing to the other clients');
+SELECT auth_admin.unlock(:'fay') \g /dev/null
+SELECT is(pg_temp.try_from(pg_temp.ipv4(80 + n), pg_temp.email('fay'), 'a new good one'), 'signed in', 'B7: an operator forgives each client too: ' || n)
+FROM generate_series(1, 2) AS n;
+SELECT is(string_agg(pg_temp.try_from(pg_temp.ipv4(81), pg_temp.email('fay')), ',' ORDER BY n), 'invalid_credentials,throttled',
+	'B7: and again no more than was counted') FROM generate_series(1, 2) AS n;
+SELECT auth_admin.set_password(:'fay', 'set by an operator') \g /dev/null
+SELECT is(pg_temp.try_from(pg_temp.ipv4(81), pg_temp.email('fay'), 'set by an operator'), 'signed in', 'B7: so does one who sets a password');
 RESET auth_session.signin_rate_per_account;
 
 -- ---- sign-ups ----
@@ -280,6 +292,19 @@ SELECT is(string_agg(pg_temp.signs_up(pg_temp.ipv4(10 + n), pg_temp.email('maile
 SELECT is(pg_temp.signs_up(pg_temp.ipv4(20), upper(pg_temp.email('mailed'))), 'throttled', 'B9: and however it is spelt');
 SELECT is(pg_temp.signs_up(pg_temp.ipv4(20), pg_temp.email('other')), 'signed up', 'C14: which is nothing to another');
 SELECT is((SELECT count(*) FROM auth_private.outbox WHERE recipient = pg_temp.email('mailed')), 5::bigint, 'C14: five are in the outbox');
+
+-- ---- a signed-in user's own password ----
+
+-- Last, as the context stays until the transaction ends.
+SET LOCAL auth_session.trusted_proxies = 0;
+SET LOCAL auth_session.signin_rate_per_account = 1;
+SELECT pg_temp.account(pg_temp.email('gus')) AS gus \gset
+SELECT auth.authenticate((pg_temp.signin(pg_temp.email('gus'))).access_token) \g /dev/null
+SELECT pg_temp.raises('SELECT auth.change_password(''wrong one'', ''yet another one'')', 'invalid_credentials', 'B4: a wrong current password');
+SELECT pg_temp.raises('SELECT auth.change_password(''' || pg_temp.password() || ''', ''yet another one'')', 'throttled', 'B4: is counted');
+SELECT auth_admin.unlock(:'gus') \g /dev/null
+SELECT lives_ok('SELECT auth.change_password(''' || pg_temp.password() || ''', ''yet another one'')', 'B7: and forgiven');
+RESET auth_session.signin_rate_per_account;
 
 SELECT * FROM finish();
 ROLLBACK;

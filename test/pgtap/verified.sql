@@ -3,7 +3,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(18);
+SELECT plan(20);
 
 SELECT pg_temp.account(pg_temp.email('ada')) AS ada \gset
 SELECT access_token AS a, refresh_token AS r FROM pg_temp.signin(pg_temp.email('ada')) \gset
@@ -69,6 +69,13 @@ SELECT is(pg_temp.says(:'other'), 'live', 'F21: the former key verifies');
 UPDATE auth_private.signing_keys SET verifies_until = clock_timestamp() + '2 s' WHERE state = 'retiring';
 SELECT auth.verify(:'other') \g /dev/null
 SELECT is(pg_temp.says_at_last(:'other'), 'invalid_token', 'F21: until its end');
+
+-- The session's row decides where the cache has none.
+SELECT access_token AS last, session_id AS last_id FROM pg_temp.signin(pg_temp.email('ada')) \gset
+DELETE FROM auth_private.token_cache WHERE session_id = :'last_id';
+SELECT is(pg_temp.says(:'last'), 'live', 'a token whose cache row is lost is live');
+UPDATE auth_private.sessions SET expires_at = clock_timestamp() - interval '1 second' WHERE id = :'last_id';
+SELECT is(pg_temp.says(:'last'), 'session_expired', 'E8: but not beyond its session');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -115,6 +115,41 @@ foreach my $end ('COMMIT', 'ROLLBACK')
 	folded('and is folded then');
 }
 
+# ---- what a prepared transaction wakes, COMMIT PREPARED does ----
+
+{
+	my $workers = "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'auth_session recorder' AND datname IS NOT NULL";
+	my $owner = signin($primary, 'ada@example.org');
+	my ($holder, $listener) = map { sql_connect($primary) } 1, 2;
+	# Looks at nothing of ours, so that nobody else wakes the recorder.
+	my $ends = sub {
+		my ($gid, $notifies) = @_;
+		ok($primary->poll_query_until($database, $workers), "$gid: nothing is left to be done");
+		$listener->do('SELECT 1');
+		1 while $listener->pg_notifies;
+		$primary->safe_psql($database, "COMMIT PREPARED '$gid'");
+		my $notified;
+		foreach my $try (1 .. 600)
+		{
+			$listener->do('SELECT pg_sleep(0.1)');
+			last if $notified = $listener->pg_notifies;
+		}
+		is($notified && $notified->[0], 'auth_session_outbox', "$gid: COMMIT PREPARED wakes the bridge");
+	};
+
+	$listener->do('LISTEN auth_session_outbox');
+	$primary->safe_psql($database,
+		"BEGIN; SELECT auth.signup('prepared\@example.org', " . quoted($PASSWORD) . "); PREPARE TRANSACTION 'signup'");
+	$ends->('signup');
+	$holder->begin_work;
+	$holder->do(renew_sql($owner));
+	$primary->safe_psql($database, 'BEGIN; ' . logout_sql($owner) . "; PREPARE TRANSACTION 'logout'");
+	$holder->commit;
+	$ends->('logout');
+	folded('logout: and the recorder, which folds it');
+	$_->disconnect foreach $holder, $listener;
+}
+
 # ---- a crash while something is pending ----
 
 {
