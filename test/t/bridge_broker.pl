@@ -335,6 +335,14 @@ check_broker('a broker that is as it should be', 0, '', $rabbit->{url});
 check_broker('a refused login', 4, 'login', "amqp://bridge:geheim\@127.0.0.1:$rabbit->{port}");
 check_broker('a virtual host that is not there', 4, 'login', "$rabbit->{url}/nowhere");
 check_broker('a broker that is not there', 3, 'unreachable', 'amqp://127.0.0.1:' . free_port());
+{
+	# It accepts, and says nothing.
+	my $silent = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1') or die $!;
+	my $port = $silent->sockport;
+
+	check_broker('a broker that hangs', 3, 'unreachable', "amqp://bridge:geheim\@127.0.0.1:$port", '--timeout', '1');
+	check_broker('and one that hangs before TLS', 3, 'unreachable', "amqps://bridge:geheim\@127.0.0.1:$port", '--timeout', '1');
+}
 check_broker('an exchange of another type', 9, 'topology', "$rabbit->{url}/?exchange=amq.direct");
 check_broker('an exchange that is to be there', 9, 'topology', "$rabbit->{url}/?exchange=mine&declare=no");
 check_broker('amqps', 0, '', $tls_url, @trust);

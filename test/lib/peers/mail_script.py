@@ -23,8 +23,8 @@ and while a file of that name is in DIR:
 
   mail_script.py DIR PORT [--no-pipelining]
 
-SIGUSR1 is its crash: what it has whole and not answered it has accepted, and
-nobody is told. What it writes of a mail and what it says to it are one step, in
+SIGUSR1 is its crash, as soon as it has four mails whole that it has not answered:
+it has accepted them, and nobody is told. What it writes of a mail and what it says to it are one step, in
 which it does not crash; so the files say exactly what its clients heard.
 
 It prints "ready" when it listens.
@@ -71,11 +71,14 @@ class Close(Exception):
 
 def crash():
     signal.sigwait([signal.SIGUSR1])
-    with step:
-        for mail in list(waiting.values()):
-            write("mails", mail)
-            write("unanswered", {"to": mail["to"]})
-        os._exit(0)
+    while True:
+        with step:
+            if len(waiting) >= 4:
+                for mail in list(waiting.values()):
+                    write("mails", mail)
+                    write("unanswered", {"to": mail["to"]})
+                os._exit(0)
+        time.sleep(0.001)
 
 
 class Session(socketserver.StreamRequestHandler):
@@ -110,23 +113,30 @@ class Session(socketserver.StreamRequestHandler):
                 self.say("250-" + offer)
             self.say("250 8BITMIME")
         elif word == "MAIL":
-            self.number += 1
-            self.mail = line
-            self.sender = None if flag("reject") else line
-            self.say("550 5.7.1 not you" if flag("reject") else "250 2.1.0 fine")
+            self.begin(line)
         elif word == "RCPT":
             with step:
                 self.rcpt(re.search("<(.*)>", line)[1])
         elif word == "DATA":
             self.data()
         elif word in ("RSET", "NOOP"):
-            self.to = None
+            self.sender = self.to = None
             self.say("250 2.0.0 fine")
         elif word == "QUIT":
             self.say("221 2.0.0 bye")
             raise Close
         else:
             self.say("502 5.5.1 what")
+
+    def begin(self, line):
+        """One transaction at a time (RFC 5321, section 4.1.4)."""
+        if self.sender is not None:
+            return self.say("503 5.5.1 one mail at a time")
+        if flag("reject"):
+            return self.say("550 5.7.1 not you")
+        self.number += 1
+        self.mail = self.sender = line
+        return self.say("250 2.1.0 fine")
 
     def rcpt(self, address):
         write("rcpts", {"to": address, "number": self.number})
@@ -191,7 +201,7 @@ class Session(socketserver.StreamRequestHandler):
         return self.answer("250 2.0.0 taken")
 
     def answer(self, text):
-        self.to = None
+        self.sender = self.to = None
         self.say(text)
         return True
 
