@@ -344,6 +344,7 @@ check_broker('a broker that is not there', 3, 'unreachable', 'amqp://127.0.0.1:'
 	check_broker('a broker that hangs', 3, 'unreachable', "amqp://bridge:geheim\@127.0.0.1:$port", '--timeout', '1');
 	check_broker('and one that hangs before TLS', 3, 'unreachable', "amqps://bridge:geheim\@127.0.0.1:$port", '--timeout', '1');
 }
+check_broker("a heartbeat of '$_'", 2, 'usage', "$rabbit->{url}/?heartbeat=$_") foreach qw(often 10s -1 3601);
 check_broker('an exchange of another type', 9, 'topology', "$rabbit->{url}/?exchange=amq.direct");
 check_broker('an exchange that is to be there', 9, 'topology', "$rabbit->{url}/?exchange=mine&declare=no");
 check_broker('amqps', 0, '', $tls_url, @trust);
