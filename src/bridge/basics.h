@@ -185,8 +185,9 @@ typedef struct BrAsked
 
 /*
  * Read the command line and, beneath it, the environment and the file that
- * --config names.  NULL with BR_KIND_USAGE where anything is unknown, out of range or missing; NULL
- * with BR_KIND_NONE where something else than work is asked for.
+ * --config names.  NULL with BR_KIND_USAGE where anything is unknown, out of
+ * range or missing; NULL with BR_KIND_NONE where something else than work is
+ * asked for.
  */
 extern BrOptions *br_options_load(int argc, char **argv, BrAsked *asked,
                                   BrFault *fault);

@@ -407,6 +407,9 @@ br_broker_open(const BrUrl *url, const BrOptions *options, const char *exchange,
 	BrBroker *broker = br_alloc(sizeof(*broker));
 	const char *declare = br_url_option(url, "declare", "yes");
 	const char *queue = br_url_option(url, "queue", NULL);
+	const char *heartbeat = br_url_option(url, "heartbeat", "30");
+	char *end;
+	long seconds = strtol(heartbeat, &end, 10);
 
 	broker->name = br_copy(url->name);
 	broker->exchange = br_copy(br_url_option(url, "exchange", exchange));
@@ -415,8 +418,8 @@ br_broker_open(const BrUrl *url, const BrOptions *options, const char *exchange,
 	    br_copy(br_url_option(url, "dead_letter", "auth_session.dead"));
 	broker->queue_type = br_url_option(url, "queue_type", NULL);
 	broker->passive = strcmp(declare, "no") == 0;
-	broker->heartbeat = atoi(br_url_option(url, "heartbeat", "30"));
-	if (broker->heartbeat < 0 || broker->heartbeat > 3600 ||
+	broker->heartbeat = (int) seconds;
+	if (end == heartbeat || *end || seconds < 0 || seconds > 3600 ||
 	    (strcmp(declare, "yes") != 0 && strcmp(declare, "no") != 0))
 	{
 		br_fault_set(fault, BR_KIND_USAGE,

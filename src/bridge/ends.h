@@ -179,8 +179,9 @@ struct amqp_frame_t_;
 /*
  * Connect to url, log in, open a channel, and declare the topology: the
  * exchange (where the URL names none, this one); the queue too, with its
- * dead-letter exchange, where the URL names one or with_queue is set.  NULL with the fault: BR_KIND_UNREACHABLE,
- * _LOGIN, _TLS, or _TOPOLOGY where the broker has something else.
+ * dead-letter exchange, where the URL names one or with_queue is set.  NULL
+ * with the fault: BR_KIND_UNREACHABLE, _LOGIN, _TLS, or _TOPOLOGY where the
+ * broker has something else.
  */
 extern BrBroker *br_broker_open(const BrUrl *url, const BrOptions *options,
                                 const char *exchange, bool with_queue,

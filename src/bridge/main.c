@@ -113,7 +113,7 @@ render(const BrOptions *options)
 
 /*
  * Command lines can be read by everybody: keep a copy, which SIGHUP reads
- * again, and leave of every value its first character at most.
+ * again, and overwrite each value that can hold a password.
  */
 static char **
 hide_arguments(int argc, char **argv)

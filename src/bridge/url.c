@@ -109,27 +109,15 @@ parse_options(BrUrl *url, const Scheme *scheme, const char *query,
 	return true;
 }
 
-static bool
-parse_network(BrUrl *url, BrFault *fault)
+/* Scheme, host and port, and the name that they make; the scheme's row, or
+ * NULL with the fault. */
+static const Scheme *
+take_server(BrUrl *url, CURLU *parts, BrFault *fault)
 {
-	CURLU *parts = curl_url();
 	const Scheme *scheme;
-	char *query = NULL;
-	const char *authority = strstr(url->text, "://");
 	char *port;
 	size_t n;
-	bool good = false;
 
-	/* libcurl forgives a third slash, and takes the path for the host. */
-	if (parts == NULL || authority == NULL || authority[3] == '/' ||
-	    curl_url_set(parts, CURLUPART_URL, url->text,
-	                 CURLU_NON_SUPPORT_SCHEME | CURLU_PATH_AS_IS) != CURLUE_OK)
-	{
-		br_fault_set(fault, BR_KIND_USAGE,
-		             "not a URL that can be read (expected "
-		             "SCHEME://[USER:PASSWORD@]HOST[:PORT]/...)");
-		goto done;
-	}
 	url->scheme = take(parts, CURLUPART_SCHEME, 0);
 	scheme = url->scheme ? find_scheme(url->scheme) : NULL;
 	if (scheme == NULL)
@@ -138,14 +126,14 @@ parse_network(BrUrl *url, BrFault *fault)
 		             "unknown scheme \"%.40s\" (known: amqp, amqps, smtp, "
 		             "smtps, https, stdout, file)",
 		             url->scheme ? url->scheme : "");
-		goto done;
+		return NULL;
 	}
 	url->host = take(parts, CURLUPART_HOST, 0);
 	if (url->host == NULL)
 	{
 		br_fault_set(fault, BR_KIND_USAGE, "%s: the URL names no host",
 		             url->scheme);
-		goto done;
+		return NULL;
 	}
 	n = strlen(url->host);
 	if (url->host[0] == '[' && url->host[n - 1] == ']')
@@ -159,22 +147,48 @@ parse_network(BrUrl *url, BrFault *fault)
 	url->name =
 	    br_format(strchr(url->host, ':') ? "%s://[%s]:%d" : "%s://%s:%d",
 	              url->scheme, url->host, url->port);
+	return scheme;
+}
+
+static bool
+take_parts(BrUrl *url, CURLU *parts, BrFault *fault)
+{
+	const Scheme *scheme = take_server(url, parts, fault);
+	char *query;
+	bool good;
+
+	if (scheme == NULL)
+		return false;
 	url->user = take(parts, CURLUPART_USER, CURLU_URLDECODE);
 	url->password = take(parts, CURLUPART_PASSWORD, CURLU_URLDECODE);
 	url->path = take(parts, CURLUPART_PATH, CURLU_URLDECODE);
 	query = take(parts, CURLUPART_QUERY, 0);
-	if (query && scheme->options && !parse_options(url, scheme, query, fault))
-		goto done;
-	if (strcmp(url->scheme, "http") == 0 && !br_url_loopback(url))
-	{
-		br_fault_set(fault, BR_KIND_USAGE,
-		             "%s: plain http goes to loopback only, use https",
-		             url->name);
-		goto done;
-	}
-	good = true;
-done:
+	good = query == NULL || scheme->options == NULL ||
+	       parse_options(url, scheme, query, fault);
 	free(query);
+	if (good && strcmp(url->scheme, "http") == 0 && !br_url_loopback(url))
+		return br_fault_set(fault, BR_KIND_USAGE,
+		                    "%s: plain http goes to loopback only, use https",
+		                    url->name);
+	return good;
+}
+
+static bool
+parse_network(BrUrl *url, BrFault *fault)
+{
+	CURLU *parts = curl_url();
+	const char *authority = strstr(url->text, "://");
+	bool good;
+
+	/* libcurl forgives a third slash, and takes the path for the host. */
+	if (parts != NULL && authority != NULL && authority[3] != '/' &&
+	    curl_url_set(parts, CURLUPART_URL, url->text,
+	                 CURLU_NON_SUPPORT_SCHEME | CURLU_PATH_AS_IS) == CURLUE_OK)
+		good = take_parts(url, parts, fault);
+	else
+		good = br_fault_set(fault, BR_KIND_USAGE,
+		                    "not a URL that can be read (expected "
+		                    "SCHEME://[USER:PASSWORD@]HOST[:PORT]/...)");
 	curl_url_cleanup(parts);
 	return good;
 }

@@ -170,6 +170,7 @@ sign_up_at_once(SignUp *signup)
 	if (!own(signup, &signup->email) || !own(signup, &signup->phone))
 		return as_attempt_refuse(&signup->attempt, AS_ALREADY_EXISTS,
 		                         "address is taken");
+	as_announce("user_created", &signup->account.id, NULL);
 	return AS_OK;
 }
 

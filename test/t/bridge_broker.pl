@@ -288,7 +288,8 @@ enqueue($node, { count => 4000 });
 	enqueue($node, { recipient => 'after@example.org' });
 	ok(eventually('all settled', sub { unsettled() == 0 }), 'and hears of what comes later');
 	my ($n, $ids) = taken();
-	complete("nothing is lost, " . ($n - 4001) . " came twice, with the same id", $ids);
+	complete('nothing is lost', $ids);
+	is($n, 4001, 'and what was published before the crash is told after it, and not published again');
 	$node->stop('fast');
 	ok(eventually('noticed', sub { metric($bridge, 'source_failures_total') >= 2 }), 'the database is gone');
 	is(stop($bridge), 0, 'SIGTERM then ends it too');
@@ -335,6 +336,15 @@ check_broker('a broker that is as it should be', 0, '', $rabbit->{url});
 check_broker('a refused login', 4, 'login', "amqp://bridge:geheim\@127.0.0.1:$rabbit->{port}");
 check_broker('a virtual host that is not there', 4, 'login', "$rabbit->{url}/nowhere");
 check_broker('a broker that is not there', 3, 'unreachable', 'amqp://127.0.0.1:' . free_port());
+{
+	# It accepts, and says nothing.
+	my $silent = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1') or die $!;
+	my $port = $silent->sockport;
+
+	check_broker('a broker that hangs', 3, 'unreachable', "amqp://bridge:geheim\@127.0.0.1:$port", '--timeout', '1');
+	check_broker('and one that hangs before TLS', 3, 'unreachable', "amqps://bridge:geheim\@127.0.0.1:$port", '--timeout', '1');
+}
+check_broker("a heartbeat of '$_'", 2, 'usage', "$rabbit->{url}/?heartbeat=$_") foreach qw(often 10s -1 3601);
 check_broker('an exchange of another type', 9, 'topology', "$rabbit->{url}/?exchange=amq.direct");
 check_broker('an exchange that is to be there', 9, 'topology', "$rabbit->{url}/?exchange=mine&declare=no");
 check_broker('amqps', 0, '', $tls_url, @trust);
@@ -350,27 +360,93 @@ is((taken())[0], 1, 'arrives');
 
 # ---- events for applications, on an exchange of their own
 {
+	my @events = (@bridge, '--events', "$rabbit->{url}/?queue=events&dead_letter=", '--once');
+	my ($address, $other) = ('told@example.org', 'told.anew@example.org');
+
+	# What the broker has of them, as "kind key..."; and each message.
+	my $told = sub {
+		is((run_bridge(@events))[0], 0, '  the bridge has delivered it');
+		my @messages = map { decode_json($_) } rabbit($rabbit, 'take', 'events');
+		return ([ sort map { join ' ', $_->{routing_key}, sort keys %{ body_of($_)->{payload} } } @messages ], @messages);
+	};
+
 	reset_all();
-	sql(q{ALTER SYSTEM SET auth_session.events = 'session_started'});
+	sql(q{ALTER SYSTEM SET auth_session.events =
+		'user_created, user_confirmed, user_changed, user_banned, user_deleted, session_started, session_ended'});
 	sql('SELECT pg_reload_conf()');
-	ok(eventually('on', sub { sql('SHOW auth_session.events') eq 'session_started' }), 'events are switched on');
+	ok(eventually('on', sub { sql('SHOW auth_session.events') =~ /user_banned/ }), 'events are switched on');
 	sql('TRUNCATE auth_private.outbox');
 	my $user = sql(q{SELECT id FROM auth_admin.users WHERE email = 'hang@example.org'});
+
 	sql(q{SELECT auth.signin('hang@example.org', 'correct horse 9')});
-	is((run_bridge(@bridge, '--events', "$rabbit->{url}/?queue=events&dead_letter=", '--once'))[0], 0, 'a sign-in with an event');
-	my @events = map { decode_json($_) } rabbit($rabbit, 'take', 'events');
-	is(scalar @events, 1, 'is one message');
-	is("$events[0]{exchange} $events[0]{routing_key}", 'auth_session.events session_started', 'on the exchange for events');
-	my $body = body_of($events[0]);
+	my ($kinds, @messages) = $told->();
+	is_deeply($kinds, ['session_started session_id'], 'a sign-in is one event, that says which session');
+	is("$messages[0]{exchange} $messages[0]{routing_key}", 'auth_session.events session_started', 'on the exchange for events');
+	my $body = body_of($messages[0]);
 	is($body->{user_id}, $user, 'that says whose');
-	is_deeply([ keys %{ $body->{payload} } ], ['session_id'], 'and which session, and no more');
 	is($body->{recipient}, '', 'to nobody');
-	is($events[0]{message_id}, sql(q{SELECT id FROM auth_private.outbox WHERE channel = 'event'}), "its message-id is the row's id");
+	is($messages[0]{message_id}, sql(q{SELECT id FROM auth_private.outbox WHERE channel = 'event'}), "its message-id is the row's id");
 	is_deeply([ map { decode_json($_)->{routing_key} } rabbit($rabbit, 'take', 'app') ], ['new_signin'],
 		'the notice goes its own way');
 	is(unsettled(), 0, 'both are settled');
+	sql(q{SELECT auth_admin.revoke_sessions(id) FROM auth_admin.users WHERE email = 'hang@example.org'});
+	is_deeply(($told->())[0], ['session_ended'], 'the end of all sessions is one');
+
+	# The life of an account. What an event says nothing of: passwords,
+	# addresses, reasons.
+	$user = sql("SELECT id FROM auth.signup('$address', 'correct horse 9')");
+	my @life = (
+		[ 'user_created', q{SELECT 1} ],
+		[ 'user_changed', qq{BEGIN; SELECT auth.authenticate((auth.signin('$address', 'correct horse 9')).access_token);
+			UPDATE auth_private.outbox SET settled_at = now() WHERE kind = 'session_started';
+			SELECT auth.update_info('{"nickname": "geheim"}'); COMMIT} ],
+		[ 'user_changed', "SELECT auth_admin.set_email('$user', '$other')" ],
+		[ 'user_changed', qq{SELECT auth_admin.set_app('$user', '{"plan": "geheim"}')} ],
+		[ 'user_banned', "SELECT auth_admin.ban('$user', reason => 'geheim')" ],
+		[ 'user_changed', "SELECT auth_admin.unban('$user')" ],
+		[ 'user_deleted', "SELECT auth_admin.delete_user('$user')" ]);
+	foreach my $step (@life)
+	{
+		my ($kind, $statement) = @$step;
+
+		sql("BEGIN; $statement; ROLLBACK") unless $statement =~ /BEGIN/ || $kind eq 'user_created';
+		is(sql(qq{SELECT count(*) FROM auth_private.outbox WHERE channel = 'event' AND settled_at IS NULL
+			AND kind <> 'user_created'}), 0, "$kind: what is rolled back tells nobody");
+		sql($statement);
+		my ($said, @one) = $told->();
+		is_deeply([ grep { !/^session_ended/ } @$said ], [$kind], "  what is committed is one event");
+		my ($message) = grep { $_->{routing_key} eq $kind } @one;
+		is(body_of($message)->{user_id}, $user, '  of that user');
+		is($message->{message_id}, sql("SELECT id FROM auth_private.outbox WHERE channel = 'event' AND kind = '$kind' ORDER BY id DESC LIMIT 1"),
+			"  whose id is the row's");
+		unlike($_->{body}, qr/geheim|horse|told|\@/, '  and it says no more') foreach @one;
+	}
+	is(sql(qq{SELECT string_agg(kind, ' ' ORDER BY id) FROM auth_private.outbox
+		WHERE channel = 'event' AND user_id = '$user' AND kind LIKE 'user%'}),
+		join(' ', map { $_->[0] } @life), 'each once, and in their order');
+
+	# One transaction with what it tells of.
+	$user = sql("SELECT id FROM auth.signup('$address', 'correct horse 9')");
+	my ($same) = split /\n/, sql(qq{BEGIN; SELECT auth_admin.ban('$user');
+		SELECT (SELECT xmin::text FROM auth_private.accounts WHERE id = '$user') IN
+			(SELECT xmin::text FROM auth_private.outbox WHERE user_id = '$user' AND kind = 'user_banned'); COMMIT}) =~ s/^\n//r;
+	is($same, 't', 'an event is of the transaction of its change');
+	$told->();
+
+	# An account that never was anything to anybody.
+	sql(q{ALTER SYSTEM RESET auth_session.require_confirmation; SELECT pg_reload_conf()});
+	ok(eventually('reloaded', sub { sql('SHOW auth_session.require_confirmation') eq 'all' }), 'sign-ups are to be confirmed');
+	$user = sql(q{SELECT id FROM auth.signup('never@example.org', 'correct horse 9')});
+	sql(qq{UPDATE auth_private.codes SET created_at = created_at - interval '100 d', code_expires_at = now() - interval '99 d',
+		link_expires_at = now() - interval '99 d' WHERE user_id = '$user';
+		UPDATE auth_private.accounts SET created_at = now() - interval '100 d' WHERE id = '$user'});
+	eventually('pruned', sub { sql('SELECT auth_admin.prune()') == 0 });
+	is(sql("SELECT count(*) FROM auth_admin.users WHERE id = '$user'"), 0, 'a sign-up that nobody confirmed is pruned');
+	is_deeply(($told->())[0], [], 'and applications, which never heard of it, do not now');
+
 	rabbit($rabbit, 'delete', 'events');
-	sql('ALTER SYSTEM RESET auth_session.events');
+	sql('ALTER SYSTEM RESET auth_session.events; SELECT pg_reload_conf()');
+	reset_all();
 }
 
 # ---- metrics, as node_exporter's textfile collector reads them

@@ -128,6 +128,31 @@ is((run_bridge(@consume, '--once', '--tries', '2'))[0], 8, 'is refused again');
 is(count($dead), 1, 'and buried after the tries');
 rabbit($rabbit, 'take', $dead);
 
+# ---- a retry queue that takes no more
+rabbit($rabbit, 'delete', "$queue.retry.1");
+rabbit($rabbit, 'full', "$queue.retry.1");
+rabbit($rabbit, 'publish', $queue, message(recipient => 'greylist@example.org'));
+{
+	my @arguments = @consume;
+
+	$arguments[1] .= '/?declare=no';
+	($status, undef, $log) = run_bridge(@arguments, '--once');
+	is($status, 3, 'a retry queue that is full');
+	like($log, qr/broker_failed .*a retry queue does not take more/, 'is said to be');
+	is(count($queue), 1, 'and the message is where it was');
+	rabbit($rabbit, 'delete', "$queue.retry.1");
+	rabbit($rabbit, 'delete', $queue);
+	is((run_bridge(@consume, '--check'))[0], 0, 'declared again');
+}
+
+# ---- a link is http or https, whatever the message says
+rabbit($rabbit, 'publish', $queue, message(kind => 'password_reset', site_url => $_, payload => { code => '123456', link_token => 'abc' }))
+	foreach 'javascript:alert(1)//', "https://app.example.org\n", 'https://app.example.org';
+$before = () = mails();
+is((run_bridge(@consume, '--once'))[0], 0, 'messages that say where a link leads');
+is_deeply([ sort map { scalar(() = text($_) =~ /token=abc/g) > 0 ? 'link' : 'none' } (mails())[ $before .. $before + 2 ] ], [qw(link none none)],
+	'have one if that is a site');
+
 # ---- a code that died on the way
 {
 	my %payload = (code => '012345', link_token => 'abc', link_expires_at => '2001-01-01T00:00:00+00:00');

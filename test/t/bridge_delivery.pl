@@ -32,10 +32,10 @@ sub fresh
 # ---- a thousand mails
 {
 	my %kinds = (
-		good => 600, slow20 => 100, refuse => 60, spam => 30, defer2 => 60, later1 => 60,
+		good => 600, slow200 => 100, refuse => 60, spam => 30, defer2 => 60, later1 => 60,
 		busy => 10, break => 20, cut => 20, lost => 30, hang => 10);
 	my $total = 0;
-	my (%asked, %copies, %rcpts, %unanswered, %table);
+	my (%copies, %rcpts, %unanswered, %table);
 
 	foreach my $kind (sort keys %kinds)
 	{
@@ -44,20 +44,22 @@ sub fresh
 	}
 	my $bridge = start_bridge(@database, to($server), @sender, '--connections', '16', '--dot-timeout', '5', '--lease', '3600');
 	ok(eventually('half', sub { open_rows() < $total * 0.6 }), "$total mails on their way");
-	kill_hard($server);
-	ok(eventually('noticed', sub { metric($bridge, 'sink_failures_total') > 0 }), 'the server is killed');
+	is(stop($server, 'USR1'), 0, 'a crash of the server');
+	ok(eventually('noticed', sub { metric($bridge, 'sink_failures_total') > 0 }), '  is noticed');
 	$server = start_mail_script($server);
 	ok(eventually('done', sub {
 		# The pauses need not be sat out here; leases end later.
 		sql('UPDATE auth_private.outbox SET due_at = now() WHERE parked_at IS NULL AND settled_at IS NULL
 			AND due_at BETWEEN now() AND now() + $$45 minutes$$');
-		return open_rows() == 0; }), 'and started again: each has its end');
+		return open_rows() == 0; }), '  and once it is up again each mail has its end');
 	is(stop($bridge), 0, 'clean stop');
 
 	my %ids = map { split /\|/ } split /\n/, sql('SELECT id, recipient FROM auth_private.outbox');
-	$unanswered{ $ids{$_} } = 1 foreach slurp_file($bridge->{log}) =~ /event=deferred id=(\S+) .*no answer to the mail/g;
 	$copies{ $_->{to} }++ foreach records($server, 'mails');
+	$unanswered{ $_->{to} }++ foreach records($server, 'unanswered');
 	$rcpts{ $_->{to} }++ foreach records($server, 'rcpts');
+	# Whole or not when the server crashed, the bridge cannot know.
+	my %in_doubt = map { $ids{$_} => 1 } slurp_file($bridge->{log}) =~ /event=deferred id=(\S+) .*no answer to the mail/g;
 	my %parked = map { $_ => 1 } split /\n/, sql('SELECT recipient FROM auth_admin.parked_notifications');
 	foreach my $address (values %ids)
 	{
@@ -71,11 +73,18 @@ sub fresh
 	note(sprintf '%-8s %6s %6s %6s %6s %6s %6s', 'kind', qw(asked once twice more parked lost));
 	note(sprintf '%-8s %6d %6d %6d %6d %6d %6d', $_, map { $_ // 0 } @{ $table{$_} }{qw(asked once twice more parked lost)})
 	  foreach sort keys %table;
+	cmp_ok(scalar(keys %unanswered), '>=', $kinds{lost} + $kinds{hang} + 4, 'the server kept some answers to itself');
 	is($table{all}{lost} // 0, 0, 'lost: none');
 	is($table{all}{more} // 0, 0, 'more than twice: none');
-	is_deeply([ grep { ($copies{$_} // 0) > 1 && !$unanswered{$_} } values %ids ], [],
-		'twice: only those to which the answer was lost');
+	is($table{all}{twice} // 0, scalar(keys %unanswered), 'twice: as many as never had their answer');
+	is_deeply([ grep { !$parked{$_} && ($copies{$_} // 0) != 1 + ($unanswered{$_} // 0) } values %ids ], [],
+		'  and those: one copy for each answer that was lost, besides its own');
 	is_deeply([ sort grep { !/^(refuse|spam)/ } keys %parked ], [], 'parked: only what was refused for good');
+	is(sql(q{SELECT count(*) FROM auth_private.outbox WHERE attempts <> 1 AND recipient = ANY (string_to_array('}
+		  . join(',', grep { /^(good|slow|busy|break|refuse|spam)/ && !$in_doubt{$_} } values %ids) . q{', ','))}),
+		0, "a try: what the server said of the mail, and not what was the server's own fault");
+	is(sql(q{SELECT count(*) FROM auth_private.outbox WHERE attempts <> 2 AND recipient = ANY (string_to_array('}
+		  . join(',', keys %unanswered) . q{', ','))}), 0, '  and an answer that did not come');
 	is($table{all}{parked}, $kinds{refuse} + $kinds{spam}, 'and all of that');
 	is_deeply([ grep { /^refuse/ && $rcpts{$_} != 1 } keys %rcpts ], [], 'an address that is refused is asked for once');
 }
@@ -119,6 +128,23 @@ foreach my $pipelining ([], ['--no-pipelining'])
 	is((run_bridge(@database, to($peer), @sender, '--connections', '1', '--once'))[0], 8, "refusals $what");
 	is_deeply([ map { $_->{number} } records($peer, 'rcpts') ], [ 1 .. 15 ], 'come over one connection');
 	is(scalar(() = records($peer, 'mails')), 5, 'and the good ones are mailed');
+}
+
+# ---- greylisting: the database spaces the tries, past half an hour
+{
+	my $peer = fresh();
+	my $waited = 0;
+
+	enqueue($node, { recipient => 'defer5-grey@example.org' });
+	for my $try (1 .. 5)
+	{
+		is((run_bridge(@database, to($peer), @sender, '--once'))[0], 8, "greylisted, try $try");
+		$waited += sql('SELECT extract(epoch FROM due_at - now()) FROM auth_private.outbox');
+		sql('UPDATE auth_private.outbox SET due_at = now()');
+	}
+	cmp_ok($waited, '>', 30 * 60, 'five tries take longer than half an hour');
+	is((run_bridge(@database, to($peer), @sender, '--once'))[0], 0, 'and the sixth is taken');
+	is(scalar(() = records($peer, 'rcpts')), 6, 'having asked no more often than that');
 }
 
 # ---- the server's fault is nobody's

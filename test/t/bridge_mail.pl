@@ -257,6 +257,24 @@ enqueue($node, { recipient => 'tls@example.org' });
 is((run_bridge(@common, '--to', $url, @trust, '--once'))[0], 0, 'a mail over STARTTLS');
 my ($secured) = lines("$starttls->{dir}/mails");
 ok($secured->{tls} && $secured->{login}, 'is encrypted and logged in');
+# curl knows by itself that a name below localhost is this machine; to the
+# bridge it is a host like any other.
+check_peer('a server on the network that offers no STARTTLS', 5, 'tls', '--to', "smtp://mail.localhost:$server->{port}");
+check_peer('unless TLS is only to be tried', 0, '', '--to', "smtp://mail.localhost:$server->{port}/?starttls=try");
+{
+	my $tried = start_mail_server('--tls', "$tls/server.crt", "$tls/server.key");
+
+	enqueue($node, { recipient => 'try@example.org' });
+	is((run_bridge(@common, '--to', "smtp://localhost:$tried->{port}/?starttls=try", @trust, '--once'))[0], 0, 'STARTTLS that is tried');
+	ok((lines("$tried->{dir}/mails"))[0]{tls}, 'is taken where it is offered');
+	my $good = start_mail_server('--implicit', '--tls', "$tls/server.crt", "$tls/server.key");
+	enqueue($node, { recipient => 'smtps@example.org' });
+	is((run_bridge(@common, '--to', "smtps://localhost:$good->{port}", @trust, '--once'))[0], 0, 'a mail over smtps');
+	is((lines("$good->{dir}/mails"))[0]{to}[0], 'smtps@example.org', 'arrives');
+	local @ENV{qw(all_proxy ALL_PROXY)} = ('socks5h://127.0.0.1:' . free_port()) x 2;
+	enqueue($node, { recipient => 'direct@example.org' });
+	is((run_bridge(@bridge, '--once'))[0], 0, 'a proxy of the environment gets no mail');
+}
 my $smtps = start_mail_server('--implicit', '--tls', "$tls/other.crt", "$tls/other.key");
 check_peer('smtps with the certificate of another host', 5, 'tls', '--to', "smtps://localhost:$smtps->{port}", @trust);
 check_peer('a server that is not there', 3, 'unreachable', '--to', 'smtp://127.0.0.1:' . free_port());

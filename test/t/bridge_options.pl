@@ -67,6 +67,14 @@ refuses('webhook without key', 2, 'usage', qr/webhook-secret-file/, @to, 'https:
 refuses('STARTTLS word', 2, 'usage', qr/starttls is/, @to, 'smtp://192.0.2.1/?starttls=maybe');
 refuses('login in the clear', 2, 'usage', qr/a login over the network/, @to,
 	'smtp://u:geheim@192.0.2.1/?starttls=no');
+refuses('login where TLS is only tried', 2, 'usage', qr/a login over the network/, @to,
+	'smtp://u:geheim@192.0.2.1/?starttls=try');
+foreach my $host (qw(localhost.example.org localhostile.example 128.0.0.1 127.example.org))
+{
+	refuses("plain http to $host", 2, 'usage', qr/loopback only/, @to, "http://u:geheim\@$host/");
+	refuses("login in the clear to $host", 2, 'usage', qr/a login over the network/, @to,
+		"smtp://u:geheim\@$host/?starttls=no");
+}
 refuses('mail without sender', 2, 'usage', qr/give --from/, @good, '--email', 'smtp://127.0.0.1/');
 refuses('sender with a line break', 2, 'usage', qr/from: /, '--database', 'x', '--to',
 	'smtp://127.0.0.1/', '--from', "a\@example.org\r\nBcc: b\@example.org");

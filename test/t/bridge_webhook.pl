@@ -75,6 +75,14 @@ is(unsettled(), 0, 'the row is settled');
 unlike($log, qr/012345|4567|whsec|$keys[0]/, 'no code, number or key in the log');
 like($log, qr/to=\+49\*\*\*67/, 'but a masked number');
 
+# ---- whatever proxy the environment names
+{
+	local @ENV{qw(http_proxy https_proxy HTTPS_PROXY all_proxy ALL_PROXY)} = ('http://127.0.0.1:' . free_port()) x 5;
+	enqueue($node, {});
+	is((run_bridge(@common, '--to', "http://127.0.0.1:$plain->{port}/", '--once'))[0], 0, 'a proxy of the environment');
+	is(scalar(() = requests($plain)), 1, 'gets no notification: the hook has it');
+}
+
 # ---- two keys, while they are being changed
 write_file($file, "whsec_$keys[1]\n$keys[0]\n", 0600);
 enqueue($node, {});
@@ -217,6 +225,24 @@ check_hook('a certificate that nobody trusts', 5, 'tls', $url);
 check_hook('unless told not to look', 0, '', $url, '--insecure-tls');
 my $other = start_web_hook('--tls', "$tls/other.crt", "$tls/other.key");
 check_hook('the certificate of another host', 5, 'tls', "https://localhost:$other->{port}/", '--ca-file', "$tls/ca.crt");
+{
+	# As lax as OpenSSL gets: it is the bridge that asks for more.
+	my $old = start_web_hook('--old', '--tls', "$tls/server.crt", "$tls/server.key");
+	local $ENV{OPENSSL_CONF} = write_file("$dir/openssl.cnf", <<'END');
+openssl_conf = all
+[all]
+ssl_conf = ssl
+[ssl]
+system_default = lax
+[lax]
+MinProtocol = TLSv1
+CipherString = ALL:@SECLEVEL=0
+END
+	check_hook('a hook that knows TLS 1.1 at most', 5, 'tls', "https://localhost:$old->{port}/", '--ca-file', "$tls/ca.crt");
+	my $said = '';
+	IPC::Run::run([ 'openssl', 's_client', '-tls1_1', '-connect', "localhost:$old->{port}" ], '<', \'', '>&', \$said);
+	like($said, qr/TLSv1\.1/, '  whom others would talk to');
+}
 check_hook('TLS to a port without', 5, 'tls', "https://localhost:$plain->{port}/");
 check_hook('a hook that is not there', 3, 'unreachable', 'https://localhost:' . free_port() . '/');
 check_hook('plain http on loopback', 0, '', "http://127.0.0.1:$plain->{port}/");

@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 """A mail server that misbehaves as the recipient's local part asks, in
 threads that wait for each other in nothing, so that what a client does at once
-shows. It writes every mail that it accepts to DIR/mails, and every RCPT that it
-hears to DIR/rcpts, one JSON object per line.
+shows. It writes every mail that it accepts to DIR/mails, every one of them whose
+answer it never gave to DIR/unanswered, and every RCPT that it hears to
+DIR/rcpts, one JSON object per line.
 
   slow200-...     250 to the dot after 200 ms (any number)
   refuse-...      550 at RCPT
@@ -22,11 +23,16 @@ and while a file of that name is in DIR:
 
   mail_script.py DIR PORT [--no-pipelining]
 
+SIGUSR1 is its crash, as soon as it has four mails whole that it has not answered:
+it has accepted them, and nobody is told. What it writes of a mail and what it says to it are one step, in
+which it does not crash; so the files say exactly what its clients heard.
+
 It prints "ready" when it listens.
 """
 import json
 import os
 import re
+import signal
 import socketserver
 import sys
 import threading
@@ -35,9 +41,11 @@ import time
 directory, port = sys.argv[1], int(sys.argv[2])
 pipelining = "--no-pipelining" not in sys.argv
 lock = threading.Lock()
+step = threading.Lock()     # held from a record to its answer, and by the crash
 seen = {}
-waiting = 0     # mails that have no answer yet
-files = {name: open(os.path.join(directory, name), "a") for name in ("mails", "rcpts")}
+waiting = {}    # mails that have no answer yet, by session
+files = {name: open(os.path.join(directory, name), "a")
+         for name in ("mails", "rcpts", "unanswered")}
 
 
 def flag(name):
@@ -59,6 +67,18 @@ def times(address):
 
 class Close(Exception):
     pass
+
+
+def crash():
+    signal.sigwait([signal.SIGUSR1])
+    while True:
+        with step:
+            if len(waiting) >= 4:
+                for mail in list(waiting.values()):
+                    write("mails", mail)
+                    write("unanswered", {"to": mail["to"]})
+                os._exit(0)
+        time.sleep(0.001)
 
 
 class Session(socketserver.StreamRequestHandler):
@@ -93,22 +113,30 @@ class Session(socketserver.StreamRequestHandler):
                 self.say("250-" + offer)
             self.say("250 8BITMIME")
         elif word == "MAIL":
-            self.number += 1
-            self.mail = line
-            self.sender = None if flag("reject") else line
-            self.say("550 5.7.1 not you" if flag("reject") else "250 2.1.0 fine")
+            self.begin(line)
         elif word == "RCPT":
-            self.rcpt(re.search("<(.*)>", line)[1])
+            with step:
+                self.rcpt(re.search("<(.*)>", line)[1])
         elif word == "DATA":
             self.data()
         elif word in ("RSET", "NOOP"):
-            self.to = None
+            self.sender = self.to = None
             self.say("250 2.0.0 fine")
         elif word == "QUIT":
             self.say("221 2.0.0 bye")
             raise Close
         else:
             self.say("502 5.5.1 what")
+
+    def begin(self, line):
+        """One transaction at a time (RFC 5321, section 4.1.4)."""
+        if self.sender is not None:
+            return self.say("503 5.5.1 one mail at a time")
+        if flag("reject"):
+            return self.say("550 5.7.1 not you")
+        self.number += 1
+        self.mail = self.sender = line
+        return self.say("250 2.1.0 fine")
 
     def rcpt(self, address):
         write("rcpts", {"to": address, "number": self.number})
@@ -128,7 +156,6 @@ class Session(socketserver.StreamRequestHandler):
         self.say("250 2.1.5 fine")
 
     def data(self):
-        global waiting
         if self.to is None:
             return self.say("503 5.5.1 RCPT first")
         self.say("354 go on")
@@ -143,32 +170,40 @@ class Session(socketserver.StreamRequestHandler):
             lines.append(line)
             if kind == "cut" and times(self.to) < 1:
                 raise Close
+        mail = {"to": self.to, "mail": self.mail, "ehlo": self.ehlo,
+                "data": b"".join(lines).decode("utf-8", "replace")}
         with lock:
-            waiting += 1
-            at_once = waiting
+            if kind not in ("spam", "later"):
+                waiting[self] = mail
+            mail["at_once"] = len(waiting)
         if kind == "slow":
             time.sleep(int(number) / 1000)
         while flag("mute"):
             time.sleep(0.02)
-        with lock:
-            waiting -= 1
+        with step:
+            waiting.pop(self, None)
+            answered = self.judge(kind, number, mail)
+        if not answered:
+            self.rfile.readline()    # until the other side gives up
+            raise Close
+
+    def judge(self, kind, number, mail):
         if kind == "spam":
             return self.answer("554 5.7.1 no spam")
         if kind == "later" and times(self.to) < int(number or 1):
             return self.answer("451 4.3.0 later")
-        write("mails", {"to": self.to, "mail": self.mail, "ehlo": self.ehlo,
-                        "at_once": at_once,
-                        "data": b"".join(lines).decode("utf-8", "replace")})
-        if kind == "lost" and times(self.to) < 1:
-            raise Close
-        if kind == "hang" and times(self.to) < 1:
-            self.rfile.readline()    # until the other side gives up
-            raise Close
-        self.answer("250 2.0.0 taken")
+        write("mails", mail)
+        if kind in ("lost", "hang") and times(self.to) < 1:
+            write("unanswered", {"to": self.to})
+            if kind == "lost":
+                raise Close
+            return False
+        return self.answer("250 2.0.0 taken")
 
     def answer(self, text):
-        self.to = None
+        self.sender = self.to = None
         self.say(text)
+        return True
 
 
 class Server(socketserver.ThreadingTCPServer):
@@ -177,6 +212,9 @@ class Server(socketserver.ThreadingTCPServer):
     request_queue_size = 128
 
 
+# Of this thread alone: the others wait for no signal.
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+threading.Thread(target=crash, daemon=True).start()
 with Server(("127.0.0.1", port), Session) as server:
     print("ready", flush=True)
     server.serve_forever()

@@ -7,7 +7,7 @@ else is in that file, after the status:
   retry=N    Retry-After: N               endless   a body that does not end
   drip       a body that comes in bits    slow=N    answers after N ms
 
-  web_hook.py DIR PORT [--tls CERT KEY]
+  web_hook.py DIR PORT [--tls CERT KEY [--old]]      --old: TLS 1.1 at most
 
 It prints "ready" when it listens.
 """
@@ -23,6 +23,7 @@ p = argparse.ArgumentParser()
 p.add_argument("directory")
 p.add_argument("port", type=int)
 p.add_argument("--tls", nargs=2)
+p.add_argument("--old", action="store_true")
 a = p.parse_args()
 lock = threading.Lock()
 requests = open(os.path.join(a.directory, "requests"), "a")
@@ -100,6 +101,10 @@ server.daemon_threads = True
 if a.tls:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*a.tls)
+    if a.old:
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+        context.set_ciphers("ALL:@SECLEVEL=0")
     server.socket = context.wrap_socket(server.socket, server_side=True)
 print("ready", flush=True)
 server.serve_forever()
