@@ -248,6 +248,7 @@ main(int argc, char **argv)
 	fclose(vectors);
 	check_attacks();
 	check_tagged();
+	check_plain();
 	printf("1..%d\n", checks);
 	return failures == 0 ? 0 : 1;
 }

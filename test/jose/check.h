@@ -27,4 +27,7 @@ extern void check_attacks(void);
 /* The texts under a tag: refresh tokens, link tokens, codes. */
 extern void check_tagged(void);
 
+/* That JSON written plainly is read as the server's parser reads it. */
+extern void check_plain(void);
+
 #endif /* CHECK_H */
