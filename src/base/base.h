@@ -496,6 +496,15 @@ extern AsRevised as_row_revise(const char *table, const char *primary_key,
                                AsRowRevise revise, const void *context);
 
 /*
+ * Deletes the newest version of the row, likewise. No row may point to it but
+ * of child (NULL: none), and the caller must know that of child none does: what
+ * a foreign key has to do there is not done.
+ */
+extern AsRevised as_row_delete(const char *table, const char *primary_key,
+                               const AsUuid *first, const AsUuid *second,
+                               const char *child);
+
+/*
  * Reads the row with one uuid as its key, as AS_READ sees it. False where there
  * is none on this server: a statement has to look, then.
  */

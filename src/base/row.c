@@ -1,7 +1,7 @@
 /*
  * row.c: one row by its primary key, without a statement.
  *
- * An UPDATE of one row that is known by its key spends nine tenths of its time
+ * An UPDATE or DELETE of one row that is known by its key spends nine tenths of its time
  * on the executor's beginning and end; a session is renewed so often that it
  * shows. Here the row is fetched by the key's index and changed by the table's
  * access method, as the executor does: a version that somebody else is about
@@ -39,9 +39,13 @@
 
 /* ---- what only a statement can do ---- */
 
-/* Triggers of foreign keys do nothing while the columns of the key stay. */
+/*
+ * Whether a trigger has something to do. Those of foreign keys don't while the
+ * columns of the key stay; nor where a row goes to which only rows of child
+ * could point, and none does.
+ */
 static bool
-has_trigger_for_update(Relation relation)
+has_trigger(Relation relation, bool is_delete, Oid child)
 {
 	const TriggerDesc *triggers = relation->trigdesc;
 
@@ -51,8 +55,11 @@ has_trigger_for_update(Relation relation)
 	{
 		const Trigger *trigger = &triggers->triggers[i];
 
-		if (TRIGGER_FOR_UPDATE(trigger->tgtype) &&
-		    RI_FKey_trigger_type(trigger->tgfoid) == RI_TRIGGER_NONE)
+		if (!(is_delete ? TRIGGER_FOR_DELETE(trigger->tgtype)
+		                : TRIGGER_FOR_UPDATE(trigger->tgtype)))
+			continue;
+		if (RI_FKey_trigger_type(trigger->tgfoid) == RI_TRIGGER_NONE ||
+		    (is_delete && trigger->tgconstrrelid != child))
 			return true;
 	}
 	return false;
@@ -73,8 +80,14 @@ is_plain(Relation relation)
 	return relation->rd_rel->relkind == RELKIND_RELATION &&
 	       relation->rd_rules == NULL &&
 	       !relation->rd_rel->relforcerowsecurity &&
-	       RelationGetDescr(relation)->natts <= AS_ROW_MAX_COLUMNS &&
-	       !has_trigger_for_update(relation) && !has_condition(relation);
+	       RelationGetDescr(relation)->natts <= AS_ROW_MAX_COLUMNS;
+}
+
+static bool
+is_plain_to_update(Relation relation)
+{
+	return is_plain(relation) && !has_trigger(relation, false, InvalidOid) &&
+	       !has_condition(relation);
 }
 
 /* Whether a foreign key of this table, or one that can point here, has any. */
@@ -354,7 +367,7 @@ revise(const char *table, const Revision *revision)
 	Relation relation = table_open(as_store_relation(table), RowExclusiveLock);
 	AsRevised outcome = AS_BY_STATEMENT;
 
-	if (is_plain(relation))
+	if (is_plain_to_update(relation))
 	{
 		CheckCmdReplicaIdentity(relation, CMD_UPDATE);
 		/* What this transaction wrote just now is to be seen, and this. */
@@ -383,6 +396,77 @@ as_row_revise(const char *table, const char *primary_key, const AsUuid *first,
 	PG_TRY();
 	{
 		outcome = revise(table, &revision);
+	}
+	PG_CATCH();
+	{
+		as_frame_fail(&frame);
+	}
+	PG_END_TRY();
+	as_frame_leave(&frame);
+	return outcome;
+}
+
+/* ---- delete ---- */
+
+/* The version that is the newest now; TM_Updated where it is no more. */
+static TM_Result
+delete_newest(Relation relation, const char *primary_key, const AsUuid *first,
+              const AsUuid *second, bool *is_found)
+{
+	TM_FailureData failure;
+	TM_Result result = TM_Ok;
+	Lookup lookup;
+	Row row;
+
+	*is_found =
+	    begin_lookup(&lookup, relation, primary_key, first, second, &row);
+	if (*is_found)
+		result = table_tuple_delete(relation, &row.tuple->t_self,
+		                            GetCurrentCommandId(true), lookup.snapshot,
+		                            InvalidSnapshot, true, &failure, false);
+	end_lookup(&lookup);
+	return result;
+}
+
+static AsRevised
+delete_row(const char *table, const char *primary_key, const AsUuid *first,
+           const AsUuid *second, const char *child)
+{
+	Relation relation = table_open(as_store_relation(table), RowExclusiveLock);
+	AsRevised outcome = AS_BY_STATEMENT;
+	TM_Result result;
+	bool is_found;
+
+	if (is_plain(relation) &&
+	    !has_trigger(relation, true,
+	                 child == NULL ? InvalidOid : as_store_relation(child)))
+	{
+		CheckCmdReplicaIdentity(relation, CMD_DELETE);
+		CommandCounterIncrement();
+		while ((result = delete_newest(relation, primary_key, first, second,
+		                               &is_found)) == TM_Updated)
+			CHECK_FOR_INTERRUPTS();
+		if (is_found)
+			outcome = revised(result);
+		CommandCounterIncrement();
+	}
+	table_close(relation, NoLock);
+	return outcome;
+}
+
+AsRevised
+as_row_delete(const char *table, const char *primary_key, const AsUuid *first,
+              const AsUuid *second, const char *child)
+{
+	AsFrame frame;
+	AsRevised outcome = AS_BY_STATEMENT;
+
+	if (IsolationUsesXactSnapshot() || IsInParallelMode())
+		return AS_BY_STATEMENT;
+	as_frame_enter_direct(&frame);
+	PG_TRY();
+	{
+		outcome = delete_row(table, primary_key, first, second, child);
 	}
 	PG_CATCH();
 	{

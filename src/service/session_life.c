@@ -113,11 +113,11 @@ end_one(const AsUuid *user_id, const AsUuid *id)
 		as_revocation_add(user_id, id, NULL, NULL, 0);
 		return true;
 	}
-	if (session == AS_LOCKED)
-		as_session_delete(user_id, id);
-	/* Also where a foreign key's cascade was switched off. */
+	/* The cache row first, so that nothing is left for a cascade. */
 	if (cached == AS_LOCKED)
 		as_token_cache_delete(user_id, id);
+	if (session == AS_LOCKED)
+		as_session_delete_alone(user_id, id);
 	return session == AS_LOCKED;
 }
 

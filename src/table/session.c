@@ -292,6 +292,14 @@ as_session_delete(const AsUuid *user_id, const AsUuid *id)
 	                    AS_ARGS(as_arg_uuid(user_id), as_arg_uuid(id)));
 }
 
+void
+as_session_delete_alone(const AsUuid *user_id, const AsUuid *id)
+{
+	if (as_row_delete("sessions", "sessions_pkey", user_id, id,
+	                  "token_cache") == AS_BY_STATEMENT)
+		as_session_delete(user_id, id);
+}
+
 int
 as_session_delete_all(const AsUuid *user_id, const AsUuid *keep)
 {

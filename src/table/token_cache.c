@@ -93,8 +93,10 @@ as_token_cache_put(const AsSession *session)
 void
 as_token_cache_delete(const AsUuid *user_id, const AsUuid *session_id)
 {
-	(void) as_store_run(&delete_one,
-	                    AS_ARGS(as_arg_uuid(user_id), as_arg_uuid(session_id)));
+	if (as_row_delete("token_cache", "token_cache_pkey", user_id, session_id,
+	                  NULL) == AS_BY_STATEMENT)
+		(void) as_store_run(&delete_one, AS_ARGS(as_arg_uuid(user_id),
+		                                         as_arg_uuid(session_id)));
 }
 
 void

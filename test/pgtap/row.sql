@@ -2,7 +2,7 @@
 -- by a statement where something hangs on the table.
 \ir helper/common.psql
 
-SELECT plan(19);
+SELECT plan(24);
 
 -- What a renewal must have written, however it did.
 CREATE FUNCTION pg_temp.is_renewed(session uuid, expected_generation integer) RETURNS boolean
@@ -115,6 +115,30 @@ SELECT ok(pg_temp.is_renewed(:'s', 205) AND pgtap_more = 'more', 'columns are kn
 	FROM auth_private.sessions WHERE id = :'s';
 ROLLBACK TO hung;
 
+-- ---- deleted ----
+
+SELECT auth.logout(refresh_token => :'r') \g /dev/null
+SELECT is((SELECT count(*) FROM auth_private.sessions WHERE id = :'s') + (SELECT count(*) FROM auth_private.token_cache WHERE session_id = :'s'),
+	0::bigint, 'I1: a logout deletes the session and its row in the token cache');
+SELECT lives_ok('SELECT bt_index_check(''auth_private.sessions_pkey'', true)', 'and its index goes on');
+ROLLBACK TO hung;
+
+CREATE TABLE public.pgtap_child (user_id uuid, session_id uuid,
+	FOREIGN KEY (user_id, session_id) REFERENCES auth_private.sessions ON DELETE CASCADE);
+INSERT INTO public.pgtap_child SELECT user_id, id FROM auth_private.sessions WHERE id = :'s';
+SELECT auth.logout(refresh_token => :'r') \g /dev/null
+SELECT is((SELECT count(*) FROM public.pgtap_child), 0::bigint, 'with another foreign key there, what it asks for is done');
+ROLLBACK TO hung;
+
+CREATE FUNCTION public.pgtap_keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER keep BEFORE DELETE ON auth_private.token_cache FOR EACH ROW EXECUTE FUNCTION public.pgtap_keep();
+SELECT auth.logout(refresh_token => :'r') \g /dev/null
+SELECT is((SELECT count(*) FROM auth_private.token_cache WHERE session_id = :'s'), 1::bigint, 'a trigger is run for a row that goes');
+ROLLBACK TO hung;
+
+DELETE FROM auth_private.token_cache WHERE session_id = :'s';
+SELECT auth.logout(refresh_token => :'r') \g /dev/null
+SELECT is((SELECT count(*) FROM auth_private.sessions WHERE id = :'s'), 0::bigint, 'a session that has no row in the cache is deleted, too');
 ROLLBACK;
 
 -- ---- at another isolation level ----
