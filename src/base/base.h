@@ -118,6 +118,9 @@ extern const char *as_failure_code(AsFailure failure);
 /* The SQLSTATE of any failure but AS_OK, as in ErrorData. */
 extern int as_failure_sqlstate(AsFailure failure);
 
+/* Called with each failure that is raised; or NULL. */
+extern void (*as_failure_hook)(AsFailure failure);
+
 /*
  * Raises a failure; never returns. hint is a constant sentence, or NULL for
  * the failure's own. Never put user input or a secret into it.

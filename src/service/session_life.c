@@ -85,6 +85,7 @@ as_session_open(const AsAccount *account, const AsOrigin *origin,
 	as_refresh_token_digest(token, &session->refresh_digest);
 	as_session_insert(session, origin);
 	as_token_cache_put(session);
+	as_counter_add(AS_COUNT_SIGNINS);
 	as_announce("session_started", &account->id, &session->id);
 }
 
@@ -98,6 +99,7 @@ as_session_renew(const AsRefreshToken *presented, const AsRefreshToken *next,
 	if (!as_session_rotate(presented, next, &jti, session))
 		return false;
 	as_token_cache_put(session);
+	as_counter_add(AS_COUNT_RENEWALS);
 	return true;
 }
 
