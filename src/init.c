@@ -33,6 +33,7 @@ _PG_init(void)
 	as_redact_init();
 	as_throttle_init();
 	as_hash_gate_init();
+	as_counters_init();
 	as_recorder_init();
 	as_prepared_init();
 	as_request_init();

@@ -119,6 +119,9 @@ extern const char *as_failure_code(AsFailure failure);
 /* The SQLSTATE of any failure but AS_OK, as in ErrorData. */
 extern int as_failure_sqlstate(AsFailure failure);
 
+/* Called with each failure that is raised; or NULL. */
+extern void (*as_failure_hook)(AsFailure failure);
+
 /*
  * Raises a failure; never returns. hint is a constant sentence, or NULL for
  * the failure's own. Never put user input or a secret into it.
@@ -381,6 +384,13 @@ typedef struct AsShape
 	}
 
 /*
+ * column.c: the value of a column into its member, which is all zeros before.
+ * What it points to is allocated in the current memory context.
+ */
+extern void as_column_read(const AsColumn *column, Datum value, bool is_null,
+                           char *member);
+
+/*
  * Each runs a statement as auth_session_owner with the pinned search_path; a
  * lock not had within auth_session.lock_wait, or a deadlock, raises AS_BUSY.
  * What rows hold is allocated in the caller's memory context.
@@ -452,8 +462,65 @@ extern void as_store_lock_value(const char *table, uint32 key);
  */
 extern void as_store_make_durable(void);
 
-/* The relation's Oid, InvalidOid where it doesn't exist. */
+/*
+ * The relation's Oid, InvalidOid where it doesn't exist. table is a constant:
+ * it is known again by its address.
+ */
 extern Oid as_store_relation(const char *table);
+
+/* ---- row.c: one row by its primary key, without a statement ---- */
+
+/* A column of a row, and the value that it is to have. */
+typedef struct AsNewValue
+{
+	const char *column;
+	AsArg value;
+} AsNewValue;
+
+#define AS_ROW_MAX_NEW 8
+
+/*
+ * What is to become of a row as it is now: writes the new values, and answers
+ * how many; 0 leaves it alone. row is that of as_row_revise. Called again with
+ * a newer version where somebody else was quicker.
+ */
+typedef int (*AsRowRevise)(void *row, AsNewValue values[AS_ROW_MAX_NEW],
+                           const void *context);
+
+typedef enum AsRevised
+{
+	AS_REVISED,
+	AS_UNFIT,       /* the row was left alone, or deleted meanwhile */
+	AS_BY_STATEMENT /* nothing was done: only a statement can say */
+} AsRevised;
+
+/*
+ * Changes the newest version of the row with a key of two uuids, as an UPDATE
+ * at READ COMMITTED does that has the condition of revise; waits for whoever
+ * holds the row, lock_wait at most (AS_BUSY). shape says what revise wants to
+ * read, by the names of the columns, into row; NULL: nothing. Columns of the
+ * key must not be among the new values.
+ */
+extern AsRevised as_row_revise(const char *table, const char *primary_key,
+                               const AsUuid *first, const AsUuid *second,
+                               const AsShape *shape, void *row,
+                               AsRowRevise revise, const void *context);
+
+/*
+ * Deletes the newest version of the row, likewise. No row may point to it but
+ * of child (NULL: none), and the caller must know that of child none does: what
+ * a foreign key has to do there is not done.
+ */
+extern AsRevised as_row_delete(const char *table, const char *primary_key,
+                               const AsUuid *first, const AsUuid *second,
+                               const char *child);
+
+/*
+ * Reads the row with one uuid as its key, as AS_READ sees it. False where there
+ * is none on this server: a statement has to look, then.
+ */
+extern bool as_row_find(const char *table, const char *primary_key,
+                        const AsUuid *key, const AsShape *shape, void *row);
 
 /* ---- watch.c: whether a table has changed ---- */
 

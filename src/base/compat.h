@@ -50,6 +50,17 @@
 #define as_guc_variables_free(settings) ((void) (settings))
 #endif
 
+/* Which indexes an update asks for: all or none; only the summarizing from 16. */
+#if PG_VERSION_NUM >= 160000
+#define AsIndexesToUpdate            TU_UpdateIndexes
+#define as_wants_indexes(indexes)    ((indexes) != TU_None)
+#define as_only_summarizing(indexes) , (indexes) == TU_Summarizing
+#else
+#define AsIndexesToUpdate         bool
+#define as_wants_indexes(indexes) (indexes)
+#define as_only_summarizing(indexes)
+#endif
+
 /* What fails can be taken back within a parallel operation since 17. */
 #if PG_VERSION_NUM >= 170000
 #define AS_CAN_TAKE_BACK true

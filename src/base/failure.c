@@ -105,11 +105,15 @@ as_failure_sqlstate(AsFailure failure)
 	return failures[failure].sqlstate;
 }
 
+void (*as_failure_hook)(AsFailure failure) = NULL;
+
 void
 as_fail(AsFailure failure, const char *hint)
 {
 	const FailureText *text = &failures[failure];
 
+	if (as_failure_hook != NULL)
+		as_failure_hook(failure);
 	if (hint == NULL)
 		hint = text->hint;
 	ereport(ERROR,

@@ -26,14 +26,15 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/uuid.h"
 
 static void
@@ -128,7 +129,7 @@ run(AsStatement *statement, AsArgs args, const Sink *sink)
 	return found;
 }
 
-/* ---- columns ---- */
+/* ---- rows ---- */
 
 #ifdef USE_ASSERT_CHECKING
 static Oid
@@ -163,88 +164,6 @@ shape_fits(const AsShape *shape, TupleDesc descriptor)
 }
 #endif
 
-static int
-index_of(const char *const *names, const char *name)
-{
-	for (int i = 0; names[i] != NULL; i++)
-		if (strcmp(names[i], name) == 0)
-			return i;
-	elog(ERROR, "unknown name \"%s\" in a table of auth_private", name);
-}
-
-static void
-read_texts(Datum value, AsTexts *out)
-{
-	Datum *items;
-
-	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false,
-	                  TYPALIGN_INT, &items, NULL, &out->count);
-	out->items = palloc(sizeof(char *) * Max(out->count, 1));
-	for (int i = 0; i < out->count; i++)
-		out->items[i] = TextDatumGetCString(items[i]);
-}
-
-static void
-read_bytes(Datum value, AsBytes *out)
-{
-	bytea *copy = DatumGetByteaPCopy(value);
-
-	out->bytes = (uint8 *) VARDATA_ANY(copy);
-	out->length = VARSIZE_ANY_EXHDR(copy);
-}
-
-/* A column that is not NULL; its member is all zeros before. */
-static void
-read_column(const AsColumn *column, Datum value, char *member)
-{
-	struct varlena *packed;
-
-	switch (column->type)
-	{
-		case AS_COLUMN_UUID:
-			memcpy(member, DatumGetUUIDP(value)->data, sizeof(AsUuid));
-			break;
-		case AS_COLUMN_TEXT:
-			*(char **) member = TextDatumGetCString(value);
-			break;
-		case AS_COLUMN_CHARS:
-			packed = PG_DETOAST_DATUM_PACKED(value);
-			if (VARSIZE_ANY_EXHDR(packed) < column->size)
-				memcpy(member, VARDATA_ANY(packed), VARSIZE_ANY_EXHDR(packed));
-			break;
-		case AS_COLUMN_TEXTS:
-			read_texts(value, (AsTexts *) member);
-			break;
-		case AS_COLUMN_NAME:
-			*(int *) member =
-			    index_of(column->names, TextDatumGetCString(value));
-			break;
-		case AS_COLUMN_INT:
-			*(int32 *) member = DatumGetInt32(value);
-			break;
-		case AS_COLUMN_INT8:
-			*(int64 *) member = DatumGetInt64(value);
-			break;
-		case AS_COLUMN_BOOL:
-			*(bool *) member = DatumGetBool(value);
-			break;
-		case AS_COLUMN_TIME:
-			*(TimestampTz *) member = DatumGetTimestampTz(value);
-			break;
-		case AS_COLUMN_JSONB:
-			*(Jsonb **) member = DatumGetJsonbPCopy(value);
-			break;
-		case AS_COLUMN_BYTES:
-			read_bytes(value, (AsBytes *) member);
-			break;
-		case AS_COLUMN_FIXED:
-			packed = PG_DETOAST_DATUM_PACKED(value);
-			if (VARSIZE_ANY_EXHDR(packed) == column->size)
-				memcpy(member, VARDATA_ANY(packed), column->size);
-			break;
-	}
-}
-
 static void
 read_row(const AsShape *shape, HeapTuple tuple, TupleDesc descriptor,
          char *into)
@@ -257,10 +176,7 @@ read_row(const AsShape *shape, HeapTuple tuple, TupleDesc descriptor,
 		bool is_null;
 		Datum value = heap_getattr(tuple, i + 1, descriptor, &is_null);
 
-		if (!is_null)
-			read_column(column, value, into + column->offset);
-		else if (column->type == AS_COLUMN_TIME)
-			*(TimestampTz *) (into + column->offset) = AS_NO_TIME;
+		as_column_read(column, value, is_null, into + column->offset);
 	}
 }
 
@@ -547,10 +463,50 @@ as_store_make_durable(void)
 	ForceSyncCommit();
 }
 
+/* ---- names ---- */
+
+/*
+ * Relations by the constants that name them, till a message says that some
+ * relation or schema has changed its name.
+ */
+static struct
+{
+	const char *name;
+	Oid relation;
+} known[16];
+static int known_count = 0;
+
+static void
+forget_names(Datum argument, int cache, uint32 hash)
+{
+	known_count = 0;
+}
+
 Oid
 as_store_relation(const char *table)
 {
-	return get_relname_relid(table, get_namespace_oid(AS_PRIVATE_SCHEMA, true));
+	static bool is_registered = false;
+	Oid relation;
+
+	if (!is_registered)
+	{
+		CacheRegisterSyscacheCallback(RELNAMENSP, forget_names, (Datum) 0);
+		CacheRegisterSyscacheCallback(NAMESPACENAME, forget_names, (Datum) 0);
+	}
+	is_registered = true;
+	for (int i = 0; i < known_count; i++)
+		if (known[i].name == table)
+			return known[i].relation;
+
+	relation =
+	    get_relname_relid(table, get_namespace_oid(AS_PRIVATE_SCHEMA, true));
+	if (OidIsValid(relation) && known_count < (int) lengthof(known))
+	{
+		known[known_count].name = table;
+		known[known_count].relation = relation;
+		known_count++;
+	}
+	return relation;
 }
 
 /* ---- parameters ---- */

@@ -36,6 +36,7 @@ auth_admin_prune(PG_FUNCTION_ARGS)
 	pruned += as_outbox_prune(now, batch);
 	pruned += as_audit_log_prune(now, batch);
 	pruned += as_deleted_user_prune(now, batch);
+	as_counters_pruned(now);
 	PG_RETURN_INT32(pruned);
 }
 

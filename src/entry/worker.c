@@ -137,6 +137,8 @@ database_exists(Oid database)
 static void
 worker_doubt(Oid database, int failures)
 {
+	int discarded;
+
 	if (database_exists(database))
 	{
 		if (failures % FAILURES_PER_LINE == AS_DISPATCH_DOUBTFUL)
@@ -146,9 +148,11 @@ worker_doubt(Oid database, int failures)
 		return;
 	}
 	as_dispatch_forget(database);
+	discarded = as_recorder_discard(database);
+	as_counters_discarded(discarded);
 	ereport(LOG, (errmsg("auth_session discarded %d records of database %u, "
 	                     "which was dropped",
-	                     as_recorder_discard(database), database)));
+	                     discarded, database)));
 }
 
 /*

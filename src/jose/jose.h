@@ -389,6 +389,29 @@ extern bool as_json_read_array(const char *text, size_t length,
                                size_t max_length, AsJsonVisit visit,
                                void *into);
 
+/* ---- json_plain.c and json_reader.c among themselves: two readers ---- */
+
+typedef enum AsJsonPlain
+{
+	AS_JSON_NOT_PLAIN, /* nothing was shown: as_json_parse has to look */
+	AS_JSON_PLAIN,
+	AS_JSON_REFUSED /* a visit said no */
+} AsJsonPlain;
+
+/*
+ * Reads a text if it is plain; as_json_parse would take it, too, and show the
+ * same. copy has room for length + 1 bytes, and is the caller's to zero.
+ */
+extern AsJsonPlain as_json_plain_read(const char *text, size_t length,
+                                      bool is_array, bool unique_names,
+                                      char *copy, AsJsonVisit visit,
+                                      void *into);
+
+/* Reads any text, by the server's parser alone; false as above. */
+extern bool as_json_parse(const char *text, size_t length, bool is_array,
+                          bool unique_names, bool mend, AsJsonVisit visit,
+                          void *into);
+
 /* ---- key.c, jwk.c and pem.c among themselves: the OpenSSL key inside ---- */
 
 struct evp_pkey_st; /* OpenSSL's EVP_PKEY */

@@ -1,5 +1,6 @@
 /*
- * json_reader.c: members of a JSON object, by the server's own parser.
+ * json_reader.c: members of a JSON object, by the server's own parser, where
+ * they are not written plainly enough for json_plain.c.
  *
  * The server's parser is sound but meant for a caller who may raise: it
  * recurses as deep as the text nests, and turns \u escapes into the
@@ -477,13 +478,11 @@ read_characters(Reader *reader, const char *text, size_t length)
 }
 
 static bool
-read_value(Reader *reader, const char *text, size_t length, size_t max_length)
+read_any(Reader *reader, const char *text, size_t length)
 {
 	char *copy;
 	bool ok;
 
-	if (length > max_length || length > PG_INT32_MAX / 2)
-		return false;
 	if (!reader->mend ||
 	    pg_encoding_verifymbstr(PG_UTF8, text, (int) length) == (int) length)
 		return read_characters(reader, text, length);
@@ -499,43 +498,61 @@ read_value(Reader *reader, const char *text, size_t length, size_t max_length)
 }
 
 bool
-as_json_read_object(const char *text, size_t length, size_t max_length,
-                    bool unique_names, AsJsonVisit visit, void *into)
+as_json_parse(const char *text, size_t length, bool is_array, bool unique_names,
+              bool mend, AsJsonVisit visit, void *into)
 {
 	Reader reader;
 
-	reader.is_array = false;
+	reader.is_array = is_array;
 	reader.unique_names = unique_names;
-	reader.mend = false;
+	reader.mend = mend;
 	reader.visit = visit;
 	reader.into = into;
-	return read_value(&reader, text, length, max_length);
+	return read_any(&reader, text, length);
+}
+
+/* By the parser only where the text is not plain. */
+static bool
+read_value(const char *text, size_t length, size_t max_length, bool is_array,
+           bool unique_names, bool mend, AsJsonVisit visit, void *into)
+{
+	AsJsonPlain plain;
+	char *copy;
+
+	if (length > max_length || length > PG_INT32_MAX / 2)
+		return false;
+	copy = palloc(length + 1);
+	plain = as_json_plain_read(text, length, is_array, unique_names, copy,
+	                           visit, into);
+	if (plain != AS_JSON_NOT_PLAIN)
+		as_wipe(copy, length);
+	pfree(copy);
+	if (plain != AS_JSON_NOT_PLAIN)
+		return plain == AS_JSON_PLAIN;
+	return as_json_parse(text, length, is_array, unique_names, mend, visit,
+	                     into);
+}
+
+bool
+as_json_read_object(const char *text, size_t length, size_t max_length,
+                    bool unique_names, AsJsonVisit visit, void *into)
+{
+	return read_value(text, length, max_length, false, unique_names, false,
+	                  visit, into);
 }
 
 bool
 as_json_read_mended(const char *text, size_t length, size_t max_length,
                     AsJsonVisit visit, void *into)
 {
-	Reader reader;
-
-	reader.is_array = false;
-	reader.unique_names = false;
-	reader.mend = true;
-	reader.visit = visit;
-	reader.into = into;
-	return read_value(&reader, text, length, max_length);
+	return read_value(text, length, max_length, false, false, true, visit,
+	                  into);
 }
 
 bool
 as_json_read_array(const char *text, size_t length, size_t max_length,
                    AsJsonVisit visit, void *into)
 {
-	Reader reader;
-
-	reader.is_array = true;
-	reader.unique_names = false;
-	reader.mend = false;
-	reader.visit = visit;
-	reader.into = into;
-	return read_value(&reader, text, length, max_length);
+	return read_value(text, length, max_length, true, false, false, visit,
+	                  into);
 }

@@ -4,9 +4,9 @@
  * A backend runs the same statements over and over, and reading one costs ten
  * times as much as knowing it again. A text may hold a secret, and the process
  * outlives it, so the text is not kept: only a tag of it, under a key that no
- * two servers share. By chance two texts have the same tag once in 2^90 times
- * (Poly1305 as a universal hash, whose tags nobody sees), so a tag that is
- * known is a text that is known.
+ * two servers share (SipHash of 128 bits, whose tags nobody sees). By chance
+ * two texts have the same tag once in 2^128 times, so a tag that is known is a
+ * text that is known.
  *
  * There are as many places as there are, and the next text that belongs to a
  * place takes it over. Nothing is allocated, and nothing can fail: the log asks
@@ -25,7 +25,7 @@ typedef struct Place
 	AsTextKnown known;
 } Place;
 
-static unsigned char key[crypto_onetimeauth_KEYBYTES];
+static unsigned char key[crypto_shorthash_siphashx24_KEYBYTES];
 static Place places[PLACES];
 
 void
@@ -38,15 +38,22 @@ void
 as_text_tag(const char *text, size_t length, const char *wrappers,
             AsTextTag *out)
 {
-	crypto_onetimeauth_state state;
+	const unsigned char *with = key;
+	unsigned char of_wrappers[crypto_shorthash_siphashx24_KEYBYTES];
 
-	/* With its own NUL, so that it ends where it ends. */
-	crypto_onetimeauth_init(&state, key);
+	_Static_assert(sizeof(out->bytes) == crypto_shorthash_siphashx24_BYTES,
+	               "a tag is a hash");
+	_Static_assert(sizeof(of_wrappers) == sizeof(out->bytes),
+	               "a hash is a key");
 	if (wrappers != NULL && wrappers[0] != '\0')
-		crypto_onetimeauth_update(&state, (const unsigned char *) wrappers,
-		                          strlen(wrappers) + 1);
-	crypto_onetimeauth_update(&state, (const unsigned char *) text, length);
-	crypto_onetimeauth_final(&state, out->bytes);
+	{
+		crypto_shorthash_siphashx24(of_wrappers,
+		                            (const unsigned char *) wrappers,
+		                            strlen(wrappers), key);
+		with = of_wrappers;
+	}
+	crypto_shorthash_siphashx24(out->bytes, (const unsigned char *) text,
+	                            length, with);
 }
 
 static Place *

@@ -4,19 +4,22 @@
  * A client sends the same token with every request until it is renewed. Its
  * signature is verified each time; but the same characters of payload always
  * mean the same, so what was read of them is kept, for as many tokens as
- * there are places. A place is found by a hash of the characters and taken
- * over by the next payload that hashes to it; all characters are compared.
+ * there are places. A place is found by the end of the signature, which is
+ * random and has been verified, and taken over by the next payload with the
+ * same; all characters are compared.
  * Nothing here says that a token is genuine or live.
  */
 #include "service/service.h"
 
-#include "common/hashfn.h"
 #include "utils/memutils.h"
 
 #define PLACES 64
 
 /* Longer ones are read each time: PLACES of them would be too much memory. */
 #define SEGMENT_MOST 4096
+
+/* What a place is chosen by: the signature's last bytes. */
+#define TAIL sizeof(uint64)
 
 typedef struct Place
 {
@@ -36,12 +39,14 @@ static uint64 last_serial;
 static Place *
 place_of(const AsJwt *jwt)
 {
+	uint64 tail;
+
+	Assert(jwt->signature_length >= TAIL);
+	memcpy(&tail, jwt->signature + jwt->signature_length - TAIL, TAIL);
 	if (places == NULL)
 		places =
 		    MemoryContextAllocZero(TopMemoryContext, sizeof(Place) * PLACES);
-	return &places[hash_bytes((const unsigned char *) jwt->payload,
-	                          (int) jwt->payload_length) %
-	               PLACES];
+	return &places[(tail * UINT64CONST(0x9E3779B97F4A7C15) >> 32) % PLACES];
 }
 
 static bool

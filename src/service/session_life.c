@@ -85,6 +85,7 @@ as_session_open(const AsAccount *account, const AsOrigin *origin,
 	as_refresh_token_digest(token, &session->refresh_digest);
 	as_session_insert(session, origin);
 	as_token_cache_put(session);
+	as_counter_add(AS_COUNT_SIGNINS);
 	as_announce("session_started", &account->id, &session->id);
 }
 
@@ -98,6 +99,7 @@ as_session_renew(const AsRefreshToken *presented, const AsRefreshToken *next,
 	if (!as_session_rotate(presented, next, &jti, session))
 		return false;
 	as_token_cache_put(session);
+	as_counter_add(AS_COUNT_RENEWALS);
 	return true;
 }
 
@@ -161,11 +163,11 @@ end_one(const AsUuid *user_id, const AsUuid *id)
 		as_revocation_add(user_id, id, NULL, NULL, 0);
 		return true;
 	}
-	if (session == AS_LOCKED)
-		as_session_delete(user_id, id);
-	/* Also where a foreign key's cascade was switched off. */
+	/* The cache row first, so that nothing is left for a cascade. */
 	if (cached == AS_LOCKED)
 		as_token_cache_delete(user_id, id);
+	if (session == AS_LOCKED)
+		as_session_delete_alone(user_id, id);
 	return session == AS_LOCKED;
 }
 

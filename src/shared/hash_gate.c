@@ -184,6 +184,7 @@ as_hash_gate_enter(int max_running, int max_waiting, int wait_ms)
 	gate_arrive(max_running, max_waiting);
 	if (place == WAITING)
 	{
+		as_counter_add(AS_COUNT_HASH_WAITS);
 		PG_TRY();
 		{
 			gate_wait(max_running, wait_ms);
@@ -202,4 +203,15 @@ void
 as_hash_gate_leave(void)
 {
 	gate_give_back();
+}
+
+int
+as_hash_gate_waiting(void)
+{
+	int waiting;
+
+	SpinLockAcquire(&gate->lock);
+	waiting = gate->waiting;
+	SpinLockRelease(&gate->lock);
+	return waiting;
 }

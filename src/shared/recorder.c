@@ -764,3 +764,18 @@ as_recorder_discard(Oid database)
 	as_dispatch_remove(database, count);
 	return count;
 }
+
+int
+as_recorder_waiting(Oid database)
+{
+	int count = 0;
+
+	LWLockAcquire(recorder_lock, LW_SHARED);
+	for (int i = 0; i < SLOTS; i++)
+		if (recorder->marks[i].database == database &&
+		    (recorder->marks[i].state == SLOT_QUEUED ||
+		     recorder->marks[i].state == SLOT_TAKEN))
+			count++;
+	LWLockRelease(recorder_lock);
+	return count;
+}

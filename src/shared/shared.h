@@ -12,6 +12,7 @@
 /* Each asks for its shared memory; from _PG_init, preloaded. */
 extern void as_throttle_init(void);
 extern void as_hash_gate_init(void);
+extern void as_counters_init(void);
 /* Also has the postmaster start the worker. */
 extern void as_recorder_init(void);
 extern void as_prepared_init(void);
@@ -104,6 +105,44 @@ extern void as_throttle_clear(AsLimit limit, const void *key,
  */
 extern bool as_hash_gate_enter(int max_running, int max_waiting, int wait_ms);
 extern void as_hash_gate_leave(void);
+
+/* How many wait at this moment, in the whole server. */
+extern int as_hash_gate_waiting(void);
+
+/* ---- counters.c: how often what has happened ---- */
+
+typedef enum AsCounter
+{
+	AS_COUNT_SIGNINS,   /* sessions that were opened */
+	AS_COUNT_RENEWALS,  /* refresh tokens that were rotated */
+	AS_COUNT_HASH_WAITS /* hashes that had to wait for a place */
+} AsCounter;
+
+#define AS_COUNTERS (AS_COUNT_HASH_WAITS + 1)
+
+/* At least as many as there are values of AsFailure. */
+#define AS_FAILURES_MOST 64
+
+typedef struct AsCounts
+{
+	TimestampTz since;     /* the server's start, or its last crash */
+	TimestampTz pruned_at; /* AS_NO_TIME: not since then */
+	int64 discarded;       /* records, in the whole server */
+	int64 counts[AS_COUNTERS];
+	int64 refusals[AS_FAILURES_MOST];
+} AsCounts;
+
+/* One more, of this database; refusals are counted as they are raised. */
+extern void as_counter_add(AsCounter counter);
+
+/* Of a database that has been dropped. */
+extern void as_counters_discarded(int count);
+
+/* When prune last ran in this database. */
+extern void as_counters_pruned(TimestampTz at);
+
+/* The counts of this database; false where it has none. */
+extern bool as_counters_read(AsCounts *out);
 
 /* ---- recorder.c: what must become durable though the caller fails ---- */
 
@@ -237,6 +276,9 @@ extern void as_recorder_settle(const AsTaken *taken, int count);
 extern void as_recorder_put_back(const AsTaken *taken, int delay_ms);
 /* Forgets all records of a database and returns how many there were. */
 extern int as_recorder_discard(Oid database);
+
+/* How many records of a database are not committed yet. */
+extern int as_recorder_waiting(Oid database);
 
 /* ---- record_file.c: what is queued while the server is down ---- */
 

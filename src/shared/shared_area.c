@@ -12,7 +12,7 @@
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 
-#define MAX_AREAS 4
+#define MAX_AREAS 8
 
 static const AsSharedArea *areas[MAX_AREAS];
 static int area_count = 0;

@@ -32,7 +32,7 @@ static AsStatement insert = AS_WRITES(
 
 /*
  * Only the row that the presented token knows: of any number of renewals at
- * once, one finds it.
+ * once, one finds it. revise_rotated says the same without a statement.
  */
 static AsStatement update_rotated = AS_WRITES(
     "UPDATE auth_private.sessions"
@@ -214,27 +214,89 @@ as_session_insert(const AsSession *session, const AsOrigin *origin)
 	            as_arg_int8(session->epoch)));
 }
 
+/* What a renewal is of, and what it brings. */
+typedef struct Rotation
+{
+	const AsRefreshToken *presented;
+	AsDigest presented_digest;
+	AsDigest next_digest;
+	const AsUuid *jti;
+	TimestampTz now;
+	TimestampTz access_expires_at; /* these two unless ends_at is earlier */
+	TimestampTz expires_at;
+} Rotation;
+
+static TimestampTz
+earlier(TimestampTz a, TimestampTz end)
+{
+	return end != AS_NO_TIME && end < a ? end : a;
+}
+
+/* As update_rotated. */
+static int
+revise_rotated(void *row, AsNewValue values[AS_ROW_MAX_NEW],
+               const void *context)
+{
+	AsSession *session = row;
+	const Rotation *rotation = context;
+
+	if (session->generation != (int32) rotation->presented->generation ||
+	    !as_digest_equal(&session->refresh_digest,
+	                     &rotation->presented_digest) ||
+	    session->expires_at <= rotation->now)
+		return 0;
+	session->jti = *rotation->jti;
+	session->generation++;
+	session->refresh_digest = rotation->next_digest;
+	session->renewed_at = rotation->now;
+	session->expires_at = earlier(rotation->expires_at, session->ends_at);
+	session->access_expires_at =
+	    earlier(rotation->access_expires_at, session->expires_at);
+
+	values[0] = (AsNewValue){"jti", as_arg_uuid(&session->jti)};
+	values[1] = (AsNewValue){"generation", as_arg_int(session->generation)};
+	values[2] =
+	    (AsNewValue){"refresh_digest",
+	                 as_arg_bytes(&session->refresh_digest, AS_DIGEST_BYTES)};
+	values[3] = (AsNewValue){"renewed_at", as_arg_time(session->renewed_at)};
+	values[4] = (AsNewValue){"access_expires_at",
+	                         as_arg_time(session->access_expires_at)};
+	values[5] = (AsNewValue){"expires_at", as_arg_time(session->expires_at)};
+	values[6] = (AsNewValue){"expiry_day", as_arg_date(session->expires_at)};
+	return 7;
+}
+
 bool
 as_session_rotate(const AsRefreshToken *presented, const AsRefreshToken *next,
                   const AsUuid *jti, AsSession *session)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	AsDigest presented_digest;
-	AsDigest next_digest;
+	Rotation rotation = {
+	    .presented = presented,
+	    .jti = jti,
+	    .now = now,
+	    .access_expires_at =
+	        as_after_seconds(now, auth_session_access_token_ttl),
+	    .expires_at = as_after_seconds(now, auth_session_refresh_token_ttl)};
+	AsRevised revised;
 
-	as_refresh_token_digest(presented, &presented_digest);
-	as_refresh_token_digest(next, &next_digest);
+	as_refresh_token_digest(presented, &rotation.presented_digest);
+	as_refresh_token_digest(next, &rotation.next_digest);
+	revised = as_row_revise("sessions", "sessions_pkey", &presented->user_id,
+	                        &presented->session_id, &session_shape, session,
+	                        revise_rotated, &rotation);
+	if (revised != AS_BY_STATEMENT)
+		return revised == AS_REVISED;
 	return as_store_find(
 	    &update_rotated, &session_shape, session,
-	    AS_ARGS(
-	        as_arg_uuid(&presented->user_id),
-	        as_arg_uuid(&presented->session_id),
-	        as_arg_int((int32) presented->generation),
-	        as_arg_bytes(&presented_digest, AS_DIGEST_BYTES), as_arg_uuid(jti),
-	        as_arg_bytes(&next_digest, AS_DIGEST_BYTES), as_arg_time(now),
-	        as_arg_time(as_after_seconds(now, auth_session_access_token_ttl)),
-	        as_arg_time(
-	            as_after_seconds(now, auth_session_refresh_token_ttl))));
+	    AS_ARGS(as_arg_uuid(&presented->user_id),
+	            as_arg_uuid(&presented->session_id),
+	            as_arg_int((int32) presented->generation),
+	            as_arg_bytes(&rotation.presented_digest, AS_DIGEST_BYTES),
+	            as_arg_uuid(jti),
+	            as_arg_bytes(&rotation.next_digest, AS_DIGEST_BYTES),
+	            as_arg_time(now), as_arg_time(rotation.access_expires_at),
+	            as_arg_time(rotation.expires_at)));
 }
 
 bool
@@ -266,6 +328,14 @@ as_session_delete(const AsUuid *user_id, const AsUuid *id)
 {
 	(void) as_store_run(&delete_one,
 	                    AS_ARGS(as_arg_uuid(user_id), as_arg_uuid(id)));
+}
+
+void
+as_session_delete_alone(const AsUuid *user_id, const AsUuid *id)
+{
+	if (as_row_delete("sessions", "sessions_pkey", user_id, id,
+	                  "token_cache") == AS_BY_STATEMENT)
+		as_session_delete(user_id, id);
 }
 
 int

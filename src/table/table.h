@@ -281,6 +281,13 @@ extern void as_session_set_epoch(const AsUuid *user_id, const AsUuid *id,
 
 /* The rows alone: as_session_end and as_session_end_all end sessions. */
 extern void as_session_delete(const AsUuid *user_id, const AsUuid *id);
+
+/*
+ * The same of a session that the caller has locked, and then found that it has
+ * no row in the token cache, or deleted that: no cascade is needed.
+ */
+extern void as_session_delete_alone(const AsUuid *user_id, const AsUuid *id);
+
 extern int as_session_delete_all(const AsUuid *user_id, const AsUuid *keep);
 
 /*

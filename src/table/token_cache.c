@@ -59,6 +59,19 @@ as_token_cache_probe(const AsUuid *user_id, const AsUuid *session_id,
 	                      session_id, jti);
 }
 
+static int
+revise_token(void *row, AsNewValue values[AS_ROW_MAX_NEW], const void *context)
+{
+	const AsSession *session = context;
+
+	values[0] = (AsNewValue){"jti", as_arg_uuid(&session->jti)};
+	values[1] =
+	    (AsNewValue){"expires_at", as_arg_time(session->access_expires_at)};
+	values[2] =
+	    (AsNewValue){"expiry_day", as_arg_date(session->access_expires_at)};
+	return 3;
+}
+
 void
 as_token_cache_put(const AsSession *session)
 {
@@ -68,6 +81,11 @@ as_token_cache_put(const AsSession *session)
 	                      as_arg_date(session->access_expires_at));
 
 	/* A renewed session has its row there, unless a crash or prune took it. */
+	if (session->generation > 1 &&
+	    as_row_revise("token_cache", "token_cache_pkey", &session->user_id,
+	                  &session->id, NULL, NULL, revise_token,
+	                  session) == AS_REVISED)
+		return;
 	if (session->generation == 1 || as_store_run(&update, args) == 0)
 		(void) as_store_run(&upsert, args);
 }
@@ -75,8 +93,10 @@ as_token_cache_put(const AsSession *session)
 void
 as_token_cache_delete(const AsUuid *user_id, const AsUuid *session_id)
 {
-	(void) as_store_run(&delete_one,
-	                    AS_ARGS(as_arg_uuid(user_id), as_arg_uuid(session_id)));
+	if (as_row_delete("token_cache", "token_cache_pkey", user_id, session_id,
+	                  NULL) == AS_BY_STATEMENT)
+		(void) as_store_run(&delete_one, AS_ARGS(as_arg_uuid(user_id),
+		                                         as_arg_uuid(session_id)));
 }
 
 void

@@ -140,6 +140,61 @@ read_key(const char *text, size_t length)
 	}
 }
 
+/* Members as they were shown, one after the other. */
+typedef struct Shown
+{
+	size_t length;
+	char bytes[8 * INPUT_MAX];
+} Shown;
+
+static void
+append(Shown *shown, const void *bytes, size_t length)
+{
+	if (length > sizeof(shown->bytes) - shown->length)
+		abort();
+	memcpy(shown->bytes + shown->length, bytes, length);
+	shown->length += length;
+}
+
+static bool
+visit_member(const AsJsonMember *member, void *into)
+{
+	append(into, &member->type, sizeof(member->type));
+	append(into, &member->length, sizeof(member->length));
+	append(into, member->text, member->length);
+	if (member->name != NULL)
+		append(into, member->name, strlen(member->name) + 1);
+	if (member->type != AS_JSON_ARRAY && member->type != AS_JSON_OBJECT &&
+	    member->text[member->length] != '\0')
+		abort();
+	return true;
+}
+
+/* What the quick reader takes the server's parser takes, and shows the same. */
+static void
+read_twice(const char *text, size_t length)
+{
+	static Shown plain;
+	static Shown parsed;
+
+	for (int how = 0; how < 6; how++)
+	{
+		bool is_array = how % 3 == 2;
+		bool unique_names = how % 3 == 1;
+
+		plain.length = parsed.length = 0;
+		if (as_json_plain_read(text, length, is_array, unique_names,
+		                       palloc(length + 1), visit_member,
+		                       &plain) == AS_JSON_NOT_PLAIN)
+			continue;
+		if (!as_json_parse(text, length, is_array, unique_names, how >= 3,
+		                   visit_member, &parsed) ||
+		    parsed.length != plain.length ||
+		    memcmp(parsed.bytes, plain.bytes, plain.length) != 0)
+			abort();
+	}
+}
+
 static void
 open_secret(const uint8_t *stored, size_t length)
 {
@@ -193,6 +248,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			break;
 		case 's':
 			open_secret(data + 1, size);
+			break;
+		case 'j':
+			read_twice(text, size);
 			break;
 		case 'u':
 			read_site_url(text, size);

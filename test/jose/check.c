@@ -249,6 +249,7 @@ main(int argc, char **argv)
 	check_attacks();
 	check_tagged();
 	check_totp();
+	check_plain();
 	printf("1..%d\n", checks);
 	return failures == 0 ? 0 : 1;
 }

@@ -30,4 +30,7 @@ extern void check_tagged(void);
 /* Codes by time, base32 and QR codes. */
 extern void check_totp(void);
 
+/* That JSON written plainly is read as the server's parser reads it. */
+extern void check_plain(void);
+
 #endif /* CHECK_H */

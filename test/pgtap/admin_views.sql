@@ -15,7 +15,7 @@ $$, $$ VALUES
 	('deleted_users', 'id, deleted_at'),
 	('parked_notifications', 'id, kind, recipient, error, since'),
 	('signing_keys', 'kid, algorithm, state, can_sign, is_sealed, is_imported, created_at, activated_at, verifies_until'),
-	('stats', 'accounts_estimate, sessions_estimate, notifications_waiting, notifications_oldest_waiting, notifications_parked, notifications_last_parked_error, sessions_due, signing_key_age, keys_unsealed'),
+	('stats', 'accounts_estimate, sessions_estimate, notifications_waiting, notifications_oldest_waiting, notifications_parked, notifications_last_parked_error, sessions_due, signing_key_age, keys_unsealed, since, signins, renewals, refresh_tokens_reused, throttled, refusals, hash_waits, hashes_waiting, records_waiting, records_discarded, last_pruned'),
 	('users', 'id, status, email, phone, email_confirmed_at, phone_confirmed_at, pending_email, pending_phone, info, app, banned_at, banned_until, ban_reason, created_at')
 $$, 'G1: the columns of every view of auth_admin');
 

@@ -2,11 +2,12 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(16);
+SELECT plan(28);
 
 SELECT columns_are('auth_admin', 'stats', ARRAY['accounts_estimate', 'sessions_estimate', 'notifications_waiting',
 	'notifications_oldest_waiting', 'notifications_parked', 'notifications_last_parked_error', 'sessions_due',
-	'signing_key_age', 'keys_unsealed'], 'counts, and nothing that is secret');
+	'signing_key_age', 'keys_unsealed', 'since', 'signins', 'renewals', 'refresh_tokens_reused', 'throttled', 'refusals',
+	'hash_waits', 'hashes_waiting', 'records_waiting', 'records_discarded', 'last_pruned'], 'counts, and nothing that is secret');
 SELECT is(count(*), 1::bigint, 'one row') FROM auth_admin.stats;
 
 SELECT pg_temp.account(pg_temp.email('ada')) AS ada \gset
@@ -23,6 +24,45 @@ UPDATE auth_private.sessions SET expires_at = clock_timestamp() - interval '2 da
 SELECT is(sessions_due, :due + 1::bigint, 'a session that prune should have deleted is due') FROM auth_admin.stats;
 SELECT auth_admin.prune() \g /dev/null
 SELECT is(sessions_due, 0::bigint, 'and no more after it') FROM auth_admin.stats;
+
+-- ---- what has happened ----
+
+CREATE FUNCTION pg_temp.refusals(code text) RETURNS bigint
+LANGUAGE sql AS $$ SELECT coalesce((refusals ->> code)::bigint, 0) FROM auth_admin.stats $$;
+
+SELECT ok(since BETWEEN pg_postmaster_start_time() - interval '1 minute' AND clock_timestamp(), 'counted since the server was started')
+	FROM auth_admin.stats;
+SELECT signins, renewals, refresh_tokens_reused AS reused, throttled, pg_temp.refusals('invalid_credentials') AS wrong,
+	pg_temp.refusals('invalid_token') AS forged, pg_temp.refusals('throttled') AS refused FROM auth_admin.stats \gset before_
+SELECT refresh_token AS r FROM pg_temp.signin(pg_temp.email('ada')) \gset
+SELECT is(signins, :before_signins + 1::bigint, 'sign-ins') FROM auth_admin.stats;
+SELECT refresh_token AS r2 FROM auth.renew(:'r') \gset
+SELECT FROM auth.renew(:'r');
+SELECT is(renewals, :before_renewals + 1::bigint, 'renewals, of which one repeated within the grace is none') FROM auth_admin.stats;
+SELECT pg_temp.failure(format('SELECT pg_temp.signin(pg_temp.email(''ada''), %L)', 'a wrong one')) \g /dev/null
+SELECT is(pg_temp.refusals('invalid_credentials'), :before_wrong + 1::bigint, 'refusals by code, whatever was rolled back');
+SELECT pg_temp.failure('SELECT auth.verify(''x'')') \g /dev/null
+SELECT is(pg_temp.refusals('invalid_token'), :before_forged + 1::bigint, 'those of a token, too');
+SELECT FROM auth.renew(:'r2');
+SET LOCAL auth_session.refresh_reuse_grace = 0;
+SELECT pg_temp.failure(format('SELECT auth.renew(%L)', :'r')) \g /dev/null
+SELECT is(refresh_tokens_reused, :before_reused + 1::bigint, 'refresh tokens that were used twice') FROM auth_admin.stats;
+SET LOCAL auth_session.signin_rate_per_account = 1;
+SELECT pg_temp.failure(format('SELECT pg_temp.signin(pg_temp.email(''ada''), %L)', 'a wrong one')) FROM generate_series(1, 11) \g /dev/null
+SELECT cmp_ok(throttled, '>', :before_throttled::bigint, 'calls that were throttled') FROM auth_admin.stats;
+RESET auth_session.signin_rate_per_account;
+SELECT results_eq('SELECT hash_waits >= 0, hashes_waiting, records_waiting >= 0, records_discarded >= 0 FROM auth_admin.stats',
+	'VALUES (true, 0, true, true)', 'nobody waits for a place to hash in');
+SELECT ok(last_pruned BETWEEN now() AND clock_timestamp(), 'when prune last ran') FROM auth_admin.stats;
+SELECT ok(NOT refusals ? 'ok' AND jsonb_typeof(refusals) = 'object', 'what went well is no refusal') FROM auth_admin.stats;
+
+CREATE ROLE pgtap_monitor;
+GRANT USAGE ON SCHEMA auth_admin TO pgtap_monitor;
+GRANT SELECT ON auth_admin.stats TO pgtap_monitor;
+SET LOCAL ROLE pgtap_monitor;
+SELECT isnt(since, NULL, 'a monitor needs a right to the view alone') FROM auth_admin.stats;
+SELECT throws_ok('SELECT * FROM auth_private.event_counts()', '42501', NULL, 'and has none to what is behind it');
+RESET ROLE;
 
 -- ---- keys ----
 
