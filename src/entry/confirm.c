@@ -9,6 +9,11 @@
  * a password is missing or wrong who has not shown the right code first, and
  * that one isn't used up by it.
  *
+ * A sign-up without a password is confirmed by the address alone, and only where
+ * none with a password is pending there: whoever answers for one of those has
+ * to give it. What a stranger wrote into its info is for who has typed the code
+ * by hand, and not for who merely followed a link in a mail.
+ *
  * Candidates are looked at, and passwords hashed, with no lock held; then the
  * winner is locked and must still be there. The losers are waited for by
  * nobody: at an address that has an owner they can win no more.
@@ -87,16 +92,28 @@ try_proof(Confirm *confirm)
 	                    confirm->count);
 }
 
-/* The proof is right. The sign-up is the one that has the password. */
+/* The newest whose code was given; none where one has a password. */
 static AsFailure
-choose(Confirm *confirm)
+choose_passwordless(Confirm *confirm)
+{
+	confirm->chosen = confirm->count;
+	for (int i = confirm->count - 1; i >= 0; i--)
+	{
+		if (confirm->accounts[i].hash.phc[0] != '\0')
+			return AS_PASSWORD_REQUIRED;
+		if (confirm->tries[i].matches)
+			confirm->chosen = i;
+	}
+	return AS_OK;
+}
+
+/* The sign-up is the one that has the password. */
+static AsFailure
+choose_by_password(Confirm *confirm)
 {
 	AsAttempt *attempt = &confirm->attempt;
 	const char *key = confirm->proof.identifier.canonical;
 	AsFailure outcome;
-
-	if (!confirm->has_password)
-		return AS_PASSWORD_REQUIRED;
 
 	outcome = as_attempt_take(attempt, AS_LIMIT_CODE_ACCOUNT, key, strlen(key),
 	                          PASSWORDS_MOST, auth_session_rate_window);
@@ -115,6 +132,14 @@ choose(Confirm *confirm)
 			return AS_OK;
 	}
 	return as_attempt_fail(attempt, AS_INVALID_CODE, "wrong password");
+}
+
+/* The proof is right: of which sign-up? */
+static AsFailure
+choose(Confirm *confirm)
+{
+	return confirm->has_password ? choose_by_password(confirm)
+	                             : choose_passwordless(confirm);
 }
 
 /*
@@ -164,6 +189,14 @@ take_address(Confirm *confirm)
 	                                              AS_INVALID_CODE, "used code");
 }
 
+/* Nobody has said that what is in the info of a sign-up is his. */
+static void
+empty_info(AsAccount *account)
+{
+	account->info = as_jsonb_parse("{}");
+	as_account_set_info(&account->id, account->info);
+}
+
 static AsFailure
 save(Confirm *confirm)
 {
@@ -178,6 +211,8 @@ save(Confirm *confirm)
 	if (account->status == AS_ACCOUNT_PENDING && as_account_is_whole(account))
 		account->status = AS_ACCOUNT_ACTIVE;
 	as_account_save_confirmed(account);
+	if (!confirm->has_password && confirm->proof.is_link)
+		empty_info(account);
 	if (account->status == AS_ACCOUNT_ACTIVE)
 		as_announce(was_active ? "user_confirmed" : "user_created", &id, NULL);
 	as_claim_drop_others(confirm->proof.identifier.canonical, &id);
@@ -185,6 +220,19 @@ save(Confirm *confirm)
 	                 purpose_of(&confirm->proof.identifier));
 	confirm->attempt.event.user_id = id;
 	return AS_OK;
+}
+
+static AsFailure
+confirm_sign_up(Confirm *confirm)
+{
+	AsFailure outcome;
+
+	if ((outcome = find_candidates(confirm)) == AS_OK &&
+	    (outcome = try_proof(confirm)) == AS_OK &&
+	    (outcome = choose(confirm)) == AS_OK &&
+	    (outcome = take_address(confirm)) == AS_OK)
+		outcome = save(confirm);
+	return outcome;
 }
 
 static AsFailure
@@ -199,12 +247,8 @@ confirm_address(void *flow)
 	    (outcome = as_proof_follow(
 	         attempt, proof,
 	         AS_PURPOSE_SET(AS_PURPOSE_CONFIRM_EMAIL) |
-	             AS_PURPOSE_SET(AS_PURPOSE_CONFIRM_PHONE))) == AS_OK &&
-	    (outcome = find_candidates(confirm)) == AS_OK &&
-	    (outcome = try_proof(confirm)) == AS_OK &&
-	    (outcome = choose(confirm)) == AS_OK &&
-	    (outcome = take_address(confirm)) == AS_OK)
-		outcome = save(confirm);
+	             AS_PURPOSE_SET(AS_PURPOSE_CONFIRM_PHONE))) == AS_OK)
+		outcome = confirm_sign_up(confirm);
 	return outcome;
 }
 

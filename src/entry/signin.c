@@ -141,9 +141,7 @@ Datum
 auth_signin(PG_FUNCTION_ARGS)
 {
 	SignIn signin = {.fcinfo = fcinfo};
-	AsGrant *grant = &signin.grant;
 
 	as_attempt_run(&signin.attempt, "signin", sign_in, &signin);
-	PG_RETURN_DATUM(as_answer_tokens(fcinfo, &grant->account, &grant->session,
-	                                 &grant->token));
+	PG_RETURN_DATUM(as_grant_answer(fcinfo, &signin.grant));
 }

@@ -78,3 +78,10 @@ as_grant_open(AsAttempt *attempt, AsGrant *grant)
 	attempt->event.session_id = grant->session.id;
 	return AS_OK;
 }
+
+Datum
+as_grant_answer(FunctionCallInfo fcinfo, AsGrant *grant)
+{
+	return as_answer_tokens(fcinfo, &grant->account, &grant->session,
+	                        &grant->token);
+}

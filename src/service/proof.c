@@ -73,6 +73,7 @@ as_proof_follow(AsAttempt *attempt, AsProof *proof, unsigned purposes)
 	    (identifier->canonical != NULL &&
 	     strcmp(identifier->canonical, code.identifier) != 0))
 		return fail_link(attempt, proof);
+	proof->purpose = code.purpose;
 	identifier->canonical = code.identifier;
 	identifier->is_phone = identifier->canonical[0] == '+';
 	return AS_OK;

@@ -580,7 +580,8 @@ extern AsFailure as_password_take(AsAttempt *attempt, AsNewPassword *new,
 typedef enum AsMessage
 {
 	AS_MESSAGE_CONFIRMATION = 1,
-	AS_MESSAGE_RESET
+	AS_MESSAGE_RESET,
+	AS_MESSAGE_SIGNIN
 } AsMessage;
 
 /*
@@ -654,6 +655,9 @@ extern AsFailure as_grant_check_status(AsAttempt *attempt,
  */
 extern AsFailure as_grant_open(AsAttempt *attempt, AsGrant *grant);
 
+/* The auth.tokens of what was opened. */
+extern Datum as_grant_answer(FunctionCallInfo fcinfo, AsGrant *grant);
+
 /* ---- proof.c: a typed code or a link token against code rows ---- */
 
 /* What proves an address: six digits or so, or a link token. */
@@ -665,6 +669,7 @@ typedef struct AsProof
 	bool is_digits;
 	AsUuid user_id; /* of the link token */
 	AsUuid code_id;
+	AsPurpose purpose; /* of the link's code row, once followed */
 } AsProof;
 
 /* A code row that a proof may be for. */
@@ -712,6 +717,25 @@ extern void as_proof_forgive(AsAttempt *attempt, const AsProof *proof,
 
 /* All wrong tries at an address, for any purpose. */
 extern void as_proof_forgive_all(const char *identifier);
+
+/* ---- owner_code.c: codes that are for who owns an address ---- */
+
+/*
+ * Step, the whole of a request for a code: reads the identifier (argument 0),
+ * within the limits of the message, and sends a code to the account that owns
+ * it and isn't banned. The same answer, work and writes for anybody.
+ */
+extern AsFailure as_owner_code_send(AsAttempt *attempt, FunctionCallInfo fcinfo,
+                                    AsMessage message, AsPurpose purpose);
+
+/*
+ * Step: tries a proof that was read and followed, as as_proof_try does, against
+ * the code that the owner of its address has for a purpose. On AS_OK account
+ * and code are the owner's, whose status is for the caller to look at.
+ */
+extern AsFailure as_owner_code_try(AsAttempt *attempt, const AsProof *proof,
+                                   AsPurpose purpose, AsAccount *account,
+                                   AsCode *code);
 
 /* ---- claim.c: who gets an address ---- */
 
