@@ -19,7 +19,7 @@ RETURNS auth.account
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_confirm';
 COMMENT ON FUNCTION auth.confirm(text, text, text) IS
-	'proves an address by a one-time code, or by a link token, which needs no identifier, and the sign-up by its password, which is asked for (password_required) only after the right code or link; one without a password needs none where no other with one is pending at the address, and keeps its info only by the typed code. Fails with invalid_request, invalid_code, password_required, already_exists, throttled, busy, read_only';
+	'proves an address by a one-time code, or by a link token, which needs no identifier, and the sign-up by its password, which is asked for (password_required) only after the right code or link; one without a password needs none where no other with one is pending at the address, and keeps its info only by the typed code. The link of an invitation takes a new password, checked as at sign-up. Fails with invalid_request, invalid_code, password_required, weak_password, already_exists, throttled, busy, read_only';
 
 CREATE FUNCTION auth.resend_confirmation(identifier text)
 RETURNS void

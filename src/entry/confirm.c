@@ -12,7 +12,8 @@
  * A sign-up without a password is confirmed by the address alone, and only where
  * none with a password is pending there: whoever answers for one of those has
  * to give it. What a stranger wrote into its info is for who has typed the code
- * by hand, and not for who merely followed a link in a mail.
+ * by hand, and not for who merely followed a link in a mail. An operator's
+ * invitation takes a new password instead (invitation.c).
  *
  * Candidates are looked at, and passwords hashed, with no lock held; then the
  * winner is locked and must still be there. The losers are waited for by
@@ -32,7 +33,7 @@ typedef struct Confirm
 	AsAttempt attempt;
 	AsProof proof;
 	bool has_password;
-	AsPassword password;
+	AsNewPassword password; /* new only where an invitation is accepted */
 	AsCodeTry tries[AS_CLAIMS_KEPT];
 	AsAccount accounts[AS_CLAIMS_KEPT];
 	int count;
@@ -55,7 +56,8 @@ read_arguments(Confirm *confirm)
 
 	confirm->has_password = !PG_ARGISNULL(2);
 	if (confirm->has_password &&
-	    !as_call_password(fcinfo, 2, &confirm->password, NULL))
+	    !as_call_password(fcinfo, 2, &confirm->password.password,
+	                      &confirm->password.characters))
 		return as_attempt_tell(&confirm->attempt, AS_INVALID_REQUEST,
 		                       "The password is too long or not Unicode.");
 	return as_proof_read(&confirm->attempt, fcinfo, &confirm->proof);
@@ -123,7 +125,7 @@ choose_by_password(Confirm *confirm)
 	{
 		bool matches;
 
-		outcome = as_password_verify(&confirm->password,
+		outcome = as_password_verify(&confirm->password.password,
 		                             &confirm->accounts[i].hash, &matches);
 		if (outcome != AS_OK)
 			return outcome;
@@ -235,6 +237,21 @@ confirm_sign_up(Confirm *confirm)
 	return outcome;
 }
 
+static bool
+is_invited(const AsProof *proof)
+{
+	return proof->is_link && proof->purpose == AS_PURPOSE_INVITATION;
+}
+
+static AsFailure
+accept_invitation(Confirm *confirm)
+{
+	return as_invitation_accept(&confirm->attempt, &confirm->proof,
+	                            confirm->has_password ? &confirm->password
+	                                                  : NULL,
+	                            &confirm->accounts[0]);
+}
+
 static AsFailure
 confirm_address(void *flow)
 {
@@ -247,8 +264,10 @@ confirm_address(void *flow)
 	    (outcome = as_proof_follow(
 	         attempt, proof,
 	         AS_PURPOSE_SET(AS_PURPOSE_CONFIRM_EMAIL) |
-	             AS_PURPOSE_SET(AS_PURPOSE_CONFIRM_PHONE))) == AS_OK)
-		outcome = confirm_sign_up(confirm);
+	             AS_PURPOSE_SET(AS_PURPOSE_CONFIRM_PHONE) |
+	             AS_PURPOSE_SET(AS_PURPOSE_INVITATION))) == AS_OK)
+		outcome = is_invited(proof) ? accept_invitation(confirm)
+		                            : confirm_sign_up(confirm);
 	return outcome;
 }
 
@@ -266,6 +285,21 @@ auth_confirm(PG_FUNCTION_ARGS)
 /* ---- resend_confirmation ---- */
 
 /*
+ * Whether it is a sign-up that a code confirms. One without a password has had
+ * such a code; an account that only an invitation opens has not.
+ */
+static bool
+takes_code(const AsAccount *account, const AsUuid *id,
+           const AsIdentifier *identifier)
+{
+	AsCode code;
+	bool has_code = as_code_find_for(id, purpose_of(identifier),
+	                                 identifier->canonical, &code);
+
+	return has_code || account->hash.phc[0] != '\0';
+}
+
+/*
  * The newest pending sign-up at the address, whose code is sent again; false
  * where there is none, or the address has an owner. The statements are the
  * same in each case.
@@ -280,13 +314,18 @@ newest_pending(const AsIdentifier *identifier, AsAccount *account)
 	bool is_pending;
 	int next = 0;
 
+	memset(account, 0, sizeof(*account));
 	as_identifier_claims(identifier->canonical, AS_CLAIMS_KEPT, &claims);
 	do
-		is_pending = as_account_find_in_force(
-		                 next < claims.count ? &claims.user_ids[next] : &nobody,
-		                 account) &&
+	{
+		const AsUuid *id =
+		    next < claims.count ? &claims.user_ids[next] : &nobody;
+		bool exists = as_account_find_in_force(id, account);
+		bool takes = takes_code(account, id, identifier);
+
+		is_pending = exists && takes &&
 		             !as_account_is_banned(account, GetCurrentTimestamp());
-	while (!is_pending && ++next < claims.count);
+	} while (!is_pending && ++next < claims.count);
 	return is_pending && !is_owned;
 }
 

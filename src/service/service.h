@@ -491,7 +491,8 @@ extern void as_account_left(const AsAccount *account);
 
 /*
  * Takes a claim from an account; a pending account that owns no other
- * identifier goes with it. Waits for nobody: false where somebody has the
+ * identifier goes with it, unless an operator has invited its user: whoever
+ * signs up at the address ends no invitation. Waits for nobody: false where somebody has the
  * account, and then nothing is done.
  */
 extern bool as_account_give_up_claim(const AsUuid *id, const char *identifier);
@@ -753,6 +754,34 @@ extern AsFailure as_claim_own(const char *identifier, const AsUuid *user_id);
 
 /* The claims of others, whose sign-ups end where they have no other address. */
 extern void as_claim_drop_others(const char *identifier, const AsUuid *winner);
+
+/*
+ * Claims the addresses of an account that don't count as its own yet, and sends
+ * each its code.
+ */
+extern void as_claim_ask(const AsAccount *account);
+
+/* ---- invitation.c: accounts whose user has yet to choose a password ---- */
+
+/* Sends the link to the email, or else the phone. */
+extern void as_invitation_send(const AsAccount *account);
+
+/*
+ * Step: a followed proof whose purpose is an invitation, and the new password
+ * (NULL: none was given, AS_PASSWORD_REQUIRED): the account, as it then is,
+ * has the address and the password. AS_INVALID_CODE, AS_WEAK_PASSWORD,
+ * AS_ALREADY_EXISTS, AS_BUSY; the link is not used up by them.
+ */
+extern AsFailure as_invitation_accept(AsAttempt *attempt, const AsProof *proof,
+                                      AsNewPassword *password,
+                                      AsAccount *account);
+
+/*
+ * The account has got a password in another way: where its user was invited,
+ * the link is dead, and a pending one's addresses are confirmed as those of a
+ * sign-up are.
+ */
+extern void as_invitation_withdraw(const AsAccount *account);
 
 /* ---- operator.c: what the functions of operators have in common ---- */
 

@@ -39,6 +39,11 @@ static AsStatement select_live =
     AS_READS("SELECT FROM auth_private.codes"
              " WHERE user_id = $1 AND link_expires_at > $2 LIMIT 1");
 
+static AsStatement select_live_for =
+    AS_READS("SELECT FROM auth_private.codes"
+             " WHERE user_id = $1 AND purpose = $2 AND link_expires_at > $3"
+             " LIMIT 1");
+
 static AsStatement delete_one =
     AS_WRITES("DELETE FROM auth_private.codes WHERE user_id = $1 AND id = $2");
 
@@ -159,6 +164,15 @@ as_code_is_live(const AsUuid *user_id, TimestampTz now)
 {
 	return as_store_run(&select_live,
 	                    AS_ARGS(as_arg_uuid(user_id), as_arg_time(now))) > 0;
+}
+
+bool
+as_code_is_live_for(const AsUuid *user_id, AsPurpose purpose, TimestampTz now)
+{
+	return as_store_run(&select_live_for,
+	                    AS_ARGS(as_arg_uuid(user_id),
+	                            as_arg_text(purpose_names[purpose]),
+	                            as_arg_time(now))) > 0;
 }
 
 bool

@@ -42,7 +42,7 @@ extern bool as_identifier_owner(const char *identifier, AsUuid *user_id);
 extern void as_identifier_claims(const char *identifier, int most,
                                  AsClaimList *claims);
 
-/* Adds a claim; waits for nobody. */
+/* Adds a claim, where the user has none; waits for nobody. */
 extern void as_identifier_claim(const char *identifier, const AsUuid *user_id);
 
 /* Adds an owner; false where there is one. Waits for who is about to be. */
@@ -370,6 +370,8 @@ extern bool as_code_find_for(const AsUuid *user_id, AsPurpose purpose,
 
 /* Whether a user has any code whose link is good at now. */
 extern bool as_code_is_live(const AsUuid *user_id, TimestampTz now);
+extern bool as_code_is_live_for(const AsUuid *user_id, AsPurpose purpose,
+                                TimestampTz now);
 
 /* Uses a code up: of any number of callers, one gets true. */
 extern bool as_code_consume(const AsCode *code);
