@@ -252,10 +252,10 @@ CREATE TABLE auth_private.outbox (
 	error text,
 	lane integer NOT NULL GENERATED ALWAYS AS (CASE kind
 		WHEN 'confirm_email' THEN 1 WHEN 'confirm_phone' THEN 2 WHEN 'password_reset' THEN 3
-		WHEN 'email_change' THEN 4 WHEN 'invitation' THEN 5 WHEN 'account_exists' THEN 6
-		WHEN 'password_changed' THEN 7 WHEN 'email_changed' THEN 8 WHEN 'phone_changed' THEN 9
-		WHEN 'mfa_changed' THEN 10 WHEN 'session_revoked' THEN 11 WHEN 'api_key_created' THEN 12
-		WHEN 'new_signin' THEN 13 ELSE 0 END) STORED
+		WHEN 'signin_code' THEN 4 WHEN 'email_change' THEN 5 WHEN 'invitation' THEN 6
+		WHEN 'account_exists' THEN 7 WHEN 'password_changed' THEN 8 WHEN 'email_changed' THEN 9
+		WHEN 'phone_changed' THEN 10 WHEN 'mfa_changed' THEN 11 WHEN 'session_revoked' THEN 12
+		WHEN 'api_key_created' THEN 13 WHEN 'new_signin' THEN 14 ELSE 0 END) STORED
 ) WITH (fillfactor = 80);
 CREATE INDEX outbox_due ON auth_private.outbox (channel, lane, due_at)
 	WHERE settled_at IS NULL AND parked_at IS NULL;

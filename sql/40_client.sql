@@ -11,7 +11,7 @@ RETURNS auth.account
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_signup';
 COMMENT ON FUNCTION auth.signup(text, text, text, jsonb) IS
-	'makes a pending account and sends a confirmation to each address given; the answer is the same where an address is taken. Fails with invalid_request, weak_password, signup_disabled, signup_refused, throttled, busy, read_only; already_exists only where require_confirmation is none';
+	'makes a pending account and sends a confirmation to each address given; the answer is the same where an address is taken. Where passwordless is on, one with a single address needs no password. Fails with invalid_request, weak_password, signup_disabled, signup_refused, throttled, busy, read_only; already_exists only where require_confirmation is none';
 
 -- Secret: masked in the log.
 CREATE FUNCTION auth.confirm(identifier text DEFAULT NULL, code text DEFAULT NULL, password text DEFAULT NULL)
@@ -19,7 +19,7 @@ RETURNS auth.account
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_confirm';
 COMMENT ON FUNCTION auth.confirm(text, text, text) IS
-	'proves an address by a one-time code, or by a link token, which needs no identifier, and the sign-up by its password, which is asked for (password_required) only after the right code or link; of a change of address instead, signed in as the user who asked for it. Fails with invalid_request, invalid_code, password_required, already_exists, throttled, busy, read_only; of a change also with user_mismatch, reauthentication_required, and those of a context';
+	'proves an address by a one-time code, or by a link token, which needs no identifier, and the sign-up by its password, which is asked for (password_required) only after the right code or link; one without a password needs none where no other with one is pending at the address, and keeps its info only by the typed code. The link of an invitation takes a new password, checked as at sign-up; of a change of address instead, signed in as the user who asked for it. Fails with invalid_request, invalid_code, password_required, weak_password, already_exists, throttled, busy, read_only; of a change also with user_mismatch, reauthentication_required, and those of a context';
 
 CREATE FUNCTION auth.resend_confirmation(identifier text)
 RETURNS void
@@ -149,6 +149,21 @@ AS 'MODULE_PATHNAME', 'auth_reset_password';
 COMMENT ON FUNCTION auth.reset_password(text, text, text) IS
 	'sets a new password by a one-time code, or by a link token, which needs no identifier; ends all sessions and signs nobody in. Fails with invalid_request, invalid_code, weak_password, busy, read_only';
 
+CREATE FUNCTION auth.request_signin_code(identifier text)
+RETURNS void
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_request_signin_code';
+COMMENT ON FUNCTION auth.request_signin_code(text) IS
+	'sends a code with which one can sign in, where passwordless is on; changes nothing and answers the same for any identifier. Fails with feature_disabled, invalid_request, throttled, busy, read_only';
+
+-- Secret: masked in the log.
+CREATE FUNCTION auth.signin_code(identifier text DEFAULT NULL, code text DEFAULT NULL)
+RETURNS auth.tokens
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_signin_code';
+COMMENT ON FUNCTION auth.signin_code(text, text) IS
+	'opens a session by a one-time code, or by a link token, which needs no identifier, where passwordless is on. Fails with feature_disabled, invalid_request, invalid_code, not_confirmed and banned (both only after the right code), throttled, busy, read_only';
+
 -- Secret: masked in the log.
 CREATE FUNCTION auth.enroll_totp()
 RETURNS auth.totp_enrollment
@@ -196,6 +211,8 @@ LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalo
 AS 'MODULE_PATHNAME', 'auth_reauthenticate';
 COMMENT ON FUNCTION auth.reauthenticate(text, text) IS
 	'shows anew who the caller is, by password, code of the second factor, or both: another access token of the same session with a fresh auth_time, and aal2 with a code; the old one ends, the refresh token in hand stays good. Fails with invalid_request, invalid_credentials, invalid_code, reauthentication_required (for who acts for the user), throttled, busy, read_only, and those of a context';
+
+-- Secret: masked in the log.
 CREATE FUNCTION auth.delete_account(password text)
 RETURNS void
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp

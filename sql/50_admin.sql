@@ -263,6 +263,15 @@ AS 'MODULE_PATHNAME', 'auth_admin_find_user';
 COMMENT ON FUNCTION auth_admin.find_user(text) IS
 	'the account that owns an email or phone, and then up to three that are pending there, by an index; auth_admin.users by itself is a scan for anything but id. Fails with invalid_request';
 
+-- Secret: masked in the log.
+CREATE FUNCTION auth_admin.create_user(email text DEFAULT NULL, phone text DEFAULT NULL, password text DEFAULT NULL,
+	info jsonb DEFAULT '{}', app jsonb DEFAULT '{}', confirmed boolean DEFAULT false)
+RETURNS auth.account
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_admin_create_user';
+COMMENT ON FUNCTION auth_admin.create_user(text, text, text, jsonb, jsonb, boolean) IS
+	'makes an account with at least one of email and phone, active at once where it is confirmed by the operator''s word. Without a password an invitation goes to the email, else the phone: a link, good for link_ttl, that auth.confirm takes with a password of the user''s choice. Fails with invalid_request, weak_password, already_exists';
+
 CREATE FUNCTION auth_admin.ban(user_id uuid, until timestamptz DEFAULT NULL, reason text DEFAULT NULL)
 RETURNS void
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp

@@ -69,6 +69,8 @@ static const FailureText failures[] = {
 		"a recent sign-in is required", "Sign in again."},
 	[AS_USER_MISMATCH] = {PT403, "user_mismatch",
 		"the token belongs to another user", NULL},
+	[AS_FEATURE_DISABLED] = {PT403, "feature_disabled",
+		"the feature is disabled", NULL},
 	[AS_SESSION_NOT_FOUND] = {PT404, "session_not_found",
 		"there is no such session", NULL},
 	[AS_USER_NOT_FOUND] = {PT404, "user_not_found",

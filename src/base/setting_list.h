@@ -62,12 +62,14 @@ SETTING(signup_hook,              TEXT, "",                 ANY,                
         0, check_signup_hook, NULL, "schema.function(email text, phone text, info jsonb) returns jsonb that may refuse a sign-up, or say what info is kept.")
 SETTING(signup_enabled,           BOOL, true,               ANY,                            NONE, SUSET,
         0, NULL, NULL, "Whether strangers can sign up.")
+SETTING(passwordless,             BOOL, false,              ANY,                            NONE, SUSET,
+        0, NULL, NULL, "Whether users sign in by a code sent to them, and sign up without a password.")
 SETTING(code_ttl,                 INT,  10 * MINUTE,        FROM_TO(1, HOUR),               S,    SUSET,
         0, NULL, NULL, "How long a one-time code is valid.")
 SETTING(link_ttl,                 INT,  DAY,                FROM_TO(1, 30 * DAY),           S,    SUSET,
         0, NULL, NULL, "How long a link token, and so a pending sign-up, is valid.")
 SETTING(reset_link_ttl,           INT,  HOUR,               FROM_TO(1, DAY),                S,    SUSET,
-        0, NULL, NULL, "How long the link token of a password reset is valid.")
+        0, NULL, NULL, "How long the link token of a password reset or a sign-in is valid.")
 SETTING(code_length,              INT,  6,                  FROM_TO(6, AS_CODE_MAX_DIGITS), NONE, SUSET,
         0, NULL, NULL, "Digits of a one-time code.")
 SETTING(code_attempts,            INT,  5,                  FROM_TO(1, 10),                 NONE, SUSET,

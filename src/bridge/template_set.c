@@ -32,13 +32,13 @@ static const struct
 {
 	const char *kind;
 	bool has_code; /* or a link */
-} kinds[] = {{"confirm_email", true},    {"confirm_phone", true},
-             {"password_reset", true},   {"email_change", true},
-             {"invitation", true},       {"account_exists", false},
-             {"new_signin", false},      {"password_changed", false},
-             {"email_changed", false},   {"phone_changed", false},
-             {"session_revoked", false}, {"mfa_changed", false},
-             {"api_key_created", false}};
+} kinds[] = {{"confirm_email", true},     {"confirm_phone", true},
+             {"password_reset", true},    {"email_change", true},
+             {"signin_code", true},       {"invitation", true},
+             {"account_exists", false},   {"new_signin", false},
+             {"password_changed", false}, {"email_changed", false},
+             {"phone_changed", false},    {"session_revoked", false},
+             {"mfa_changed", false},      {"api_key_created", false}};
 
 #define NKINDS (sizeof(kinds) / sizeof(kinds[0]))
 

@@ -10,6 +10,12 @@
  * a password is missing or wrong who has not shown the right code first, and
  * that one isn't used up by it.
  *
+ * A sign-up without a password is confirmed by the address alone, and only where
+ * none with a password is pending there: whoever answers for one of those has
+ * to give it. What a stranger wrote into its info is for who has typed the code
+ * by hand, and not for who merely followed a link in a mail. An operator's
+ * invitation takes a new password instead (invitation.c).
+ *
  * Candidates are looked at, and passwords hashed, with no lock held; then the
  * winner is locked and must still be there. The losers are waited for by
  * nobody: at an address that has an owner they can win no more.
@@ -28,7 +34,7 @@ typedef struct Confirm
 	AsAttempt attempt;
 	AsProof proof;
 	bool has_password;
-	AsPassword password;
+	AsNewPassword password; /* new only where an invitation is accepted */
 	AsCodeTry tries[AS_CLAIMS_KEPT];
 	AsAccount accounts[AS_CLAIMS_KEPT];
 	int count;
@@ -51,7 +57,8 @@ read_arguments(Confirm *confirm)
 
 	confirm->has_password = !PG_ARGISNULL(2);
 	if (confirm->has_password &&
-	    !as_call_password(fcinfo, 2, &confirm->password, NULL))
+	    !as_call_password(fcinfo, 2, &confirm->password.password,
+	                      &confirm->password.characters))
 		return as_attempt_tell(&confirm->attempt, AS_INVALID_REQUEST,
 		                       "The password is too long or not Unicode.");
 	return as_proof_read(&confirm->attempt, fcinfo, &confirm->proof);
@@ -88,16 +95,28 @@ try_proof(Confirm *confirm)
 	                    confirm->count);
 }
 
-/* The proof is right. The sign-up is the one that has the password. */
+/* The newest whose code was given; none where one has a password. */
 static AsFailure
-choose(Confirm *confirm)
+choose_passwordless(Confirm *confirm)
+{
+	confirm->chosen = confirm->count;
+	for (int i = confirm->count - 1; i >= 0; i--)
+	{
+		if (confirm->accounts[i].hash.phc[0] != '\0')
+			return AS_PASSWORD_REQUIRED;
+		if (confirm->tries[i].matches)
+			confirm->chosen = i;
+	}
+	return AS_OK;
+}
+
+/* The sign-up is the one that has the password. */
+static AsFailure
+choose_by_password(Confirm *confirm)
 {
 	AsAttempt *attempt = &confirm->attempt;
 	const char *key = confirm->proof.identifier.canonical;
 	AsFailure outcome;
-
-	if (!confirm->has_password)
-		return AS_PASSWORD_REQUIRED;
 
 	outcome = as_attempt_take(attempt, AS_LIMIT_CODE_ACCOUNT, key, strlen(key),
 	                          PASSWORDS_MOST, auth_session_rate_window);
@@ -107,7 +126,7 @@ choose(Confirm *confirm)
 	{
 		bool matches;
 
-		outcome = as_password_verify(&confirm->password,
+		outcome = as_password_verify(&confirm->password.password,
 		                             &confirm->accounts[i].hash, &matches);
 		if (outcome != AS_OK)
 			return outcome;
@@ -116,6 +135,14 @@ choose(Confirm *confirm)
 			return AS_OK;
 	}
 	return as_attempt_fail(attempt, AS_INVALID_CODE, "wrong password");
+}
+
+/* The proof is right: of which sign-up? */
+static AsFailure
+choose(Confirm *confirm)
+{
+	return confirm->has_password ? choose_by_password(confirm)
+	                             : choose_passwordless(confirm);
 }
 
 /*
@@ -165,6 +192,14 @@ take_address(Confirm *confirm)
 	                                              AS_INVALID_CODE, "used code");
 }
 
+/* Nobody has said that what is in the info of a sign-up is his. */
+static void
+empty_info(AsAccount *account)
+{
+	account->info = as_jsonb_parse("{}");
+	as_account_set_info(&account->id, account->info);
+}
+
 static AsFailure
 save(Confirm *confirm)
 {
@@ -179,6 +214,8 @@ save(Confirm *confirm)
 	if (account->status == AS_ACCOUNT_PENDING && as_account_is_whole(account))
 		account->status = AS_ACCOUNT_ACTIVE;
 	as_account_save_confirmed(account);
+	if (!confirm->has_password && confirm->proof.is_link)
+		empty_info(account);
 	if (account->status == AS_ACCOUNT_ACTIVE)
 		as_announce(was_active ? "user_confirmed" : "user_created", &id, NULL);
 	as_claim_drop_others(confirm->proof.identifier.canonical, &id);
@@ -201,6 +238,21 @@ confirm_sign_up(Confirm *confirm)
 	return outcome;
 }
 
+static bool
+is_invited(const AsProof *proof)
+{
+	return proof->is_link && proof->purpose == AS_PURPOSE_INVITATION;
+}
+
+static AsFailure
+accept_invitation(Confirm *confirm)
+{
+	return as_invitation_accept(&confirm->attempt, &confirm->proof,
+	                            confirm->has_password ? &confirm->password
+	                                                  : NULL,
+	                            &confirm->accounts[0]);
+}
+
 static AsFailure
 confirm_address(void *flow)
 {
@@ -215,10 +267,12 @@ confirm_address(void *flow)
 	         AS_PURPOSE_SET(AS_PURPOSE_CONFIRM_EMAIL) |
 	             AS_PURPOSE_SET(AS_PURPOSE_CONFIRM_PHONE) |
 	             AS_PURPOSE_SET(AS_PURPOSE_EMAIL_CHANGE) |
-	             AS_PURPOSE_SET(AS_PURPOSE_PHONE_CHANGE))) == AS_OK)
+	             AS_PURPOSE_SET(AS_PURPOSE_PHONE_CHANGE) |
+	             AS_PURPOSE_SET(AS_PURPOSE_INVITATION))) == AS_OK)
 		outcome = as_confirm_is_change(proof)
 		              ? as_confirm_change(attempt, proof, &confirm->accounts[0])
-		              : confirm_sign_up(confirm);
+		          : is_invited(proof) ? accept_invitation(confirm)
+		                              : confirm_sign_up(confirm);
 	return outcome;
 }
 
@@ -236,6 +290,21 @@ auth_confirm(PG_FUNCTION_ARGS)
 /* ---- resend_confirmation ---- */
 
 /*
+ * Whether it is a sign-up that a code confirms. One without a password has had
+ * such a code; an account that only an invitation opens has not.
+ */
+static bool
+takes_code(const AsAccount *account, const AsUuid *id,
+           const AsIdentifier *identifier)
+{
+	AsCode code;
+	bool has_code = as_code_find_for(id, purpose_of(identifier),
+	                                 identifier->canonical, &code);
+
+	return has_code || account->hash.phc[0] != '\0';
+}
+
+/*
  * The newest pending sign-up at the address, whose code is sent again; false
  * where there is none, or the address has an owner. The statements are the
  * same in each case.
@@ -250,13 +319,18 @@ newest_pending(const AsIdentifier *identifier, AsAccount *account)
 	bool is_pending;
 	int next = 0;
 
+	memset(account, 0, sizeof(*account));
 	as_identifier_claims(identifier->canonical, AS_CLAIMS_KEPT, &claims);
 	do
-		is_pending = as_account_find_in_force(
-		                 next < claims.count ? &claims.user_ids[next] : &nobody,
-		                 account) &&
+	{
+		const AsUuid *id =
+		    next < claims.count ? &claims.user_ids[next] : &nobody;
+		bool exists = as_account_find_in_force(id, account);
+		bool takes = takes_code(account, id, identifier);
+
+		is_pending = exists && takes &&
 		             !as_account_is_banned(account, GetCurrentTimestamp());
-	while (!is_pending && ++next < claims.count);
+	} while (!is_pending && ++next < claims.count);
 	return is_pending && !is_owned;
 }
 

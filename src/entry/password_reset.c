@@ -18,45 +18,13 @@ typedef struct Request
 	AsAttempt attempt;
 } Request;
 
-/* The account that owns an address; the statements are the same for nobody. */
-static bool
-find_owner(const AsIdentifier *identifier, AsAccount *account)
-{
-	AsUuid owner;
-
-	if (!as_identifier_owner(identifier->canonical, &owner))
-		owner = as_uuid_random();
-	return as_account_find_in_force(&owner, account) &&
-	       !as_account_is_banned(account, GetCurrentTimestamp());
-}
-
 static AsFailure
 request_reset(void *flow)
 {
 	Request *request = flow;
-	AsEvent *event = &request->attempt.event;
-	AsIdentifier identifier;
-	AsAccount account;
-	AsFailure outcome;
-	bool is_known;
 
-	if (!as_call_identifier(request->fcinfo, 0, &identifier) ||
-	    identifier.canonical == NULL)
-		return as_attempt_tell(
-		    &request->attempt, AS_INVALID_REQUEST,
-		    "The identifier is neither an email nor a phone.");
-	outcome = as_message_allow(&request->attempt, AS_MESSAGE_RESET, &identifier,
-	                           true);
-	if (outcome != AS_OK)
-		return outcome;
-
-	is_known = find_owner(&identifier, &account);
-	as_message_look_up_until(event->at);
-	as_message_send_code(is_known ? &account : NULL, AS_PURPOSE_PASSWORD_RESET,
-	                     &identifier);
-	if (is_known)
-		event->user_id = account.id;
-	return AS_OK;
+	return as_owner_code_send(&request->attempt, request->fcinfo,
+	                          AS_MESSAGE_RESET, AS_PURPOSE_PASSWORD_RESET);
 }
 
 Datum
@@ -78,7 +46,7 @@ typedef struct Reset
 	AsProof proof;
 	AsNewPassword new;
 	AsAccount account;
-	AsCodeTry try;
+	AsCode code;
 } Reset;
 
 static AsFailure
@@ -92,26 +60,18 @@ read_arguments(Reset *reset)
 	return as_proof_read(&reset->attempt, reset->fcinfo, &reset->proof);
 }
 
-/* Against the code row that can be meant: the address must be the account's. */
 static AsFailure
 try_proof(Reset *reset)
 {
-	const char *identifier = reset->proof.identifier.canonical;
-	AsUuid owner;
-	int count = 0;
+	AsFailure outcome = as_owner_code_try(&reset->attempt, &reset->proof,
+	                                      AS_PURPOSE_PASSWORD_RESET,
+	                                      &reset->account, &reset->code);
 
-	if (as_identifier_owner(identifier, &owner) &&
-	    as_account_find_in_force(&owner, &reset->account) &&
-	    !as_account_is_banned(&reset->account, GetCurrentTimestamp()) &&
-	    as_code_find_for(&owner, AS_PURPOSE_PASSWORD_RESET, identifier,
-	                     &reset->try.code))
-	{
-		reset->attempt.event.user_id = owner;
-		count = 1;
-	}
-	as_message_look_up_until(reset->attempt.event.at);
-	return as_proof_try(&reset->attempt, &reset->proof,
-	                    AS_PURPOSE_PASSWORD_RESET, &reset->try, count);
+	if (outcome == AS_OK &&
+	    as_account_is_banned(&reset->account, GetCurrentTimestamp()))
+		outcome = as_attempt_refuse(&reset->attempt, AS_INVALID_CODE,
+		                            "banned account");
+	return outcome;
 }
 
 static AsFailure
@@ -121,7 +81,7 @@ save(Reset *reset)
 	AsFailure outcome;
 	int ended;
 
-	if (!as_code_consume(&reset->try.code))
+	if (!as_code_consume(&reset->code))
 		return AS_INVALID_CODE;
 	outcome =
 	    as_epoch_begin(&account->id, NULL, NULL, &reset->new.hash, &ended);

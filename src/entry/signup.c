@@ -6,6 +6,10 @@
  * goes out differs. A free address gets its code, the owner of a taken one
  * hears that somebody tried. What was typed belongs to nobody until the
  * address is confirmed.
+ *
+ * Where auth_session.passwordless is on, an account with one address needs no
+ * password: whoever has the address has the account. With two, the code of one
+ * would be all that stands between a stranger and the other.
  */
 #include "entry/entry.h"
 
@@ -17,10 +21,21 @@ typedef struct SignUp
 	AsAttempt attempt;
 	AsIdentifier email;
 	AsIdentifier phone;
+	bool has_password;
 	AsPassword password;
 	size_t password_characters;
 	AsAccount account;
 } SignUp;
+
+/* Whether a sign-up without a password can be. */
+static bool
+is_passwordless(const SignUp *signup)
+{
+	bool has_one =
+	    (signup->email.canonical == NULL) != (signup->phone.canonical == NULL);
+
+	return auth_session_passwordless && has_one;
+}
 
 static AsFailure
 read_arguments(SignUp *signup)
@@ -28,13 +43,16 @@ read_arguments(SignUp *signup)
 	FunctionCallInfo fcinfo = signup->fcinfo;
 	const char *hint = NULL;
 
+	signup->has_password = !PG_ARGISNULL(1);
+
 	if (!as_call_email(fcinfo, 0, &signup->email))
 		hint = "The email is not valid.";
 	else if (!as_call_phone(fcinfo, 2, &signup->phone))
 		hint = "The phone is not an E.164 number.";
 	else if (signup->email.canonical == NULL && signup->phone.canonical == NULL)
 		hint = "Give an email or a phone.";
-	else if (!as_call_password(fcinfo, 1, &signup->password,
+	else if ((signup->has_password || !is_passwordless(signup)) &&
+	         !as_call_password(fcinfo, 1, &signup->password,
 	                           &signup->password_characters))
 		hint = "The password is missing, too long or not Unicode.";
 	else if (!as_call_info(fcinfo, 3, &signup->account.info))
@@ -80,10 +98,12 @@ count_sign_up(SignUp *signup)
 static AsFailure
 check_password(SignUp *signup)
 {
-	const char *weakness =
-	    as_password_weakness(&signup->password, signup->password_characters,
-	                         signup->email.canonical, signup->phone.canonical);
+	const char *weakness = NULL;
 
+	if (signup->has_password)
+		weakness = as_password_weakness(
+		    &signup->password, signup->password_characters,
+		    signup->email.canonical, signup->phone.canonical);
 	return weakness == NULL
 	           ? AS_OK
 	           : as_attempt_tell(&signup->attempt, AS_WEAK_PASSWORD, weakness);
@@ -99,7 +119,9 @@ ask_hook(SignUp *signup)
 static AsFailure
 hash_password(SignUp *signup)
 {
-	return as_password_make_hash(&signup->password, &signup->account.hash);
+	return signup->has_password
+	           ? as_password_make_hash(&signup->password, &signup->account.hash)
+	           : AS_OK;
 }
 
 static void
@@ -121,7 +143,8 @@ create_account(SignUp *signup, AsAccountStatus status)
 /*
  * Claims an address and sends the message that it is due: a code to a free
  * one, a word to the owner of a taken one. Rows are only added: a sign-up waits
- * for nobody at the same address, nor makes anybody wait.
+ * for nobody at the same address, nor makes anybody wait. Without a hash there is
+ * nothing that hides how long the look-ups take.
  */
 static void
 claim(SignUp *signup, const AsIdentifier *identifier, AsPurpose purpose)
@@ -129,12 +152,16 @@ claim(SignUp *signup, const AsIdentifier *identifier, AsPurpose purpose)
 	AsAccount read;
 	AsUuid owner_id;
 	bool is_taken;
+	TimestampTz began;
 
 	as_identifier_claim(identifier->canonical, &signup->account.id);
+	began = GetCurrentTimestamp();
 	is_taken = as_identifier_owner(identifier->canonical, &owner_id);
 	is_taken =
 	    as_account_find(is_taken ? &owner_id : &signup->account.id, &read) &&
 	    is_taken;
+	if (!signup->has_password)
+		as_message_look_up_until(began);
 	as_message_send_first_code(&signup->account, purpose, identifier,
 	                           is_taken ? &read : NULL);
 }

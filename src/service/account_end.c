@@ -119,6 +119,8 @@ as_account_give_up_claim(const AsUuid *id, const char *identifier)
 		return false;
 	as_identifier_drop(identifier, id);
 	if (exists && account.status == AS_ACCOUNT_PENDING &&
+	    !as_code_is_live_for(id, AS_PURPOSE_INVITATION,
+	                         GetCurrentTimestamp()) &&
 	    !owns(id, account.email, false) && !owns(id, account.phone, true))
 		(void) as_account_end_if_possible(id);
 	return true;

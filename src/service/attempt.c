@@ -65,6 +65,8 @@ static const OpenCall open_calls[] = {
     {.action = "logout", .is_for_users = true},
     {.action = "request_password_reset", .is_always_counted = true},
     {.action = "reset_password"},
+    {.action = "request_signin_code", .is_always_counted = true},
+    {.action = "signin_code"},
 };
 
 /* NULL where the budget is none of the call's. */

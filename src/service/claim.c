@@ -64,3 +64,30 @@ as_claim_drop_others(const char *identifier, const AsUuid *winner)
 		if (!as_uuid_equal(&claims.user_ids[i], winner))
 			(void) as_account_give_up_claim(&claims.user_ids[i], identifier);
 }
+
+static void
+ask(const AsAccount *account, const char *address, TimestampTz confirmed_at,
+    AsPurpose purpose)
+{
+	AsIdentifier identifier = {
+	    .is_phone = purpose == AS_PURPOSE_CONFIRM_PHONE,
+	};
+
+	if (address == NULL || as_account_counts(address, confirmed_at) != NULL)
+		return;
+	identifier.canonical =
+	    as_identifier_canonical(address, identifier.is_phone);
+	if (identifier.canonical == NULL)
+		return;
+	as_identifier_claim(identifier.canonical, &account->id);
+	as_message_send_code(account, purpose, &identifier);
+}
+
+void
+as_claim_ask(const AsAccount *account)
+{
+	ask(account, account->email, account->email_confirmed_at,
+	    AS_PURPOSE_CONFIRM_EMAIL);
+	ask(account, account->phone, account->phone_confirmed_at,
+	    AS_PURPOSE_CONFIRM_PHONE);
+}

@@ -10,13 +10,17 @@
 
 #include "miscadmin.h"
 
-/* After too many wrong tries at an address only links are good there. */
+/*
+ * After too many wrong tries at an address only links are good there, as they
+ * are for an invitation.
+ */
 static bool
 accepts_digits(const AsCode *code)
 {
 	AsCodeFailures failures;
 
-	if (code->code_expires_at <= GetCurrentTimestamp())
+	if (code->purpose == AS_PURPOSE_INVITATION ||
+	    code->code_expires_at <= GetCurrentTimestamp())
 		return false;
 	as_code_failure_count(code->identifier, as_purpose_name(code->purpose),
 	                      auth_session_code_ttl, &failures);

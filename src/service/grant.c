@@ -148,3 +148,10 @@ as_grant_answer(FunctionCallInfo fcinfo, AsGrant *grant)
 	return as_answer_tokens(fcinfo, &grant->account, &grant->session,
 	                        &grant->token);
 }
+
+Datum
+as_grant_answer(FunctionCallInfo fcinfo, AsGrant *grant)
+{
+	return as_answer_tokens(fcinfo, &grant->account, &grant->session,
+	                        &grant->token);
+}

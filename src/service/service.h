@@ -518,7 +518,8 @@ extern void as_account_left(const AsAccount *account);
 
 /*
  * Takes a claim from an account; a pending account that owns no other
- * identifier goes with it. Waits for nobody: false where somebody has the
+ * identifier goes with it, unless an operator has invited its user: whoever
+ * signs up at the address ends no invitation. Waits for nobody: false where somebody has the
  * account, and then nothing is done.
  */
 extern bool as_account_give_up_claim(const AsUuid *id, const char *identifier);
@@ -621,7 +622,8 @@ typedef enum AsMessage
 {
 	AS_MESSAGE_CONFIRMATION = 1,
 	AS_MESSAGE_RESET,
-	AS_MESSAGE_CHANGE
+	AS_MESSAGE_CHANGE,
+	AS_MESSAGE_SIGNIN
 } AsMessage;
 
 /*
@@ -903,6 +905,25 @@ extern void as_proof_forgive(AsAttempt *attempt, const AsProof *proof,
 /* All wrong tries at an address, for any purpose. */
 extern void as_proof_forgive_all(const char *identifier);
 
+/* ---- owner_code.c: codes that are for who owns an address ---- */
+
+/*
+ * Step, the whole of a request for a code: reads the identifier (argument 0),
+ * within the limits of the message, and sends a code to the account that owns
+ * it and isn't banned. The same answer, work and writes for anybody.
+ */
+extern AsFailure as_owner_code_send(AsAttempt *attempt, FunctionCallInfo fcinfo,
+                                    AsMessage message, AsPurpose purpose);
+
+/*
+ * Step: tries a proof that was read and followed, as as_proof_try does, against
+ * the code that the owner of its address has for a purpose. On AS_OK account
+ * and code are the owner's, whose status is for the caller to look at.
+ */
+extern AsFailure as_owner_code_try(AsAttempt *attempt, const AsProof *proof,
+                                   AsPurpose purpose, AsAccount *account,
+                                   AsCode *code);
+
 /* ---- claim.c: who gets an address ---- */
 
 /* Whether what require_confirmation asks for is confirmed. */
@@ -973,6 +994,33 @@ extern AsFailure as_confirm_change(AsAttempt *attempt, const AsProof *proof,
  * AS_EXPORT_MOST rows; in the caller's memory.
  */
 extern Jsonb *as_export_account(const AsAccount *account);
+/*
+ * Claims the addresses of an account that don't count as its own yet, and sends
+ * each its code.
+ */
+extern void as_claim_ask(const AsAccount *account);
+
+/* ---- invitation.c: accounts whose user has yet to choose a password ---- */
+
+/* Sends the link to the email, or else the phone. */
+extern void as_invitation_send(const AsAccount *account);
+
+/*
+ * Step: a followed proof whose purpose is an invitation, and the new password
+ * (NULL: none was given, AS_PASSWORD_REQUIRED): the account, as it then is,
+ * has the address and the password. AS_INVALID_CODE, AS_WEAK_PASSWORD,
+ * AS_ALREADY_EXISTS, AS_BUSY; the link is not used up by them.
+ */
+extern AsFailure as_invitation_accept(AsAttempt *attempt, const AsProof *proof,
+                                      AsNewPassword *password,
+                                      AsAccount *account);
+
+/*
+ * The account has got a password in another way: where its user was invited,
+ * the link is dead, and a pending one's addresses are confirmed as those of a
+ * sign-up are.
+ */
+extern void as_invitation_withdraw(const AsAccount *account);
 
 /* ---- operator.c: what the functions of operators have in common ---- */
 

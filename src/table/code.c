@@ -111,6 +111,8 @@ static const char *const purpose_names[] = {
     [AS_PURPOSE_EMAIL_CHANGE] = "email_change",
     [AS_PURPOSE_PHONE_CHANGE] = "phone_change",
     [AS_PURPOSE_PASSWORD_RESET] = "password_reset",
+    [AS_PURPOSE_SIGNIN_CODE] = "signin_code",
+    [AS_PURPOSE_INVITATION] = "invitation",
     NULL,
 };
 
@@ -154,21 +156,28 @@ nobody_at(const char *identifier)
 	return nobody;
 }
 
+/* What gives an account away by itself is good for less long. */
+static int
+link_ttl_of(AsPurpose purpose)
+{
+	return purpose == AS_PURPOSE_PASSWORD_RESET ||
+	               purpose == AS_PURPOSE_SIGNIN_CODE
+	           ? auth_session_reset_link_ttl
+	           : auth_session_link_ttl;
+}
+
 void
 as_code_issue(const AsUuid *user_id, AsPurpose purpose, const char *identifier,
               AsCode *code)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	int link_ttl = purpose == AS_PURPOSE_PASSWORD_RESET
-	                   ? auth_session_reset_link_ttl
-	                   : auth_session_link_ttl;
 
 	code->user_id = user_id == NULL ? nobody_at(identifier) : *user_id;
 	code->id = as_uuid_random();
 	code->purpose = purpose;
 	code->identifier = pstrdup(identifier);
 	code->code_expires_at = as_after_seconds(now, auth_session_code_ttl);
-	code->link_expires_at = as_after_seconds(now, link_ttl);
+	code->link_expires_at = as_after_seconds(now, link_ttl_of(purpose));
 	(void) as_store_run(
 	    &insert,
 	    AS_ARGS(as_arg_uuid(&code->user_id), as_arg_uuid(&code->id),

@@ -20,10 +20,15 @@ static AsStatement select_claims =
              " WHERE identifier = $1 AND NOT owned"
              " ORDER BY created_at DESC, user_id DESC LIMIT $2");
 
-static AsStatement insert =
+static AsStatement insert_owned =
     AS_WRITES("INSERT INTO auth_private.identifiers"
               "       (identifier, user_id, owned, created_at)"
-              " VALUES ($1, $2, $3, $4)");
+              " VALUES ($1, $2, true, $3)");
+
+static AsStatement insert_claim =
+    AS_WRITES("INSERT INTO auth_private.identifiers"
+              "       (identifier, user_id, owned, created_at)"
+              " VALUES ($1, $2, false, $3) ON CONFLICT DO NOTHING");
 
 static AsStatement update_owned =
     AS_WRITES("UPDATE auth_private.identifiers SET owned = true"
@@ -88,9 +93,8 @@ as_identifier_claims(const char *identifier, int most, AsClaimList *claims)
 void
 as_identifier_claim(const char *identifier, const AsUuid *user_id)
 {
-	(void) as_store_run(&insert,
+	(void) as_store_run(&insert_claim,
 	                    AS_ARGS(as_arg_text(identifier), as_arg_uuid(user_id),
-	                            as_arg_bool(false),
 	                            as_arg_time(GetCurrentTimestamp())));
 }
 
@@ -99,9 +103,8 @@ as_identifier_take(const char *identifier, const AsUuid *user_id)
 {
 	uint64 inserted;
 
-	return as_store_try(&insert,
+	return as_store_try(&insert_owned,
 	                    AS_ARGS(as_arg_text(identifier), as_arg_uuid(user_id),
-	                            as_arg_bool(true),
 	                            as_arg_time(GetCurrentTimestamp())),
 	                    &inserted);
 }

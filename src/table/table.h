@@ -58,7 +58,7 @@ extern bool as_identifier_owner(const char *identifier, AsUuid *user_id);
 extern void as_identifier_claims(const char *identifier, int most,
                                  AsClaimList *claims);
 
-/* Adds a claim; waits for nobody. */
+/* Adds a claim, where the user has none; waits for nobody. */
 extern void as_identifier_claim(const char *identifier, const AsUuid *user_id);
 
 /* Adds an owner; false where there is one. Waits for who is about to be. */
@@ -387,10 +387,12 @@ typedef enum AsPurpose
 	AS_PURPOSE_CONFIRM_PHONE,
 	AS_PURPOSE_EMAIL_CHANGE,
 	AS_PURPOSE_PHONE_CHANGE,
-	AS_PURPOSE_PASSWORD_RESET
+	AS_PURPOSE_PASSWORD_RESET,
+	AS_PURPOSE_SIGNIN_CODE,
+	AS_PURPOSE_INVITATION /* its link only, never its digits */
 } AsPurpose;
 
-#define AS_PURPOSE_COUNT (AS_PURPOSE_PASSWORD_RESET + 1)
+#define AS_PURPOSE_COUNT (AS_PURPOSE_INVITATION + 1)
 
 /* Purposes, as a set. */
 #define AS_PURPOSE_SET(purpose) (1u << (purpose))
@@ -425,6 +427,8 @@ extern bool as_code_find_for(const AsUuid *user_id, AsPurpose purpose,
 
 /* Whether a user has any code whose link is good at now. */
 extern bool as_code_is_live(const AsUuid *user_id, TimestampTz now);
+extern bool as_code_is_live_for(const AsUuid *user_id, AsPurpose purpose,
+                                TimestampTz now);
 
 /* The same of one purpose, for whatever address. */
 extern bool as_code_is_live_for(const AsUuid *user_id, AsPurpose purpose,

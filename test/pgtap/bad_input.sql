@@ -15,11 +15,13 @@ SET LOCAL auth_session.signin_rate_per_account = 0;
 SET LOCAL auth_session.argon2_memory = 7168;
 SET LOCAL auth_session.argon2_iterations = 1;
 SET LOCAL auth_session.code_attempts = 10;
+SET LOCAL auth_session.passwordless = on;
 
 SELECT pg_temp.account(pg_temp.email('ada')) AS ada \gset
 SELECT access_token AS a, refresh_token AS r, session_id AS s FROM pg_temp.signin(pg_temp.email('ada')) \gset
 SELECT auth.request_password_reset(pg_temp.email('ada')) \g /dev/null
 SELECT pg_temp.link(pg_temp.email('ada'), 'password_reset') AS reset_link \gset
+SELECT auth.request_signin_code(pg_temp.email('ada')) \g /dev/null
 SELECT auth.signup(pg_temp.email('pending'), pg_temp.password()) \g /dev/null
 SELECT pg_temp.link(pg_temp.email('pending'), 'confirm_email') AS confirm_link \gset
 SELECT pg_temp.account(pg_temp.email('eve')) AS eve \gset

@@ -130,6 +130,10 @@ SELECT * FROM said($$SELECT auth.signup('fay@example.com', '1234567')$$);
 SELECT * FROM said($$SELECT auth.signup('fay@example.com', 'Password1')$$);
 SELECT * FROM said($$SELECT auth.signup('fay.summers@example.com', 'Fay.Summers')$$);
 
+-- feature_disabled: what is off by default.
+SELECT * FROM said($$SELECT auth.request_signin_code('ada@example.com')$$);
+SELECT * FROM said($$SELECT auth.signin_code('ada@example.com', '123456')$$);
+
 -- signup_disabled, already_exists.
 SET auth_session.signup_enabled = off;
 SELECT * FROM said($$SELECT auth.signup('fay@example.com', 'a password of Fay''s')$$);

@@ -180,11 +180,11 @@ is((run_bridge(@bridge, '--once'))[0], 8, 'an SMS for a mail server');
 like(fate('+491701234567'), qr/^permanent: the recipient is not a mail address/, 'is refused');
 $node->safe_psql('postgres', 'TRUNCATE auth_private.outbox');
 enqueue($node, map { { kind => $_, recipient => "$_\@example.org" } }
-	qw(confirm_email confirm_phone account_exists new_signin password_reset password_changed
+	qw(confirm_email confirm_phone account_exists new_signin password_reset signin_code password_changed
 	email_change email_changed phone_changed session_revoked mfa_changed invitation api_key_created));
 my $before = () = mails();
 is((run_bridge(@bridge, '--once'))[0], 0, 'every kind, without any member in the payload');
-is(scalar(() = mails()), $before + 13, 'has a mail');
+is(scalar(() = mails()), $before + 14, 'has a mail');
 unlike(join('', map { $_->{data} } mails()), qr/\{\{[#^\/]/, 'and none shows a placeholder of its template');
 
 # ---- what the server says

@@ -30,6 +30,7 @@ auth_session.resend_cooldown = 0
 auth_session.message_rate_per_account = 0
 auth_session.signup_rate_per_address = 0
 auth_session.signin_rate_per_account = 0
+auth_session.passwordless = on
 autovacuum = off
 CONF
 {
@@ -227,6 +228,8 @@ my $signup = 'SELECT * FROM auth.signup($1, $2)';
 my $signup_both = 'SELECT * FROM auth.signup($1, $2, $3)';
 my $reset = 'SELECT auth.request_password_reset($1)';
 my $resend = 'SELECT auth.resend_confirmation($1)';
+my $signup_passwordless = 'SELECT * FROM auth.signup($1)';
+my $request_code = 'SELECT auth.request_signin_code($1)';
 my $wrong = 'a wrong but long password';
 eval { $caller->selectrow_hashref($signin, {}, new_email(), $wrong) };
 eval { $caller->selectrow_hashref($signin_phone, {}, new_phone(), $wrong) };
@@ -235,6 +238,10 @@ notifications(1);
 $caller->do($reset, {}, new_email());
 notifications(1);
 $caller->do($resend, {}, new_email());
+notifications(1);
+$caller->selectrow_hashref($signup_passwordless, {}, new_email());
+notifications(1);
+$caller->do($request_code, {}, new_email());
 notifications(1);
 
 # ---- sign-in ----
@@ -289,6 +296,15 @@ ok(!mailed($node, 'confirm_email', uc $owned), 'B3: no code goes to a taken addr
 ok(mailed($node, 'account_exists', $owned),
 	'B3, B9: its owner gets a word, at the address as stored');
 
+$trace = alike(
+	'B3', 'sign-up without a password', $signup_passwordless, 1,
+	'free' => [ new_email() ],
+	'taken' => [ confirmed() ],
+	'taken by a banned account' => [ banned() ],
+	'pending' => [ pending() ],
+	'free again' => [ new_email() ]);
+is($trace->{hashes}, '', 'B3: a sign-up without a password costs no hash, for anybody');
+
 # ---- messages on request ----
 
 my @asked = map { $_->() } \&new_email, \&confirmed, \&pending, \&banned;
@@ -310,6 +326,18 @@ foreach my $time ('first', 'second')
 		'pending' => [ $asked[1] ],
 		'known' => [ $asked[2] ],
 		'banned' => [ $asked[3] ]);
+}
+
+@asked = map { $_->() } \&new_email, \&confirmed, \&pending, \&banned, \&half_confirmed;
+foreach my $time ('first', 'second')
+{
+	alike(
+		'B1, B2', "asking for a code to sign in, the $time time", $request_code, 1,
+		'unknown' => [ $asked[0] ],
+		'known' => [ $asked[1] ],
+		'pending' => [ $asked[2] ],
+		'banned' => [ $asked[3] ],
+		'half confirmed' => [ $asked[4] ]);
 }
 
 # ---- a new address, of a user who is signed in ----
@@ -371,6 +399,22 @@ answers(
 	'known' => [ $resetting, '000000', $PASSWORD ],
 	'known, nothing asked for' => [ confirmed(), '000000', $PASSWORD ]);
 
+my ($asked, $since_banned) = (confirmed(), confirmed());
+foreach ($asked, $since_banned)
+{
+	$caller->do($request_code, {}, $_);
+	notifications(1);
+}
+$watcher->do(q{UPDATE auth_private.accounts SET banned_at = clock_timestamp() WHERE email = $1},
+	{}, $since_banned);
+answers(
+	'a wrong code to sign in', 'SELECT * FROM auth.signin_code($1, $2)',
+	'unknown' => [ new_email(), '000000' ],
+	'known' => [ $asked, '000000' ],
+	'known, nothing asked for' => [ confirmed(), '000000' ],
+	'pending' => [ pending(), '000000' ],
+	'banned since' => [ $since_banned, '000000' ]);
+
 # ---- throttled: the same for anybody ----
 
 # Without a trusted proxy ten times that many may fail.
@@ -386,7 +430,7 @@ foreach my $kind ([ unknown => new_email() ], [ known => confirmed() ], [ pendin
 {
 	my ($name, $email) = @$kind;
 
-	foreach my $call ([ $signin, $wrong ], [$reset])
+	foreach my $call ([ $signin, $wrong ], [$reset], [$request_code])
 	{
 		my ($sql, @arguments) = @$call;
 		my @answers = map {
@@ -398,7 +442,7 @@ foreach my $kind ([ unknown => new_email() ], [ known => confirmed() ], [ pendin
 		($over{$sql}{$name} = $answers[-1]) =~ s/(HINT:\s+)\d+/$1N/;
 	}
 }
-foreach my $sql ($signin, $reset)
+foreach my $sql ($signin, $reset, $request_code)
 {
 	like($over{$sql}{unknown}, qr/PT429 .*\nDETAIL:  throttled\nHINT:  N$/s,
 		"B4: $sql: an unknown account is throttled");

@@ -1,0 +1,68 @@
+/*
+ * owner_code.c: codes that are for who owns an address: resets and sign-ins.
+ *
+ * Asking for one changes nothing and answers the same for anybody, whether the
+ * address has an owner or not; so does trying one that is wrong.
+ */
+#include "service/service.h"
+
+/* The account that owns an address; the statements are the same for nobody. */
+static bool
+find_owner(const AsIdentifier *identifier, AsAccount *account)
+{
+	AsUuid owner;
+
+	if (!as_identifier_owner(identifier->canonical, &owner))
+		owner = as_uuid_random();
+	return as_account_find_in_force(&owner, account) &&
+	       !as_account_is_banned(account, GetCurrentTimestamp());
+}
+
+AsFailure
+as_owner_code_send(AsAttempt *attempt, FunctionCallInfo fcinfo,
+                   AsMessage message, AsPurpose purpose)
+{
+	AsIdentifier identifier;
+	AsAccount account;
+	AsFailure outcome;
+	bool is_known;
+
+	if (!as_call_identifier(fcinfo, 0, &identifier) ||
+	    identifier.canonical == NULL)
+		return as_attempt_tell(
+		    attempt, AS_INVALID_REQUEST,
+		    "The identifier is neither an email nor a phone.");
+	outcome = as_message_allow(attempt, message, &identifier, true);
+	if (outcome != AS_OK)
+		return outcome;
+
+	is_known = find_owner(&identifier, &account);
+	as_message_look_up_until(attempt->event.at);
+	as_message_send_code(is_known ? &account : NULL, purpose, &identifier);
+	if (is_known)
+		attempt->event.user_id = account.id;
+	return AS_OK;
+}
+
+AsFailure
+as_owner_code_try(AsAttempt *attempt, const AsProof *proof, AsPurpose purpose,
+                  AsAccount *account, AsCode *code)
+{
+	const char *identifier = proof->identifier.canonical;
+	AsCodeTry one;
+	AsUuid owner;
+	AsFailure outcome;
+	int count = 0;
+
+	if (as_identifier_owner(identifier, &owner) &&
+	    as_account_find_in_force(&owner, account) &&
+	    as_code_find_for(&owner, purpose, identifier, &one.code))
+	{
+		attempt->event.user_id = owner;
+		count = 1;
+	}
+	as_message_look_up_until(attempt->event.at);
+	outcome = as_proof_try(attempt, proof, purpose, &one, count);
+	*code = one.code;
+	return outcome;
+}
