@@ -75,6 +75,7 @@ CREATE TABLE auth_private.sessions (
 	amr text[] NOT NULL,
 	auth_time timestamptz NOT NULL,
 	epoch bigint NOT NULL,
+	actor text,
 	PRIMARY KEY (user_id, id)
 ) WITH (fillfactor = 80);
 CREATE INDEX sessions_expiry_day ON auth_private.sessions (expiry_day);
@@ -90,6 +91,8 @@ COMMENT ON COLUMN auth_private.sessions.auth_time IS
 	'when its user last showed who he is: at sign-in, or since';
 COMMENT ON COLUMN auth_private.sessions.epoch IS
 	'the epoch of the account as the sign-in saw it: the session lives while that is the epoch in force';
+COMMENT ON COLUMN auth_private.sessions.actor IS
+	'the role of the operator who acts for the user; NULL where it is the user';
 COMMENT ON COLUMN auth_private.sessions.expiry_day IS
 	'the UTC day of expires_at, for prune: as its index holds no column that a renew changes, renewals stay HOT';
 

@@ -313,3 +313,11 @@ LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalo
 AS 'MODULE_PATHNAME', 'auth_admin_revoke_sessions';
 COMMENT ON FUNCTION auth_admin.revoke_sessions(uuid) IS
 	'ends all sessions of a user, those too that are being opened; answers how many. Fails with invalid_request, user_not_found';
+
+-- Secret: masked in the log.
+CREATE FUNCTION auth_admin.impersonate(user_id uuid, reason text)
+RETURNS auth.tokens
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_admin_impersonate';
+COMMENT ON FUNCTION auth_admin.impersonate(uuid, text) IS
+	'opens a session in which the calling role acts for a user: ten minutes, no refresh token, the role in its claim act; it may read and log out, and whatever changes the account answers reauthentication_required. The user sees it among the sessions; the reason (at most 1024 bytes) is for operators only. Fails with invalid_request, user_not_found, not_confirmed, banned';

@@ -64,30 +64,40 @@ as_answer_account(FunctionCallInfo fcinfo, const AsAccount *account)
 	return form_result(fcinfo, values, nulls);
 }
 
+static Datum
+print_refresh_token(AsRefreshToken *token)
+{
+	char printed[AS_REFRESH_TOKEN_CHARS + 1];
+	AsMacKey tag_key;
+	Datum value;
+
+	(void) as_mac_key(AS_MAC_REFRESH_TAG, true, &tag_key);
+	as_refresh_token_print(token, &tag_key, printed);
+	as_wipe(&tag_key, sizeof(tag_key));
+	as_wipe(token, sizeof(*token));
+	value = CStringGetTextDatum(printed);
+	as_wipe(printed, sizeof(printed));
+	return value;
+}
+
 Datum
 as_answer_tokens(FunctionCallInfo fcinfo, const AsAccount *account,
                  const AsSession *session, AsRefreshToken *token)
 {
 	Datum values[8] = {0};
 	bool nulls[8] = {false};
-	char refresh[AS_REFRESH_TOKEN_CHARS + 1];
-	AsMacKey tag_key;
 	int64 now = as_unix_seconds(GetCurrentTimestamp());
-
-	(void) as_mac_key(AS_MAC_REFRESH_TAG, true, &tag_key);
-	as_refresh_token_print(token, &tag_key, refresh);
-	as_wipe(&tag_key, sizeof(tag_key));
-	as_wipe(token, sizeof(*token));
 
 	set_text(&values[0], &nulls[0], as_access_token_make(account, session));
 	set_text(&values[1], &nulls[1], "bearer");
 	values[2] = Int32GetDatum(
 	    (int32) (as_unix_seconds(session->access_expires_at) - now));
 	set_time(&values[3], &nulls[3], session->access_expires_at);
-	set_text(&values[4], &nulls[4], refresh);
+	nulls[4] = token == NULL;
+	if (token != NULL)
+		values[4] = print_refresh_token(token);
 	values[5] = PointerGetDatum(&session->id);
 	values[6] = PointerGetDatum(&session->user_id);
 	nulls[7] = true;
-	as_wipe(refresh, sizeof(refresh));
 	return form_result(fcinfo, values, nulls);
 }

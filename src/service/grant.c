@@ -62,19 +62,23 @@ join_account(AsAttempt *attempt, AsGrant *grant)
 AsFailure
 as_grant_open(AsAttempt *attempt, AsGrant *grant)
 {
-	AsOrigin origin = as_request_origin();
+	/* Where an operator is, the user needn't know. */
+	AsOrigin origin =
+	    grant->actor == NULL ? as_request_origin() : (AsOrigin){0};
 	AsTexts amr = {grant->method_count, grant->methods};
 	AsFailure outcome = join_account(attempt, grant);
 
 	Assert(grant->aal != NULL && grant->method_count > 0);
 	if (outcome != AS_OK)
 		return outcome;
-	as_session_open(&grant->account, &origin, grant->aal, &amr, &grant->session,
-	                &grant->token);
+	as_session_open(&grant->account, &origin, grant->aal, &amr, grant->actor,
+	                &grant->session, &grant->token);
+	attempt->event.session_id = grant->session.id;
+	if (grant->actor != NULL)
+		return AS_OK;
 	if (auth_session_max_sessions_per_user > 0)
 		as_session_keep_newest(&grant->account.id,
 		                       auth_session_max_sessions_per_user);
 	as_message_tell(&grant->account, "new_signin", as_request_origin_payload());
-	attempt->event.session_id = grant->session.id;
 	return AS_OK;
 }

@@ -113,7 +113,10 @@ extern bool as_call_uuid(FunctionCallInfo fcinfo, int argument, AsUuid *out);
 extern Datum as_answer_account(FunctionCallInfo fcinfo,
                                const AsAccount *account);
 
-/* The auth.tokens; zeroes token. Makes the keys that sign on first use. */
+/*
+ * The auth.tokens; zeroes token (NULL: it has no refresh token). Makes the keys
+ * that sign on first use.
+ */
 extern Datum as_answer_tokens(FunctionCallInfo fcinfo, const AsAccount *account,
                               const AsSession *session, AsRefreshToken *token);
 
@@ -388,10 +391,14 @@ extern AsFailure as_owner_look_again(AsAttempt *attempt, AsOwner *owner);
 
 /* ---- session_life.c: sessions and their access tokens ---- */
 
-/* Opens a session and caches its access token; token is its first. */
+/*
+ * Opens a session and caches its access token; token is its first. One of an
+ * actor (the role of an operator; NULL: the user) ends after ten minutes.
+ */
 extern void as_session_open(const AsAccount *account, const AsOrigin *origin,
                             const char *aal, const AsTexts *amr,
-                            AsSession *session, AsRefreshToken *token);
+                            const char *actor, AsSession *session,
+                            AsRefreshToken *token);
 
 /*
  * Makes next the current refresh token if presented is it and the session
@@ -636,6 +643,7 @@ typedef struct AsGrant
 	const char *aal;
 	int method_count; /* amr of RFC 8176 */
 	char *methods[AS_GRANT_METHODS];
+	const char *actor; /* an operator's role that acts for the user, or NULL */
 	AsSession session;
 	AsRefreshToken token;
 } AsGrant;
@@ -650,7 +658,7 @@ extern AsFailure as_grant_check_status(AsAttempt *attempt,
 /*
  * Step: locks the account, which must be as it was looked at (the epoch),
  * opens the session, ends those beyond max_sessions_per_user, and tells the
- * user.
+ * user; the last two not where an operator acts for the user.
  */
 extern AsFailure as_grant_open(AsAttempt *attempt, AsGrant *grant);
 

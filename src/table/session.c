@@ -16,7 +16,7 @@ static AsStatement select_token =
 #define COLUMNS                                                       \
 	"user_id, id, jti, generation, refresh_digest, created_at,"       \
 	" renewed_at, access_expires_at, expires_at, ends_at, aal, amr, " \
-	"auth_time, epoch"
+	"auth_time, epoch, actor"
 
 static AsStatement select_one =
     AS_READS("SELECT " COLUMNS " FROM auth_private.sessions"
@@ -26,9 +26,9 @@ static AsStatement insert = AS_WRITES(
     "INSERT INTO auth_private.sessions"
     "       (user_id, id, jti, generation, refresh_digest, created_at,"
     "        renewed_at, access_expires_at, expires_at, ends_at, expiry_day,"
-    "        ip, user_agent, aal, amr, auth_time, epoch)"
+    "        ip, user_agent, aal, amr, auth_time, epoch, actor)"
     " VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8, $9, $10,"
-    "         $11::pg_catalog.inet, $12, $13, $14, $15, $16)");
+    "         $11::pg_catalog.inet, $12, $13, $14, $15, $16, $17)");
 
 /*
  * Only the row that the presented token knows: of any number of renewals at
@@ -83,7 +83,7 @@ static AsStatement lock_others =
 
 static AsStatement select_oldest =
     AS_READS("SELECT id FROM auth_private.sessions"
-             " WHERE user_id = $1 AND expires_at > $3"
+             " WHERE user_id = $1 AND expires_at > $3 AND actor IS NULL"
              " ORDER BY created_at DESC, id DESC OFFSET $2");
 
 #define SELECT_LIVE                                                       \
@@ -124,6 +124,7 @@ static const AsColumn session_columns[] = {
     AS_COLUMN(AsSession, TEXTS, amr),
     AS_COLUMN(AsSession, TIME, auth_time),
     AS_COLUMN(AsSession, INT8, epoch),
+    AS_COLUMN(AsSession, TEXT, actor),
 };
 
 static const AsColumn token_columns[] = {
@@ -189,7 +190,7 @@ as_session_insert(const AsSession *session, const AsOrigin *origin)
 	            as_arg_date(session->expires_at), as_arg_text(origin->address),
 	            as_arg_text(origin->user_agent), as_arg_text(session->aal),
 	            as_arg_texts(&session->amr), as_arg_time(session->auth_time),
-	            as_arg_int8(session->epoch)));
+	            as_arg_int8(session->epoch), as_arg_text(session->actor)));
 }
 
 bool

@@ -196,6 +196,7 @@ typedef struct AsSession
 	AsTexts amr;
 	TimestampTz auth_time; /* when its user last showed who he is */
 	int64 epoch;           /* of the account, as the sign-in saw it */
+	char *actor; /* the operator's role that acts for the user, or NULL */
 } AsSession;
 
 extern void as_session_insert(const AsSession *session, const AsOrigin *origin);
@@ -250,7 +251,7 @@ extern int as_session_delete_all(const AsUuid *user_id, const AsUuid *keep);
 extern bool as_session_lock_all(const AsUuid *user_id, const AsUuid *keep);
 extern AsLocked as_session_try_lock(const AsUuid *user_id, const AsUuid *id);
 
-/* Live ones but for the most newest. */
+/* Live ones of the user's own but for the most newest. */
 extern int as_session_list_oldest(const AsUuid *user_id, int most,
                                   TimestampTz now, AsUuid **ids);
 
