@@ -108,6 +108,8 @@ CREATE TABLE auth_private.revocations (
 	banned_until timestamptz,
 	ban_reason text,
 	deleted boolean NOT NULL DEFAULT false,
+	made_before timestamptz,
+	next_xid bigint,
 	PRIMARY KEY (user_id, session_id, id)
 );
 COMMENT ON TABLE auth_private.revocations IS
@@ -124,6 +126,10 @@ COMMENT ON COLUMN auth_private.revocations.banned IS
 	'true for a ban, false for the end of one, NULL for neither; of several the newest counts';
 COMMENT ON COLUMN auth_private.revocations.deleted IS
 	'the account is gone, and its row goes as soon as it is free';
+COMMENT ON COLUMN auth_private.revocations.made_before IS
+	'of a row of everybody''s (user_id all zeros): sessions, codes and pending sign-ups made before have ended';
+COMMENT ON COLUMN auth_private.revocations.next_xid IS
+	'of such a row: transactions below it may still commit what was made before; NULL once the recorder has worked it off';
 
 /*
  * No foreign key: pg_restore -j loads both tables side by side, and the

@@ -474,6 +474,30 @@ extern AsFailure as_epoch_delete(const AsUuid *user_id);
  */
 extern bool as_fold_user(const AsUuid *user_id);
 
+typedef enum AsFolded
+{
+	AS_FOLDED,    /* nothing is left that can be done now */
+	AS_FOLD_HELD, /* somebody holds a row */
+	AS_FOLD_MORE  /* a batch was done, and there is more */
+} AsFolded;
+
+/* How far the recorder has come with a row of everybody's; zeros: nowhere. */
+typedef struct AsForAllPlace
+{
+	AsUuid row;
+	bool is_behind_sessions;
+	AsSessionKey session;
+	bool is_behind_accounts;
+	AsPendingPlace account;
+} AsForAllPlace;
+
+/*
+ * Ends a batch of what a row of everybody's has ended, in the recorder's
+ * transaction. The place is where that goes on once the transaction has
+ * committed.
+ */
+extern AsFolded as_fold_for_all(AsForAllPlace *place);
+
 /* ---- session_life.c, refresh tokens ---- */
 
 /* A refresh token that this server made; false for anything else. */

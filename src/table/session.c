@@ -55,7 +55,8 @@ static AsStatement update_rotated = AS_WRITES(
 	"     + COALESCE((SELECT pg_catalog.sum(r.weight)"                  \
 	"                   FROM auth_private.revocations AS r"             \
 	"                  WHERE r.user_id = $1"                            \
-	"                    AND r.keep IS DISTINCT FROM sessions.id), 0)"
+	"                    AND r.keep IS DISTINCT FROM sessions.id), 0)"  \
+	" AND NOT " AS_MADE_BEFORE("sessions.created_at")
 
 static AsStatement select_live_token =
     AS_READS("SELECT jti, expires_at FROM auth_private.sessions"
@@ -64,6 +65,16 @@ static AsStatement select_live_token =
 static AsStatement select_fates =
     AS_READS("SELECT id, COALESCE(" LIVES ", false) AS lives"
              "  FROM auth_private.sessions WHERE user_id = $1");
+
+static AsStatement count_made_before =
+    AS_READS("SELECT pg_catalog.count(*) AS count FROM auth_private.sessions"
+             " WHERE created_at < $1 AND expires_at > $2"
+             "   AND NOT " AS_MADE_BEFORE("sessions.created_at"));
+
+static AsStatement select_made_before =
+    AS_READS("SELECT user_id, id FROM auth_private.sessions"
+             " WHERE (user_id, id) > ($2, $3) AND created_at < $1"
+             " ORDER BY user_id, id LIMIT $4");
 
 static AsStatement update_epoch =
     AS_WRITES("UPDATE auth_private.sessions SET epoch = $3"
@@ -137,12 +148,23 @@ static const AsColumn fate_columns[] = {
     AS_COLUMN(AsSessionFate, BOOL, lives),
 };
 
+static const AsColumn key_columns[] = {
+    AS_COLUMN(AsSessionKey, UUID, user_id),
+    AS_COLUMN(AsSessionKey, UUID, id),
+};
+
+static const AsColumn count_columns[] = {
+    AS_COLUMN_ONLY("count", INT8),
+};
+
 static const AsColumn id_columns[] = {
     AS_COLUMN_ONLY("id", UUID),
 };
 static const AsShape session_shape = AS_SHAPE(AsSession, session_columns);
 static const AsShape token_shape = AS_SHAPE(AsSessionToken, token_columns);
 static const AsShape fate_shape = AS_SHAPE(AsSessionFate, fate_columns);
+static const AsShape key_shape = AS_SHAPE(AsSessionKey, key_columns);
+static const AsShape count_shape = AS_SHAPE(int64, count_columns);
 static const AsShape id_shape = AS_SHAPE(AsUuid, id_columns);
 
 bool
@@ -173,6 +195,27 @@ as_session_list_fates(const AsUuid *user_id, AsSessionFate **fates)
 {
 	return as_store_list(&select_fates, &fate_shape, fates,
 	                     AS_ARGS(as_arg_uuid(user_id)));
+}
+
+int64
+as_session_count_made_before(TimestampTz made_before)
+{
+	int64 count = 0;
+
+	(void) as_store_find(
+	    &count_made_before, &count_shape, &count,
+	    AS_ARGS(as_arg_time(made_before), as_arg_time(GetCurrentTimestamp())));
+	return count;
+}
+
+int
+as_session_list_made_before(TimestampTz made_before, const AsSessionKey *after,
+                            int most, AsSessionKey **keys)
+{
+	return as_store_list(&select_made_before, &key_shape, keys,
+	                     AS_ARGS(as_arg_time(made_before),
+	                             as_arg_uuid(&after->user_id),
+	                             as_arg_uuid(&after->id), as_arg_int(most)));
 }
 
 void
