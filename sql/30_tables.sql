@@ -80,6 +80,7 @@ CREATE TABLE auth_private.sessions (
 	amr text[] NOT NULL,
 	auth_time timestamptz NOT NULL,
 	epoch bigint NOT NULL,
+	actor text,
 	PRIMARY KEY (user_id, id)
 ) WITH (fillfactor = 80);
 CREATE INDEX sessions_expiry_day ON auth_private.sessions (expiry_day);
@@ -95,6 +96,8 @@ COMMENT ON COLUMN auth_private.sessions.auth_time IS
 	'when its user last showed who he is: at sign-in, or since';
 COMMENT ON COLUMN auth_private.sessions.epoch IS
 	'the epoch of the account as the sign-in saw it: the session lives while that is the epoch in force';
+COMMENT ON COLUMN auth_private.sessions.actor IS
+	'the role of the operator who acts for the user; NULL where it is the user';
 COMMENT ON COLUMN auth_private.sessions.expiry_day IS
 	'the UTC day of expires_at, for prune: as its index holds no column that a renew changes, renewals stay HOT';
 
@@ -111,6 +114,8 @@ CREATE TABLE auth_private.revocations (
 	ban_reason text,
 	deleted boolean NOT NULL DEFAULT false,
 	forgives boolean NOT NULL DEFAULT false,
+	made_before timestamptz,
+	next_xid bigint,
 	PRIMARY KEY (user_id, session_id, id)
 );
 COMMENT ON TABLE auth_private.revocations IS
@@ -129,6 +134,10 @@ COMMENT ON COLUMN auth_private.revocations.deleted IS
 	'the account is gone, and its row goes as soon as it is free';
 COMMENT ON COLUMN auth_private.revocations.forgives IS
 	'the failed passwords of the account are forgiven, once more than its row says';
+COMMENT ON COLUMN auth_private.revocations.made_before IS
+	'of a row of everybody''s (user_id all zeros): sessions, codes and pending sign-ups made before have ended';
+COMMENT ON COLUMN auth_private.revocations.next_xid IS
+	'of such a row: transactions below it may still commit what was made before; NULL once the recorder has worked it off';
 
 /*
  * No foreign key: pg_restore -j loads both tables side by side, and the

@@ -363,3 +363,18 @@ LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalo
 AS 'MODULE_PATHNAME', 'auth_admin_revoke_sessions';
 COMMENT ON FUNCTION auth_admin.revoke_sessions(uuid) IS
 	'ends all sessions of a user, those too that are being opened; answers how many. Fails with invalid_request, user_not_found';
+
+-- Secret: masked in the log.
+CREATE FUNCTION auth_admin.impersonate(user_id uuid, reason text)
+RETURNS auth.tokens
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_admin_impersonate';
+COMMENT ON FUNCTION auth_admin.impersonate(uuid, text) IS
+	'opens a session in which the calling role acts for a user: ten minutes, no refresh token, the role in its claim act; it may read and log out, and whatever changes the account answers reauthentication_required. The user sees it among the sessions; the reason (at most 1024 bytes) is for operators only. Fails with invalid_request, user_not_found, not_confirmed, banned';
+
+CREATE FUNCTION auth_admin.revoke_all(before timestamptz DEFAULT pg_catalog.clock_timestamp(), new_keys boolean DEFAULT false)
+RETURNS bigint
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_admin_revoke_all';
+COMMENT ON FUNCTION auth_admin.revoke_all(timestamptz, boolean) IS
+	'after a restore or a leak: ends the sessions, codes and pending sign-ups of everybody that were made before a time, those too that are still uncommitted; with new_keys fresh signing and MAC keys take the place of all there are, and nothing made under those verifies. Waits for no session; holds the locks of the keys. Answers how many sessions it ended. Fails with invalid_request, and with new_keys busy';

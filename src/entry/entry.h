@@ -28,9 +28,9 @@ extern void as_worker_record(AsTaken *taken, int count);
 extern bool as_worker_wake_bridge(void);
 
 /*
- * Works revocations into the rows they name, a transaction a user; whether all
- * were.
+ * Works revocations into the rows they name, a transaction a user; and a batch
+ * of what everybody's have ended.
  */
-extern bool as_worker_fold(void);
+extern AsFolded as_worker_fold(void);
 
 #endif /* AS_ENTRY_H */

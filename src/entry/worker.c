@@ -205,6 +205,27 @@ worker_sooner(long wait_ms, int64 other_ms)
 	return wait_ms < 0 || other_ms < wait_ms ? (long) other_ms : wait_ms;
 }
 
+/* Works revocations off; answers when to look at them again. */
+static int64
+worker_fold(int *pause)
+{
+	AsFolded folded = as_worker_fold();
+	int64 now = as_clock_ms();
+
+	if (folded != AS_FOLD_HELD)
+		*pause = FOLD_MIN_MS;
+	if (folded == AS_FOLDED)
+		return now;
+	as_dispatch_put_back_work(AS_WORK_FOLD);
+	/* Records, and other databases, have their turn in between. */
+	if (folded == AS_FOLD_MORE)
+		return now + 1;
+	/* Somebody holds a row: looks again, less and less often. */
+	now += *pause;
+	*pause = Min(*pause * 2, FOLD_MAX_MS);
+	return now;
+}
+
 /* Serves a database until there is nothing more to do. */
 static void
 worker_serve(Oid database)
@@ -248,15 +269,7 @@ worker_serve(Oid database)
 			wait_ms = worker_sooner(wait_ms, next_fold - now);
 		else if (as_dispatch_take_work(AS_WORK_FOLD))
 		{
-			if (as_worker_fold())
-				fold_pause = FOLD_MIN_MS;
-			else
-			{
-				/* Somebody holds a row: looks again, less and less often. */
-				as_dispatch_put_back_work(AS_WORK_FOLD);
-				next_fold = as_clock_ms() + fold_pause;
-				fold_pause = Min(fold_pause * 2, FOLD_MAX_MS);
-			}
+			next_fold = worker_fold(&fold_pause);
 			idle_since = now;
 			continue;
 		}

@@ -349,6 +349,16 @@ worker_list_users(const AsUuid *after, AsUuid **users)
 	return count;
 }
 
+static void
+worker_fold_failed(const ErrorData *error)
+{
+	if (!worker_can_wait(error))
+		ereport(LOG, (errcode(error->sqlerrcode),
+		              errmsg("auth_session could not work revocations into "
+		                     "sessions, and tries again: %s",
+		                     error->message)));
+}
+
 /* Whether nothing is left to be done for a user. */
 static bool
 worker_fold_user(const AsUuid *user)
@@ -363,25 +373,49 @@ worker_fold_user(const AsUuid *user)
 	}
 	PG_CATCH();
 	{
-		ErrorData *error = worker_rescue();
-
-		if (!worker_can_wait(error))
-			ereport(LOG, (errcode(error->sqlerrcode),
-			              errmsg("auth_session could not work revocations into "
-			                     "sessions, and tries again: %s",
-			                     error->message)));
+		worker_fold_failed(worker_rescue());
 		done = false;
 	}
 	PG_END_TRY();
 	return done;
 }
 
-bool
+/* How far what everybody's have ended has been worked off. */
+static AsForAllPlace for_all_place;
+
+static AsFolded
+worker_fold_for_all(void)
+{
+	AsForAllPlace place = for_all_place;
+	AsFolded volatile folded = AS_FOLD_HELD;
+
+	/* From the beginning, unless this commits. */
+	memset(&for_all_place, 0, sizeof(for_all_place));
+	PG_TRY();
+	{
+		worker_begin("auth_session: folding revocations");
+		folded = OidIsValid(as_store_relation("revocations"))
+		             ? as_fold_for_all(&place)
+		             : AS_FOLDED;
+		worker_commit();
+		for_all_place = place;
+	}
+	PG_CATCH();
+	{
+		worker_fold_failed(worker_rescue());
+		folded = AS_FOLD_HELD;
+	}
+	PG_END_TRY();
+	return folded;
+}
+
+AsFolded
 as_worker_fold(void)
 {
 	AsUuid after = {{0}};
 	bool done = true;
 	int count;
+	AsFolded for_all;
 
 	worker_set_lock_wait(RELOCK_WAIT);
 	do
@@ -397,6 +431,9 @@ as_worker_fold(void)
 			CHECK_FOR_INTERRUPTS();
 		}
 	} while (count == FOLD_USERS);
+	worker_forget_last_task();
+	for_all = worker_fold_for_all();
 	worker_set_lock_wait(LOCK_WAIT);
-	return done && count >= 0;
+	return for_all == AS_FOLDED && !(done && count >= 0) ? AS_FOLD_HELD
+	                                                     : for_all;
 }

@@ -15,6 +15,7 @@
  *   retiring  rotation, at verifies_until                    retired
  *   next      retire                                         retired
  *   retiring  retire                                         retired
+ *   any       all are replaced                               retired
  *
  *   refused: import of a kid that any row has (AS_KEY_EXISTS), or of what is
  *   no sound key (AS_KEY_TOO_LONG, AS_KEY_UNACCEPTABLE); activate of a key
@@ -107,6 +108,11 @@ static AsStatement any_to_retired =
     AS_WRITES("UPDATE auth_private.signing_keys"
               "   SET state = 'retired', secret = NULL, verifies_until = NULL"
               " WHERE kid = $1 AND state <> 'retired'");
+
+static AsStatement others_to_retired =
+    AS_WRITES("UPDATE auth_private.signing_keys"
+              "   SET state = 'retired', secret = NULL, verifies_until = NULL"
+              " WHERE kid <> $1 AND state <> 'retired'");
 
 static AsStatement expired_to_retired =
     AS_WRITES("UPDATE auth_private.signing_keys"
@@ -340,6 +346,22 @@ as_signing_key_retire(const char *kid)
 	if (as_store_run(&any_to_retired, AS_ARGS(as_arg_text(kid))) == 0)
 		return AS_KEY_UNKNOWN;
 	return AS_KEY_CHANGED;
+}
+
+void
+as_signing_key_replace_all(void)
+{
+	AsAlgorithm algorithm = AS_ALGORITHM_NONE;
+	char kid[AS_KID_MAX + 1];
+	KeyRow active;
+
+	lock_keys();
+	if (find_active(&active))
+		algorithm =
+		    as_algorithm_parse(active.algorithm, strlen(active.algorithm));
+	make(algorithm == AS_ALGORITHM_NONE ? AS_HS256 : algorithm, STATE_ACTIVE,
+	     kid);
+	(void) as_store_run(&others_to_retired, AS_ARGS(as_arg_text(kid)));
 }
 
 /* ---- maintenance ---- */

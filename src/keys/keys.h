@@ -19,6 +19,13 @@
  */
 extern bool as_mac_key(AsMacPurpose purpose, bool may_create, AsMacKey *out);
 
+/*
+ * A fresh MAC key in place of all there are: refresh tokens, codes and links
+ * of before are forged ones. A write, durable when it commits, which holds the
+ * lock of mac_keys to the transaction's end.
+ */
+extern void as_mac_key_replace_all(void);
+
 /* ---- signing_key.c: the keys that sign access tokens ---- */
 
 /*
@@ -81,6 +88,12 @@ extern AsKeyChange as_signing_key_retire(const char *kid);
  * kid. Keeps other operators from the keys until the commit.
  */
 extern bool as_signing_key_rotate_if_due(char kid[AS_KID_MAX + 1]);
+
+/*
+ * A fresh key signs, of the same algorithm as the one before it (HS256 where
+ * there is none), and every other key is retired.
+ */
+extern void as_signing_key_replace_all(void);
 
 /* ---- key_show.c: what others are told of the signing keys ---- */
 

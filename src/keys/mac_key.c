@@ -24,6 +24,8 @@ static AsStatement insert_key =
     AS_WRITES("INSERT INTO auth_private.mac_keys (id, key, created_at)"
               " VALUES ($1, $2, $3)");
 
+static AsStatement delete_all = AS_WRITES("DELETE FROM auth_private.mac_keys");
+
 static AsStatement select_stored =
     AS_READS("SELECT id::text AS label, key AS stored"
              "  FROM auth_private.mac_keys ORDER BY id");
@@ -145,4 +147,14 @@ as_mac_key_seal(const AsMasterKey *previous)
 	Assert(!XactReadOnly);
 	as_store_lock_value(AS_MAC_KEYS, LOCK_NEWEST);
 	return as_sealed_renew(&select_stored, &update_stored, previous);
+}
+
+void
+as_mac_key_replace_all(void)
+{
+	Assert(!XactReadOnly);
+	as_store_lock_value(AS_MAC_KEYS, LOCK_NEWEST);
+	as_store_make_durable();
+	(void) as_store_run(&delete_all, AS_NO_ARGS);
+	insert_new();
 }

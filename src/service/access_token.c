@@ -31,6 +31,18 @@ write_methods(StringInfo json, const AsTexts *amr)
 	as_json_raw(json, "amr", array.data);
 }
 
+/* RFC 8693 section 4.1: who acts for the subject. */
+static void
+write_actor(StringInfo json, const char *actor)
+{
+	StringInfoData object;
+
+	as_json_begin(&object);
+	as_json_text(&object, "sub", actor);
+	as_json_end(&object);
+	as_json_raw(json, "act", object.data);
+}
+
 static char *
 claims_of(const AsAccount *account, const AsSession *session)
 {
@@ -53,7 +65,11 @@ claims_of(const AsAccount *account, const AsSession *session)
 	as_json_text(
 	    &json, "phone",
 	    as_account_counts(account->phone, account->phone_confirmed_at));
-	as_json_number(&json, "auth_time", as_unix_seconds(session->auth_time));
+	/* Where an operator acts for the user, the user has not shown up. */
+	if (session->actor == NULL)
+		as_json_number(&json, "auth_time", as_unix_seconds(session->auth_time));
+	else
+		write_actor(&json, session->actor);
 	as_json_text(&json, "aal", session->aal);
 	write_methods(&json, &session->amr);
 	as_json_raw(&json, "app", as_jsonb_print(account->app));

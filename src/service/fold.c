@@ -8,11 +8,17 @@
  * of revocation.c says of a session is the same before and after. What
  * somebody holds stays for the next time.
  *
+ * What a row of everybody's has ended goes by batches, once no transaction is
+ * left that could still commit any of it; what somebody holds then has a row of
+ * its own from then on.
+ *
  * With the account's row held by us no sign-in is between its look at the
  * epoch and its commit, but for one that went on without the row, which has a
  * row of its own here when it commits.
  */
 #include "service/service.h"
+
+#include "miscadmin.h"
 
 /* Whether nothing of a session is left. */
 static bool
@@ -177,4 +183,116 @@ as_fold_user(const AsUuid *user_id)
 	if (locked == AS_ABSENT || !as_account_find(user_id, &account))
 		return fold_orphans(user_id, rows, count);
 	return fold_all(&account, rows, count);
+}
+
+/* ---- everybody's ---- */
+
+/* Of each kind, in one transaction. */
+#define BATCH 500
+
+/* True where that was the last. */
+static bool
+end_sessions(const AsForAll *row, AsSessionKey *after)
+{
+	AsSessionKey *keys;
+	int count =
+	    as_session_list_made_before(row->made_before, after, BATCH, &keys);
+
+	for (int i = 0; i < count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (end_if_free(&keys[i].user_id, &keys[i].id))
+			as_announce("session_ended", &keys[i].user_id, &keys[i].id);
+		else
+			as_revocation_add(&keys[i].user_id, &keys[i].id, NULL, NULL, 0);
+		*after = keys[i];
+	}
+	return count < BATCH;
+}
+
+static void
+end_sign_up(const AsUuid *id)
+{
+	AsLocked locked = as_account_try_lock(id, true);
+	AsAccount account;
+
+	if (locked == AS_ABSENT || !as_account_find(id, &account) ||
+	    account.status != AS_ACCOUNT_PENDING)
+		return;
+	if (locked == AS_LOCKED)
+		(void) as_account_end_if_possible(id);
+	else
+		as_revocation_add_deletion(id);
+}
+
+static bool
+end_sign_ups(const AsForAll *row, AsPendingPlace *after)
+{
+	AsPendingPlace *places;
+	int count =
+	    as_account_list_made_before(row->made_before, after, BATCH, &places);
+
+	for (int i = 0; i < count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		end_sign_up(&places[i].id);
+		*after = places[i];
+	}
+	return count < BATCH;
+}
+
+static AsFolded
+end_codes(const AsForAll *row)
+{
+	if (as_code_delete_made_before(row->made_before, BATCH) == BATCH)
+		return AS_FOLD_MORE;
+	if (as_code_is_made_before(row->made_before))
+		return AS_FOLD_HELD;
+	as_revocation_settle_for_all(row);
+	return AS_FOLDED;
+}
+
+static AsFolded
+work_off(const AsForAll *row, AsForAllPlace *place)
+{
+	if (!as_uuid_equal(&place->row, &row->id))
+		*place = (AsForAllPlace){.row = row->id};
+	if (!place->is_behind_sessions)
+	{
+		place->is_behind_sessions = end_sessions(row, &place->session);
+		return AS_FOLD_MORE;
+	}
+	if (!place->is_behind_accounts)
+	{
+		place->is_behind_accounts = end_sign_ups(row, &place->account);
+		return AS_FOLD_MORE;
+	}
+	return end_codes(row);
+}
+
+static bool
+has_counted_enough(const AsForAll *row)
+{
+	return as_after_seconds(row->at, AS_FOR_ALL_KEPT) < GetCurrentTimestamp();
+}
+
+AsFolded
+as_fold_for_all(AsForAllPlace *place)
+{
+	AsForAll *rows;
+	int count = as_revocation_list_for_all(&rows);
+
+	if (count > 0)
+		as_store_make_durable();
+	for (int i = 0; i < count; i++)
+	{
+		if (rows[i].is_over)
+			return work_off(&rows[i], place);
+		/* It came with a restore, and so may what it has ended. */
+		if (!as_revocation_is_native(&rows[i]))
+			as_revocation_adopt_for_all(&rows[i]);
+		else if (rows[i].next_xid == 0 && has_counted_enough(&rows[i]))
+			as_revocation_delete_for_all(&rows[i]);
+	}
+	return AS_FOLDED;
 }

@@ -110,15 +110,19 @@ payload_of(const AsGrant *grant)
 static void
 open_session(AsAttempt *attempt, AsGrant *grant)
 {
-	AsOrigin origin = as_request_origin();
+	/* Where an operator is, the user needn't know. */
+	AsOrigin origin =
+	    grant->actor == NULL ? as_request_origin() : (AsOrigin){0};
 	AsTexts amr = {grant->method_count, grant->methods};
 
 	Assert(grant->aal != NULL && grant->method_count > 0);
-	as_session_open(&grant->account, &origin, grant->aal, &amr, &grant->session,
-	                &grant->token);
+	as_session_open(&grant->account, &origin, grant->aal, &amr, grant->actor,
+	                &grant->session, &grant->token);
+	attempt->event.session_id = grant->session.id;
+	if (grant->actor != NULL)
+		return;
 	as_session_keep_newest(&grant->account);
 	as_message_tell(&grant->account, "new_signin", payload_of(grant));
-	attempt->event.session_id = grant->session.id;
 }
 
 AsFailure
@@ -129,7 +133,8 @@ as_grant_open(AsAttempt *attempt, AsGrant *grant)
 
 	if (outcome == AS_OK && grant->first != NULL)
 		outcome = take_second_factor(attempt, grant);
-	else if (outcome == AS_OK && as_factor_is_on(&grant->account.id))
+	else if (outcome == AS_OK && grant->actor == NULL &&
+	         as_factor_is_on(&grant->account.id))
 	{
 		grant->mfa_token = as_mfa_token_make(&grant->account, &shown);
 		attempt->remark = "second factor asked for";
@@ -145,13 +150,6 @@ as_grant_answer(FunctionCallInfo fcinfo, AsGrant *grant)
 {
 	if (grant->mfa_token != NULL)
 		return as_answer_mfa_token(fcinfo, grant->mfa_token);
-	return as_answer_tokens(fcinfo, &grant->account, &grant->session,
-	                        &grant->token);
-}
-
-Datum
-as_grant_answer(FunctionCallInfo fcinfo, AsGrant *grant)
-{
 	return as_answer_tokens(fcinfo, &grant->account, &grant->session,
 	                        &grant->token);
 }

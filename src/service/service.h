@@ -399,10 +399,14 @@ extern AsFailure as_owner_look_again(AsAttempt *attempt, AsOwner *owner);
 
 /* ---- session_life.c: sessions and their access tokens ---- */
 
-/* Opens a session and caches its access token; token is its first. */
+/*
+ * Opens a session and caches its access token; token is its first. One of an
+ * actor (the role of an operator; NULL: the user) ends after ten minutes.
+ */
 extern void as_session_open(const AsAccount *account, const AsOrigin *origin,
                             const char *aal, const AsTexts *amr,
-                            AsSession *session, AsRefreshToken *token);
+                            const char *actor, AsSession *session,
+                            AsRefreshToken *token);
 
 /*
  * Makes next the current refresh token if presented is it and the session
@@ -493,6 +497,30 @@ extern AsFailure as_epoch_delete(const AsUuid *user_id,
  * Whether none is left of those that were there.
  */
 extern bool as_fold_user(const AsUuid *user_id);
+
+typedef enum AsFolded
+{
+	AS_FOLDED,    /* nothing is left that can be done now */
+	AS_FOLD_HELD, /* somebody holds a row */
+	AS_FOLD_MORE  /* a batch was done, and there is more */
+} AsFolded;
+
+/* How far the recorder has come with a row of everybody's; zeros: nowhere. */
+typedef struct AsForAllPlace
+{
+	AsUuid row;
+	bool is_behind_sessions;
+	AsSessionKey session;
+	bool is_behind_accounts;
+	AsPendingPlace account;
+} AsForAllPlace;
+
+/*
+ * Ends a batch of what a row of everybody's has ended, in the recorder's
+ * transaction. The place is where that goes on once the transaction has
+ * committed.
+ */
+extern AsFolded as_fold_for_all(AsForAllPlace *place);
 
 /* ---- session_life.c, refresh tokens ---- */
 
@@ -808,6 +836,7 @@ typedef struct AsGrant
 	const char *aal;
 	int method_count; /* amr of RFC 8176 */
 	char *methods[AS_GRANT_METHODS];
+	const char *actor; /* an operator's role that acts for the user, or NULL */
 	AsSession session;
 	AsRefreshToken token;
 
@@ -838,7 +867,8 @@ extern AsFailure as_grant_check_status(AsAttempt *attempt,
  * user. Where the account has a second factor and this is no second step, it
  * makes an mfa token and does nothing of that. A second step fails with
  * AS_INVALID_TOKEN where the first has ended or was used, and as
- * as_factor_proof_use does.
+ * as_factor_proof_use does. Where an operator acts for the user, no factor is
+ * asked for, no session ends and nobody is told.
  */
 extern AsFailure as_grant_open(AsAttempt *attempt, AsGrant *grant);
 

@@ -50,16 +50,41 @@ as_session_is_ended(const AsUuid *user_id, const AsUuid *id)
 	       !as_session_find_live(user_id, id, &current);
 }
 
+/* How long an operator may act for a user: seconds. */
+#define IMPERSONATION_TTL 600
+
 static TimestampTz
 earlier(TimestampTz a, TimestampTz end)
 {
 	return end != AS_NO_TIME && end < a ? end : a;
 }
 
+/* Nothing extends the life of a session in which somebody else acts. */
+static void
+set_ends(AsSession *session, TimestampTz now)
+{
+	session->ends_at = auth_session_session_max_age > 0
+	                       ? as_after_seconds(now, auth_session_session_max_age)
+	                       : AS_NO_TIME;
+	if (session->actor != NULL)
+	{
+		session->ends_at =
+		    earlier(as_after_seconds(now, IMPERSONATION_TTL), session->ends_at);
+		session->expires_at = session->access_expires_at = session->ends_at;
+		return;
+	}
+	session->expires_at =
+	    earlier(as_after_seconds(now, auth_session_refresh_token_ttl),
+	            session->ends_at);
+	session->access_expires_at =
+	    earlier(as_after_seconds(now, auth_session_access_token_ttl),
+	            session->expires_at);
+}
+
 void
 as_session_open(const AsAccount *account, const AsOrigin *origin,
-                const char *aal, const AsTexts *amr, AsSession *session,
-                AsRefreshToken *token)
+                const char *aal, const AsTexts *amr, const char *actor,
+                AsSession *session, AsRefreshToken *token)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
@@ -69,15 +94,8 @@ as_session_open(const AsAccount *account, const AsOrigin *origin,
 	session->id = as_uuid_ordered(as_unix_milliseconds(now));
 	session->jti = as_uuid_random();
 	session->created_at = session->renewed_at = session->auth_time = now;
-	session->ends_at = auth_session_session_max_age > 0
-	                       ? as_after_seconds(now, auth_session_session_max_age)
-	                       : AS_NO_TIME;
-	session->expires_at =
-	    earlier(as_after_seconds(now, auth_session_refresh_token_ttl),
-	            session->ends_at);
-	session->access_expires_at =
-	    earlier(as_after_seconds(now, auth_session_access_token_ttl),
-	            session->expires_at);
+	session->actor = actor == NULL ? NULL : pstrdup(actor);
+	set_ends(session, now);
 	session->aal = pstrdup(aal);
 	session->amr = *amr;
 	as_refresh_token_first(&account->id, &session->id, token);

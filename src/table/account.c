@@ -44,7 +44,9 @@ static AsStatement select_in_force = AS_READS(
     "        ORDER BY at DESC, revocations.id DESC LIMIT 1) AS change ON true"
     " WHERE accounts.id = $1"
     "   AND NOT EXISTS (SELECT FROM auth_private.revocations"
-    "                    WHERE user_id = $1 AND deleted)");
+    "                    WHERE user_id = $1 AND deleted)"
+    "   AND NOT (status = 'pending' AND " AS_MADE_BEFORE(
+        "accounts.created_at") ")");
 
 static AsStatement select_one = AS_READS(SELECT_ACCOUNT);
 static AsStatement select_update =
@@ -125,6 +127,12 @@ static AsStatement select_ended = AS_READS(
     "       SELECT FROM auth_private.codes"
     "        WHERE codes.user_id = accounts.id AND codes.link_expires_at > $1)"
     " ORDER BY created_at, id LIMIT $2");
+
+static AsStatement select_made_before =
+    AS_READS("SELECT created_at, id FROM auth_private.accounts"
+             " WHERE status = 'pending' AND created_at < $1"
+             "   AND (created_at, id) > ($3, $4)"
+             " ORDER BY created_at, id LIMIT $2");
 
 static const char *const status_names[] = {
     [AS_ACCOUNT_PENDING] = "pending",
@@ -342,4 +350,15 @@ as_account_export(const AsUuid *id)
 {
 	return as_store_jsonb(&export,
 	                      AS_ARGS(as_arg_uuid(id), as_arg_int(AS_EXPORT_MOST)));
+}
+
+int
+as_account_list_made_before(TimestampTz made_before,
+                            const AsPendingPlace *after, int most,
+                            AsPendingPlace **places)
+{
+	return as_store_list(&select_made_before, &place_shape, places,
+	                     AS_ARGS(as_arg_time(made_before), as_arg_int(most),
+	                             as_arg_time(after->created_at),
+	                             as_arg_uuid(&after->id)));
 }

@@ -22,18 +22,23 @@ static AsStatement insert =
 
 static AsStatement select_one = AS_READS(
     "SELECT " CODE_COLUMNS " FROM auth_private.codes AS code"
-    " WHERE user_id = $1 AND id = $2 AND link_expires_at > $3 AND NOT EXISTS ("
-    "       SELECT FROM auth_private.codes AS newer"
-    "        WHERE newer.user_id = $1 AND newer.purpose = code.purpose"
-    "          AND newer.identifier = code.identifier"
-    "          AND (newer.created_at, newer.id) > (code.created_at, code.id))");
+    " WHERE user_id = $1 AND id = $2 AND link_expires_at > $3"
+    "   AND NOT " AS_MADE_BEFORE(
+        "code.created_at") " AND NOT EXISTS ("
+                           "       SELECT FROM auth_private.codes AS newer"
+                           "        WHERE newer.user_id = $1 AND newer.purpose "
+                           "= code.purpose"
+                           "          AND newer.identifier = code.identifier"
+                           "          AND (newer.created_at, newer.id) > "
+                           "(code.created_at, code.id))");
 
 static AsStatement select_for =
     AS_READS("SELECT " CODE_COLUMNS " FROM ("
              "       SELECT * FROM auth_private.codes"
              "        WHERE user_id = $1 AND purpose = $2 AND identifier = $3"
              "        ORDER BY created_at DESC, id DESC LIMIT 1) AS newest"
-             " WHERE link_expires_at > $4");
+             " WHERE link_expires_at > $4"
+             "   AND NOT " AS_MADE_BEFORE("newest.created_at"));
 
 static AsStatement select_live =
     AS_READS("SELECT FROM auth_private.codes"
@@ -104,6 +109,16 @@ static AsStatement prune_older =
               "      LIMIT $2 FOR UPDATE OF code SKIP LOCKED)"
               " DELETE FROM auth_private.codes"
               "  WHERE (user_id, id) IN (SELECT user_id, id FROM batch)");
+
+static AsStatement delete_made_before =
+    AS_WRITES("WITH batch AS MATERIALIZED ("
+              "     SELECT user_id, id FROM auth_private.codes"
+              "      WHERE created_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)"
+              " DELETE FROM auth_private.codes"
+              "  WHERE (user_id, id) IN (SELECT user_id, id FROM batch)");
+
+static AsStatement select_made_before =
+    AS_READS("SELECT FROM auth_private.codes WHERE created_at < $1 LIMIT 1");
 
 static const char *const purpose_names[] = {
     [AS_PURPOSE_CONFIRM_EMAIL] = "confirm_email",
@@ -274,4 +289,19 @@ as_code_export(const AsUuid *user_id)
 {
 	return as_store_jsonb(
 	    &export, AS_ARGS(as_arg_uuid(user_id), as_arg_int(AS_EXPORT_MOST)));
+}
+
+int
+as_code_delete_made_before(TimestampTz made_before, int batch)
+{
+	return (int) as_store_run(
+	    &delete_made_before,
+	    AS_ARGS(as_arg_time(made_before), as_arg_int(batch)));
+}
+
+bool
+as_code_is_made_before(TimestampTz made_before)
+{
+	return as_store_run(&select_made_before,
+	                    AS_ARGS(as_arg_time(made_before))) > 0;
 }

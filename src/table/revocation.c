@@ -18,12 +18,19 @@
  * A ban, its end, a deletion and forgiven failures are carried in the same way.
  * The recorder works all of them into the rows they name (fold.c).
  *
+ * A row of everybody's (user_id all zeros) ends what was made before a time,
+ * in whatever table it has its row, or in none. By the clock alone: whoever
+ * opened a session had his transaction's id before the session had its time.
+ * So it is worked off when no transaction is left that is older than the row,
+ * and the recorder then deletes what it ended.
+ *
  * Mostly there is no row at all, and every backend knows that until it hears
  * of a change (watch.c).
  */
 #include "table/table.h"
 
 #include "access/parallel.h"
+#include "access/transam.h"
 #include "access/xlog.h"
 
 static AsStatement insert = AS_WRITES(
@@ -31,6 +38,32 @@ static AsStatement insert = AS_WRITES(
     "       (user_id, session_id, id, keep, password_hash, weight, banned,"
     "        banned_until, ban_reason, deleted, forgives, at)"
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)");
+
+static AsStatement insert_for_all =
+    AS_WRITES("INSERT INTO auth_private.revocations"
+              "       (user_id, session_id, id, weight, at, made_before,"
+              "        next_xid)"
+              " VALUES (" AS_NOBODY ", " AS_NOBODY ", $1, 0, $2, $3, $4)");
+
+static AsStatement select_not_before =
+    AS_READS("SELECT pg_catalog.max(made_before) AS made_before"
+             "  FROM auth_private.revocations WHERE user_id = " AS_NOBODY);
+
+static AsStatement select_for_all = AS_READS(
+    "SELECT id, made_before, at, next_xid,"
+    "       next_xid <= pg_catalog.pg_snapshot_xmin("
+    "           pg_catalog.pg_current_snapshot())::text::bigint AS is_over"
+    "  FROM auth_private.revocations WHERE user_id = " AS_NOBODY
+    " ORDER BY made_before DESC, id");
+
+static AsStatement update_for_all =
+    AS_WRITES("UPDATE auth_private.revocations"
+              "   SET next_xid = $2, at = COALESCE($3, at)"
+              " WHERE user_id = " AS_NOBODY " AND id = $1");
+
+static AsStatement delete_for_all =
+    AS_WRITES("DELETE FROM auth_private.revocations"
+              " WHERE user_id = " AS_NOBODY " AND id = $1");
 
 static AsStatement select_any =
     AS_READS_QUALIFIED("SELECT FROM auth_private.revocations LIMIT 1");
@@ -77,8 +110,25 @@ static const AsColumn user_columns[] = {
 };
 static const AsShape user_shape = AS_SHAPE(AsUuid, user_columns);
 
+static const AsColumn for_all_columns[] = {
+    AS_COLUMN(AsForAll, UUID, id),      AS_COLUMN(AsForAll, TIME, made_before),
+    AS_COLUMN(AsForAll, TIME, at),      AS_COLUMN(AsForAll, INT8, next_xid),
+    AS_COLUMN(AsForAll, BOOL, is_over),
+};
+static const AsShape for_all_shape = AS_SHAPE(AsForAll, for_all_columns);
+
+static const AsColumn not_before_columns[] = {
+    AS_COLUMN_ONLY("made_before", TIME),
+};
+static const AsShape not_before_shape =
+    AS_SHAPE(TimestampTz, not_before_columns);
+
 /* The version of the table at which it was empty; 0: it may not be. */
 static uint64 empty_at = 0;
+
+/* The newest time of everybody's rows, and of which version; 0: unknown. */
+static TimestampTz not_before = AS_NO_TIME;
+static uint64 not_before_at = 0;
 
 /* A row; what is all zeros in it is SQL NULL, but session_id. */
 static void
@@ -151,6 +201,75 @@ as_revocation_add_forgiveness(const AsUuid *user_id)
 	add(&row);
 }
 
+/* Every transaction that has an id by now has a smaller one. */
+static int64
+next_xid(void)
+{
+	return (int64) U64FromFullTransactionId(ReadNextFullTransactionId());
+}
+
+void
+as_revocation_add_for_all(TimestampTz made_before)
+{
+	AsUuid id = as_uuid_random();
+
+	empty_at = not_before_at = 0;
+	as_store_make_durable();
+	(void) as_store_run(
+	    &insert_for_all,
+	    AS_ARGS(as_arg_uuid(&id), as_arg_time(GetCurrentTimestamp()),
+	            as_arg_time(made_before), as_arg_int8(next_xid())));
+	as_recorder_wake(AS_WORK_FOLD);
+}
+
+/* AS_NO_TIME where there is none. */
+static TimestampTz
+find_not_before(uint64 version)
+{
+	TimestampTz newest = AS_NO_TIME;
+
+	if (not_before_at == version)
+		return not_before;
+	(void) as_store_find(&select_not_before, &not_before_shape, &newest,
+	                     AS_NO_ARGS);
+
+	/* As below. */
+	if (!IsInParallelMode() &&
+	    as_watch_version(AS_WATCH_REVOCATIONS) == version)
+	{
+		not_before = newest;
+		not_before_at = version;
+	}
+	return newest;
+}
+
+bool
+as_revocation_ends(TimestampTz made_at)
+{
+	uint64 version = as_watch_version(AS_WATCH_REVOCATIONS);
+	TimestampTz newest =
+	    empty_at == version ? AS_NO_TIME : find_not_before(version);
+
+	return newest != AS_NO_TIME && made_at < newest;
+}
+
+/*
+ * After a crash, or COMMIT PREPARED, nobody else would. A row of everybody's
+ * stays for minutes, in which every request comes by here.
+ */
+static void
+wake_recorder(bool is_for_all)
+{
+	static TimestampTz woken_at = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (RecoveryInProgress() || IsInParallelMode() ||
+	    (is_for_all && woken_at <= now && now - woken_at < USECS_PER_SEC))
+		return;
+	woken_at = now;
+	as_dispatch_wake(AS_WORK_FOLD);
+}
+
 bool
 as_revocation_is_pending(const AsUuid *user_id)
 {
@@ -160,10 +279,11 @@ as_revocation_is_pending(const AsUuid *user_id)
 		return false;
 	if (as_store_run(&select_any, AS_NO_ARGS) > 0)
 	{
-		/* After a crash, or COMMIT PREPARED, nobody else would. */
-		if (!RecoveryInProgress() && !IsInParallelMode())
-			as_dispatch_wake(AS_WORK_FOLD);
-		return as_store_run(&select_user, AS_ARGS(as_arg_uuid(user_id))) > 0;
+		bool is_for_all = find_not_before(version) != AS_NO_TIME;
+
+		wake_recorder(is_for_all);
+		return is_for_all ||
+		       as_store_run(&select_user, AS_ARGS(as_arg_uuid(user_id))) > 0;
 	}
 
 	/* Not known from the snapshot of a query, nor where it has changed. */
@@ -193,4 +313,41 @@ as_revocation_delete(const AsRevocation *row)
 	(void) as_store_run(&delete_one, AS_ARGS(as_arg_uuid(&row->user_id),
 	                                         as_arg_uuid(&row->session_id),
 	                                         as_arg_uuid(&row->id)));
+}
+
+int
+as_revocation_list_for_all(AsForAll **rows)
+{
+	return as_store_list(&select_for_all, &for_all_shape, rows, AS_NO_ARGS);
+}
+
+bool
+as_revocation_is_native(const AsForAll *row)
+{
+	return row->next_xid <= next_xid();
+}
+
+void
+as_revocation_adopt_for_all(const AsForAll *row)
+{
+	(void) as_store_run(&update_for_all,
+	                    AS_ARGS(as_arg_uuid(&row->id), as_arg_int8(next_xid()),
+	                            as_arg_time(GetCurrentTimestamp())));
+}
+
+void
+as_revocation_settle_for_all(const AsForAll *row)
+{
+	AsArg worked_off = as_arg_int8(0);
+
+	worked_off.is_null = true;
+	(void) as_store_run(
+	    &update_for_all,
+	    AS_ARGS(as_arg_uuid(&row->id), worked_off, as_arg_time(AS_NO_TIME)));
+}
+
+void
+as_revocation_delete_for_all(const AsForAll *row)
+{
+	(void) as_store_run(&delete_for_all, AS_ARGS(as_arg_uuid(&row->id)));
 }

@@ -16,7 +16,7 @@ static AsStatement select_token =
 #define COLUMNS                                                       \
 	"user_id, id, jti, generation, refresh_digest, created_at,"       \
 	" renewed_at, access_expires_at, expires_at, ends_at, aal, amr, " \
-	"auth_time, epoch"
+	"auth_time, epoch, actor"
 
 static AsStatement select_one =
     AS_READS("SELECT " COLUMNS " FROM auth_private.sessions"
@@ -26,9 +26,9 @@ static AsStatement insert = AS_WRITES(
     "INSERT INTO auth_private.sessions"
     "       (user_id, id, jti, generation, refresh_digest, created_at,"
     "        renewed_at, access_expires_at, expires_at, ends_at, expiry_day,"
-    "        ip, user_agent, aal, amr, auth_time, epoch)"
+    "        ip, user_agent, aal, amr, auth_time, epoch, actor)"
     " VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8, $9, $10,"
-    "         $11::pg_catalog.inet, $12, $13, $14, $15, $16)");
+    "         $11::pg_catalog.inet, $12, $13, $14, $15, $16, $17)");
 
 /*
  * Only the row that the presented token knows: of any number of renewals at
@@ -67,7 +67,8 @@ static AsStatement update_proof =
 	"     + COALESCE((SELECT pg_catalog.sum(r.weight)"                  \
 	"                   FROM auth_private.revocations AS r"             \
 	"                  WHERE r.user_id = $1"                            \
-	"                    AND r.keep IS DISTINCT FROM sessions.id), 0)"
+	"                    AND r.keep IS DISTINCT FROM sessions.id), 0)"  \
+	" AND NOT " AS_MADE_BEFORE("sessions.created_at")
 
 static AsStatement select_live_token =
     AS_READS("SELECT jti, expires_at FROM auth_private.sessions"
@@ -76,6 +77,16 @@ static AsStatement select_live_token =
 static AsStatement select_fates =
     AS_READS("SELECT id, COALESCE(" LIVES ", false) AS lives"
              "  FROM auth_private.sessions WHERE user_id = $1");
+
+static AsStatement count_made_before =
+    AS_READS("SELECT pg_catalog.count(*) AS count FROM auth_private.sessions"
+             " WHERE created_at < $1 AND expires_at > $2"
+             "   AND NOT " AS_MADE_BEFORE("sessions.created_at"));
+
+static AsStatement select_made_before =
+    AS_READS("SELECT user_id, id FROM auth_private.sessions"
+             " WHERE (user_id, id) > ($2, $3) AND created_at < $1"
+             " ORDER BY user_id, id LIMIT $4");
 
 static AsStatement update_epoch =
     AS_WRITES("UPDATE auth_private.sessions SET epoch = $3"
@@ -96,7 +107,7 @@ static AsStatement lock_others =
 /* An operator's sessions as the user are none of the user's. */
 #define SELECT_OWN                         \
 	"SELECT id FROM auth_private.sessions" \
-	" WHERE user_id = $1 AND expires_at > $3 AND 'impersonation' <> ALL (amr)"
+	" WHERE user_id = $1 AND expires_at > $3 AND actor IS NULL"
 #define BUT_THE_NEWEST " ORDER BY created_at DESC, id DESC OFFSET $2"
 
 static AsStatement select_oldest = AS_READS(SELECT_OWN BUT_THE_NEWEST);
@@ -146,6 +157,7 @@ static const AsColumn session_columns[] = {
     AS_COLUMN(AsSession, TEXTS, amr),
     AS_COLUMN(AsSession, TIME, auth_time),
     AS_COLUMN(AsSession, INT8, epoch),
+    AS_COLUMN(AsSession, TEXT, actor),
 };
 
 static const AsColumn token_columns[] = {
@@ -158,12 +170,23 @@ static const AsColumn fate_columns[] = {
     AS_COLUMN(AsSessionFate, BOOL, lives),
 };
 
+static const AsColumn key_columns[] = {
+    AS_COLUMN(AsSessionKey, UUID, user_id),
+    AS_COLUMN(AsSessionKey, UUID, id),
+};
+
+static const AsColumn count_columns[] = {
+    AS_COLUMN_ONLY("count", INT8),
+};
+
 static const AsColumn id_columns[] = {
     AS_COLUMN_ONLY("id", UUID),
 };
 static const AsShape session_shape = AS_SHAPE(AsSession, session_columns);
 static const AsShape token_shape = AS_SHAPE(AsSessionToken, token_columns);
 static const AsShape fate_shape = AS_SHAPE(AsSessionFate, fate_columns);
+static const AsShape key_shape = AS_SHAPE(AsSessionKey, key_columns);
+static const AsShape count_shape = AS_SHAPE(int64, count_columns);
 static const AsShape id_shape = AS_SHAPE(AsUuid, id_columns);
 
 bool
@@ -196,6 +219,27 @@ as_session_list_fates(const AsUuid *user_id, AsSessionFate **fates)
 	                     AS_ARGS(as_arg_uuid(user_id)));
 }
 
+int64
+as_session_count_made_before(TimestampTz made_before)
+{
+	int64 count = 0;
+
+	(void) as_store_find(
+	    &count_made_before, &count_shape, &count,
+	    AS_ARGS(as_arg_time(made_before), as_arg_time(GetCurrentTimestamp())));
+	return count;
+}
+
+int
+as_session_list_made_before(TimestampTz made_before, const AsSessionKey *after,
+                            int most, AsSessionKey **keys)
+{
+	return as_store_list(&select_made_before, &key_shape, keys,
+	                     AS_ARGS(as_arg_time(made_before),
+	                             as_arg_uuid(&after->user_id),
+	                             as_arg_uuid(&after->id), as_arg_int(most)));
+}
+
 void
 as_session_insert(const AsSession *session, const AsOrigin *origin)
 {
@@ -211,7 +255,7 @@ as_session_insert(const AsSession *session, const AsOrigin *origin)
 	            as_arg_date(session->expires_at), as_arg_text(origin->address),
 	            as_arg_text(origin->user_agent), as_arg_text(session->aal),
 	            as_arg_texts(&session->amr), as_arg_time(session->auth_time),
-	            as_arg_int8(session->epoch)));
+	            as_arg_int8(session->epoch), as_arg_text(session->actor)));
 }
 
 /* What a renewal is of, and what it brings. */

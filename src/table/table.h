@@ -195,6 +195,11 @@ typedef struct AsPendingPlace
 extern int as_account_list_ended(TimestampTz now, const AsPendingPlace *after,
                                  int most, AsPendingPlace **places);
 
+/* The same, of those that were made before a time, whatever their codes. */
+extern int as_account_list_made_before(TimestampTz made_before,
+                                       const AsPendingPlace *after, int most,
+                                       AsPendingPlace **places);
+
 /* ---- deleted_user.c: accounts that are gone ---- */
 
 extern void as_deleted_user_note(const AsUuid *user_id, TimestampTz at);
@@ -225,6 +230,7 @@ typedef struct AsSession
 	AsTexts amr;
 	TimestampTz auth_time; /* when its user last showed who he is */
 	int64 epoch;           /* of the account, as the sign-in saw it */
+	char *actor; /* the operator's role that acts for the user, or NULL */
 } AsSession;
 
 extern void as_session_insert(const AsSession *session, const AsOrigin *origin);
@@ -274,6 +280,20 @@ extern bool as_session_set_proof(const AsUuid *user_id, const AsUuid *id,
                                  const AsUuid *jti, const AsUuid *next,
                                  const AsTexts *amr, const char *aal,
                                  AsSession *session);
+
+/* How many that have not expired were made before a time, and live. */
+extern int64 as_session_count_made_before(TimestampTz made_before);
+
+/* Up to most that were made before a time, in the order of their keys. */
+typedef struct AsSessionKey
+{
+	AsUuid user_id;
+	AsUuid id;
+} AsSessionKey;
+
+extern int as_session_list_made_before(TimestampTz made_before,
+                                       const AsSessionKey *after, int most,
+                                       AsSessionKey **keys);
 
 /* The epoch that the session is of from now on. */
 extern void as_session_set_epoch(const AsUuid *user_id, const AsUuid *id,
@@ -349,8 +369,45 @@ extern void as_revocation_add_ban(const AsUuid *user_id, const AsBan *ban);
 extern void as_revocation_add_deletion(const AsUuid *user_id);
 extern void as_revocation_add_forgiveness(const AsUuid *user_id);
 
-/* Whether there are any of a user; a comparison where there are none at all. */
+/*
+ * Ends what was made before a time, whoever's: sessions, codes and pending
+ * sign-ups, those too that are still uncommitted. Durable, waits for nobody,
+ * wakes the recorder. It counts for at least AS_FOR_ALL_KEPT seconds, for what
+ * has no row that could be deleted.
+ */
+#define AS_FOR_ALL_KEPT 600
+extern void as_revocation_add_for_all(TimestampTz made_before);
+
+/*
+ * Whether that ended what was made at a time, where no row of a table says so:
+ * a token of less than AS_FOR_ALL_KEPT seconds. A comparison, mostly.
+ */
+extern bool as_revocation_ends(TimestampTz made_at);
+
+/*
+ * Whether there are any of a user, or of everybody; a comparison where there
+ * are none at all.
+ */
 extern bool as_revocation_is_pending(const AsUuid *user_id);
+
+/* A row of everybody's; is_over: no transaction of before it is left. */
+typedef struct AsForAll
+{
+	AsUuid id;
+	TimestampTz made_before;
+	TimestampTz at;
+	int64 next_xid; /* 0: the recorder has worked it off */
+	bool is_over;
+} AsForAll;
+
+/* The newest time first; and whether one was written on this server. */
+extern int as_revocation_list_for_all(AsForAll **rows);
+extern bool as_revocation_is_native(const AsForAll *row);
+
+/* As if it were written now; worked off; gone. */
+extern void as_revocation_adopt_for_all(const AsForAll *row);
+extern void as_revocation_settle_for_all(const AsForAll *row);
+extern void as_revocation_delete_for_all(const AsForAll *row);
 
 /* Oldest first. */
 extern int as_revocation_list(const AsUuid *user_id, AsRevocation **rows);
@@ -359,6 +416,16 @@ extern int as_revocation_list(const AsUuid *user_id, AsRevocation **rows);
 extern int as_revocation_list_users(const AsUuid *after, int most,
                                     AsUuid **user_ids);
 extern void as_revocation_delete(const AsRevocation *row);
+
+/*
+ * For statements: what was made at a time, by its column, has ended with a row
+ * of everybody's.
+ */
+#define AS_NOBODY "'00000000-0000-0000-0000-000000000000'"
+#define AS_MADE_BEFORE(column)                                \
+	"EXISTS (SELECT FROM auth_private.revocations AS for_all" \
+	"         WHERE for_all.user_id = " AS_NOBODY             \
+	"           AND for_all.made_before > " column ")"
 
 /* ---- token_cache.c: the allow-list of access tokens ---- */
 
@@ -452,6 +519,13 @@ extern Jsonb *as_code_export(const AsUuid *user_id);
 
 /* Also those behind newer ones, of which the last hour's are looked at. */
 extern int as_code_prune(TimestampTz now, int batch);
+
+/*
+ * Deletes up to batch codes that were made before a time: how many; and
+ * whether there are any left, that somebody uses at this moment.
+ */
+extern int as_code_delete_made_before(TimestampTz made_before, int batch);
+extern bool as_code_is_made_before(TimestampTz made_before);
 
 /* ---- code_failure.c: wrong tries on the short codes of an address ---- */
 

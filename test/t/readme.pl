@@ -64,6 +64,36 @@ my $ran = IPC::Run::run(
 ok($ran, 'the SQL of the README runs as it stands')
   or diag("after " . (($out =~ /.*(README\.md:\d+)/s)[0] // 'the start') . ":\n$err");
 
+# The recipes are enough for the job, and for no more.
+my ($support, $monitor) = map { sql_connect($node, dbname => 'readme', user => $_) } qw(readme_support readme_monitor);
+my ($ada) = $support->selectrow_array(q{SELECT id FROM auth_admin.find_user('ada@example.org')});
+ok($ada, 'support finds a user');
+foreach my $call (
+	'sessions($1)', 'send_password_reset($1)', 'unlock($1)',
+	'revoke_sessions($1)', q{ban($1, clock_timestamp() + interval '1 hour', 'a reason')}, 'unban($1)')
+{
+	ok(eval { $support->do("SELECT * FROM auth_admin.$call", {}, $ada); 1 }, "support: $call") or diag($@);
+}
+is($support->selectrow_array(q{SELECT actor FROM auth_admin.audit_log WHERE action = 'unban' AND user_id = $1}, {}, $ada),
+	'readme_support', 'the log has who did it');
+cmp_ok($monitor->selectrow_array('SELECT notifications_waiting FROM auth_admin.stats'), '>=', 0, 'monitoring reads figures');
+cmp_ok($monitor->selectrow_array(q{SELECT count(*) FROM auth_admin.signing_keys WHERE state = 'active'}), '==', 1, 'and which key signs');
+
+my %granted = (
+	readme_support => [qw(ban find_user revoke_session revoke_sessions send_password_reset sessions unban unlock audit_log users)],
+	readme_monitor => [qw(signing_keys stats)]);
+foreach my $role (sort keys %granted)
+{
+	is(
+		$node->safe_psql('readme', <<"SQL"), join("\n", sort @{ $granted{$role} }), "$role may do no more");
+SELECT proname FROM pg_proc WHERE pronamespace = 'auth_admin'::regnamespace AND has_function_privilege('$role', oid, 'EXECUTE')
+UNION ALL SELECT relname FROM pg_class
+WHERE relnamespace IN ('auth_admin'::regnamespace, 'auth_private'::regnamespace)
+	AND has_any_column_privilege('$role', oid, 'SELECT, INSERT, UPDATE, REFERENCES') ORDER BY 1
+SQL
+}
+$_->disconnect foreach $support, $monitor;
+
 foreach my $block (grep { $_->[0] eq 'sh' } @blocks)
 {
 	foreach my $line (split /\n/, $block->[2])
