@@ -43,6 +43,14 @@ as_mfa_token_make(const AsAccount *account, const AsTexts *shown)
 	return text;
 }
 
+/* It was used, or is of before the time to which everybody's have ended. */
+static bool
+has_ended(const AsMfaToken *token)
+{
+	return as_revocation_ends(as_from_unix_seconds(token->expires_at - TTL)) ||
+	       as_mfa_use_is(token);
+}
+
 AsFailure
 as_mfa_token_read(AsAttempt *attempt, const AsText *text, AsMfaToken *token)
 {
@@ -58,7 +66,7 @@ as_mfa_token_read(AsAttempt *attempt, const AsText *text, AsMfaToken *token)
 	attempt->event.user_id = token->user_id;
 	if (token->expires_at <= as_unix_seconds(GetCurrentTimestamp()))
 		return as_attempt_tell(attempt, AS_TOKEN_EXPIRED, "Sign in again.");
-	return as_mfa_use_is(token) ? as_mfa_token_end(attempt) : AS_OK;
+	return has_ended(token) ? as_mfa_token_end(attempt) : AS_OK;
 }
 
 AsFailure
