@@ -160,7 +160,11 @@ as_session_prove(const AsUuid *user_id, const AsUuid *id, const AsUuid *jti,
 	amr = joined_methods(&session->amr, methods);
 	if (!as_session_set_proof(user_id, id, jti, &next, &amr,
 	                          aal == NULL ? session->aal : aal, session))
-		return AS_TOKEN_EXPIRED;
+	{
+		/* Somebody was faster: with what? */
+		failure = as_session_check(user_id, id, jti, GetCurrentTimestamp());
+		return failure == AS_OK ? AS_BUSY : failure;
+	}
 	/* One that has ended meanwhile: what was written is undone with it. */
 	if (as_session_is_ended(user_id, id))
 		return AS_SESSION_REVOKED;
