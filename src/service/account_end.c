@@ -96,8 +96,8 @@ as_account_end_if_possible(const AsUuid *id)
 	return false;
 }
 
-static bool
-owns(const AsUuid *id, const char *address, bool is_phone)
+bool
+as_account_owns(const AsUuid *id, const char *address, bool is_phone)
 {
 	AsUuid owner;
 	char *identifier =
@@ -118,7 +118,8 @@ as_account_give_up_claim(const AsUuid *id, const char *identifier)
 		return false;
 	as_identifier_drop(identifier, id);
 	if (exists && account.status == AS_ACCOUNT_PENDING &&
-	    !owns(id, account.email, false) && !owns(id, account.phone, true))
+	    !as_account_owns(id, account.email, false) &&
+	    !as_account_owns(id, account.phone, true))
 		(void) as_account_end_if_possible(id);
 	return true;
 }
