@@ -116,6 +116,9 @@ CREATE TABLE auth_private.revocations (
 	forgives boolean NOT NULL DEFAULT false,
 	made_before timestamptz,
 	next_xid bigint,
+	keeps_addresses boolean NOT NULL DEFAULT false,
+	email text,
+	phone text,
 	PRIMARY KEY (user_id, session_id, id)
 );
 COMMENT ON TABLE auth_private.revocations IS
@@ -130,6 +133,8 @@ COMMENT ON COLUMN auth_private.revocations.weight IS
 	'what it adds to the epoch of the account: 1, or 0 where only epochs are to be compared';
 COMMENT ON COLUMN auth_private.revocations.banned IS
 	'true for a ban, false for the end of one, NULL for neither; of several the newest counts';
+COMMENT ON COLUMN auth_private.revocations.keeps_addresses IS
+	'the account has these addresses (email, phone: NULL for none) when the row is worked in: what was changed in a transaction that the new password did not see is changed back';
 COMMENT ON COLUMN auth_private.revocations.deleted IS
 	'the account is gone, and its row goes as soon as it is free';
 COMMENT ON COLUMN auth_private.revocations.forgives IS

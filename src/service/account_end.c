@@ -97,8 +97,8 @@ as_account_end_if_possible(const AsUuid *id)
 	return false;
 }
 
-static bool
-owns(const AsUuid *id, const char *address, bool is_phone)
+bool
+as_account_owns(const AsUuid *id, const char *address, bool is_phone)
 {
 	AsUuid owner;
 	char *identifier =
@@ -121,7 +121,8 @@ as_account_give_up_claim(const AsUuid *id, const char *identifier)
 	if (exists && account.status == AS_ACCOUNT_PENDING &&
 	    !as_code_is_live_for(id, AS_PURPOSE_INVITATION,
 	                         GetCurrentTimestamp()) &&
-	    !owns(id, account.email, false) && !owns(id, account.phone, true))
+	    !as_account_owns(id, account.email, false) &&
+	    !as_account_owns(id, account.phone, true))
 		(void) as_account_end_if_possible(id);
 	return true;
 }

@@ -12,6 +12,10 @@
  * first, which waits for who is about to own it, and the old one is dropped
  * after that. Sessions go on; the next access token of each says what the
  * account is then.
+ *
+ * A new password waits for nobody either, and so may not see that an address is
+ * being taken in a transaction left open: the recorder changes that back when
+ * it has committed (fold.c), or a thief would have the account for good.
  */
 #include "service/service.h"
 
@@ -85,17 +89,19 @@ as_address_ask(AsAccount *account, const AsIdentifier *identifier)
 
 /* ---- taking an address ---- */
 
-/* An address that the account has no more, and the codes that went there. */
+/*
+ * An address that the account has no more. The codes that went there are for
+ * who owns it then; none is deleted, lest the owner's reset waits for a thief's
+ * change that is left open.
+ */
 static void
 drop_old(const AsUuid *user_id, const char *typed, const AsIdentifier *kept)
 {
 	char *old =
 	    typed == NULL ? NULL : as_identifier_canonical(typed, kept->is_phone);
 
-	if (old == NULL || strcmp(old, kept->canonical) == 0)
-		return;
-	as_identifier_drop(old, user_id);
-	as_code_drop_at(user_id, old);
+	if (old != NULL && strcmp(old, kept->canonical) != 0)
+		as_identifier_drop(old, user_id);
 }
 
 AsFailure
@@ -109,6 +115,7 @@ as_address_take(AsAccount *account, const AsIdentifier *identifier,
 
 	if (outcome != AS_OK)
 		return outcome;
+	as_revocation_let_addresses_change(&id);
 	drop_old(&id, *address, identifier);
 	as_address_forget(account, identifier->is_phone);
 	*address = identifier->typed;
@@ -126,6 +133,71 @@ as_address_take(AsAccount *account, const AsIdentifier *identifier,
 		            &id, NULL);
 	as_message_tell_change(&before, account, identifier->is_phone, payload);
 	return AS_OK;
+}
+
+/* ---- addresses that a new password did not see change ---- */
+
+static bool
+is_same(const char *a, const char *b, bool is_phone)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	a = as_identifier_canonical(a, is_phone);
+	b = as_identifier_canonical(b, is_phone);
+	return a != NULL && b != NULL && strcmp(a, b) == 0;
+}
+
+/* One that the account did not have: nobody proved it but who is locked out. */
+static void
+remove_address(AsAccount *account, bool is_phone)
+{
+	AsIdentifier none = {.canonical = "", .is_phone = is_phone};
+
+	drop_old(&account->id, is_phone ? account->phone : account->email, &none);
+	as_address_forget(account, is_phone);
+	if (is_phone)
+	{
+		account->phone = NULL;
+		account->phone_confirmed_at = AS_NO_TIME;
+	}
+	else
+	{
+		account->email = NULL;
+		account->email_confirmed_at = AS_NO_TIME;
+	}
+	as_account_save_addresses(account);
+}
+
+static void
+restore(AsAccount *account, const char *kept, bool is_phone)
+{
+	const char *current = is_phone ? account->phone : account->email;
+	AsIdentifier identifier = {
+	    .typed = unconstify(char *, kept),
+	    .is_phone = is_phone,
+	};
+
+	if (!as_account_owns(&account->id, current, is_phone))
+		current = NULL;
+	if (is_same(current, kept, is_phone))
+		return;
+	if (kept == NULL)
+	{
+		remove_address(account, is_phone);
+		return;
+	}
+	identifier.canonical = as_identifier_canonical(kept, is_phone);
+	/* Somebody else's by now: then not even the other one is the account's. */
+	if (identifier.canonical == NULL ||
+	    as_address_take(account, &identifier, "{}") != AS_OK)
+		remove_address(account, is_phone);
+}
+
+void
+as_address_restore(AsAccount *account, const char *email, const char *phone)
+{
+	restore(account, email, false);
+	restore(account, phone, true);
 }
 
 /* ---- changes that nobody can confirm any more ---- */

@@ -103,13 +103,24 @@ note_ended(const AsUuid *user_id, int ended)
 	return ended;
 }
 
+static const char *
+owned(const AsUuid *id, const char *address, bool is_phone)
+{
+	return as_account_owns(id, address, is_phone) ? address : NULL;
+}
+
 static int
 end_by_row(const AsAccount *account, const AsUuid *keep,
            const AsPasswordHash *hash)
 {
 	int ended = count_living(&account->id, keep);
 
-	as_revocation_add(&account->id, NULL, keep, hash, 1);
+	if (hash == NULL)
+		as_revocation_add(&account->id, NULL, keep, NULL, 1);
+	else
+		as_revocation_add_password(&account->id, keep, hash,
+		                           owned(&account->id, account->email, false),
+		                           owned(&account->id, account->phone, true));
 	return note_ended(&account->id, ended);
 }
 

@@ -122,6 +122,18 @@ save_account(const AsAccount *account, const AsRevocation *rows, int count)
 		as_account_forgive(&account->id, forgiven);
 }
 
+/* The addresses of the last new password, where it was told any. */
+static void
+restore_addresses(AsAccount *account, const AsRevocation *rows, int count)
+{
+	for (int i = count - 1; i >= 0; i--)
+		if (rows[i].keeps_addresses)
+		{
+			as_address_restore(account, rows[i].email, rows[i].phone);
+			return;
+		}
+}
+
 static bool
 is_deletion(const AsRevocation *rows, int count)
 {
@@ -160,6 +172,7 @@ fold_all(const AsAccount *account, const AsRevocation *rows, int count)
 		if (!is_of_one_session(&rows[i]) ||
 		    as_session_try_lock(user_id, &rows[i].session_id) == AS_ABSENT)
 			as_revocation_delete(&rows[i]);
+	restore_addresses(&folded, rows, count);
 	as_session_keep_newest(&folded);
 	return done;
 }

@@ -544,6 +544,10 @@ extern bool as_account_end_if_possible(const AsUuid *id);
  */
 extern void as_account_left(const AsAccount *account);
 
+/* Whether an address, as it stands in the row (NULL: no), is the account's. */
+extern bool as_account_owns(const AsUuid *id, const char *address,
+                            bool is_phone);
+
 /*
  * Takes a claim from an account; a pending account that owns no other
  * identifier goes with it, unless an operator has invited its user: whoever
@@ -1004,6 +1008,13 @@ extern void as_address_forget(AsAccount *account, bool is_phone);
 extern AsFailure as_address_take(AsAccount *account,
                                  const AsIdentifier *identifier,
                                  const char *payload);
+
+/*
+ * The account, which is locked, owns these addresses and no other (NULL: none
+ * of the kind); what changes is told as by as_address_take.
+ */
+extern void as_address_restore(AsAccount *account, const char *email,
+                               const char *phone);
 
 /* Tidies up what is pending in up to batch accounts and has no good code. */
 extern int as_address_prune(TimestampTz now, int batch);

@@ -61,16 +61,6 @@ static AsStatement delete_of_purpose =
               " WHERE user_id = $1 AND purpose = $2");
 
 /* But one that is being used at this moment: nobody is waited for. */
-static AsStatement delete_at =
-    AS_WRITES("WITH free AS MATERIALIZED ("
-              "     SELECT user_id, id FROM auth_private.codes"
-              "      WHERE user_id = $1 AND identifier = $2"
-              "        FOR UPDATE SKIP LOCKED)"
-              " DELETE FROM auth_private.codes"
-              "  WHERE user_id = $1"
-              "    AND (user_id, id) IN (SELECT user_id, id FROM free)");
-
-/* As the one before. */
 static AsStatement delete_all =
     AS_WRITES("WITH free AS MATERIALIZED ("
               "     SELECT user_id, id FROM auth_private.codes"
@@ -257,13 +247,6 @@ as_code_drop_purpose(const AsUuid *user_id, AsPurpose purpose)
 	(void) as_store_run(
 	    &delete_of_purpose,
 	    AS_ARGS(as_arg_uuid(user_id), as_arg_text(purpose_names[purpose])));
-}
-
-void
-as_code_drop_at(const AsUuid *user_id, const char *identifier)
-{
-	(void) as_store_run(&delete_at,
-	                    AS_ARGS(as_arg_uuid(user_id), as_arg_text(identifier)));
 }
 
 void

@@ -15,7 +15,10 @@
  * No clock and no transaction id is in that rule, so concurrent revocations
  * add up, and a session that is still uncommitted falls under it when it
  * commits. A row of weight 0 ends nothing; it has the user's epochs compared.
- * A ban, its end, a deletion and forgiven failures are carried in the same way.
+ * A ban, its end, a deletion and forgiven failures are carried in the same
+ * way. A new password has the addresses that the account then had, too: a thief's change of address
+ * that is left open would otherwise take the account from its owner after a
+ * reset, when it commits.
  * The recorder works all of them into the rows they name (fold.c).
  *
  * A row of everybody's (user_id all zeros) ends what was made before a time,
@@ -36,8 +39,10 @@
 static AsStatement insert = AS_WRITES(
     "INSERT INTO auth_private.revocations"
     "       (user_id, session_id, id, keep, password_hash, weight, banned,"
-    "        banned_until, ban_reason, deleted, forgives, at)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)");
+    "        banned_until, ban_reason, deleted, forgives, at,"
+    "        keeps_addresses, email, phone)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
+    "         $15)");
 
 static AsStatement insert_for_all =
     AS_WRITES("INSERT INTO auth_private.revocations"
@@ -72,13 +77,17 @@ static AsStatement select_user =
     AS_READS_QUALIFIED("SELECT FROM auth_private.revocations"
                        " WHERE user_id OPERATOR(pg_catalog.=) $1 LIMIT 1");
 
-static AsStatement select_all =
-    AS_READS("SELECT user_id, session_id, id, keep, password_hash, weight,"
-             "       banned IS NOT NULL AS changes_ban,"
-             "       CASE WHEN banned THEN at END AS banned_at, banned_until,"
-             "       ban_reason, deleted, forgives"
-             "  FROM auth_private.revocations"
-             " WHERE user_id = $1 ORDER BY at, id");
+static AsStatement select_all = AS_READS(
+    "SELECT user_id, session_id, id, keep, password_hash, weight,"
+    "       banned IS NOT NULL AS changes_ban,"
+    "       CASE WHEN banned THEN at END AS banned_at, banned_until,"
+    "       ban_reason, deleted, forgives, keeps_addresses, email, phone"
+    "  FROM auth_private.revocations"
+    " WHERE user_id = $1 ORDER BY at, id");
+
+static AsStatement update_addresses =
+    AS_WRITES("UPDATE auth_private.revocations SET keeps_addresses = false"
+              " WHERE user_id = $1 AND keeps_addresses");
 
 static AsStatement select_users =
     AS_READS("SELECT DISTINCT user_id FROM auth_private.revocations"
@@ -101,6 +110,9 @@ static const AsColumn revocation_columns[] = {
     AS_COLUMN_AS("ban_reason", AsRevocation, TEXT, ban.reason),
     AS_COLUMN_AS("deleted", AsRevocation, BOOL, deletes),
     AS_COLUMN(AsRevocation, BOOL, forgives),
+    AS_COLUMN(AsRevocation, BOOL, keeps_addresses),
+    AS_COLUMN(AsRevocation, TEXT, email),
+    AS_COLUMN(AsRevocation, TEXT, phone),
 };
 static const AsShape revocation_shape =
     AS_SHAPE(AsRevocation, revocation_columns);
@@ -152,7 +164,9 @@ add(const AsRevocation *row)
 	            as_arg_time(row->changes_ban ? ban->until : AS_NO_TIME),
 	            as_arg_text(row->changes_ban ? ban->reason : NULL),
 	            as_arg_bool(row->deletes), as_arg_bool(row->forgives),
-	            as_arg_time(GetCurrentTimestamp())));
+	            as_arg_time(GetCurrentTimestamp()),
+	            as_arg_bool(row->keeps_addresses), as_arg_text(row->email),
+	            as_arg_text(row->phone)));
 	as_recorder_wake(AS_WORK_FOLD);
 }
 
@@ -170,6 +184,32 @@ as_revocation_add(const AsUuid *user_id, const AsUuid *session_id,
 	if (hash != NULL)
 		row.hash = *hash;
 	add(&row);
+}
+
+void
+as_revocation_add_password(const AsUuid *user_id, const AsUuid *keep,
+                           const AsPasswordHash *hash, const char *email,
+                           const char *phone)
+{
+	AsRevocation row = {
+	    .user_id = *user_id,
+	    .hash = *hash,
+	    .weight = 1,
+	    .keeps_addresses = true,
+	    .email = unconstify(char *, email),
+	    .phone = unconstify(char *, phone),
+	};
+
+	if (keep != NULL)
+		row.keep = *keep;
+	add(&row);
+}
+
+void
+as_revocation_let_addresses_change(const AsUuid *user_id)
+{
+	if (as_revocation_is_pending(user_id))
+		(void) as_store_run(&update_addresses, AS_ARGS(as_arg_uuid(user_id)));
 }
 
 void

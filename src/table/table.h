@@ -350,6 +350,9 @@ typedef struct AsRevocation
 	AsBan ban;
 	bool deletes;  /* the account, with all that hangs on it */
 	bool forgives; /* its failed passwords */
+	bool keeps_addresses;
+	char *email; /* of the account, from then on; NULL: none */
+	char *phone;
 } AsRevocation;
 
 /*
@@ -359,6 +362,19 @@ typedef struct AsRevocation
 extern void as_revocation_add(const AsUuid *user_id, const AsUuid *session_id,
                               const AsUuid *keep, const AsPasswordHash *hash,
                               int weight);
+
+/*
+ * The same for all sessions of a user but keep, with a new password, and the
+ * addresses that the account owns (NULL: none), which it has when the row
+ * is worked in, unless they were let change since.
+ */
+extern void as_revocation_add_password(const AsUuid *user_id,
+                                       const AsUuid *keep,
+                                       const AsPasswordHash *hash,
+                                       const char *email, const char *phone);
+
+/* With the account locked, so that no row is being worked in. */
+extern void as_revocation_let_addresses_change(const AsUuid *user_id);
 
 /*
  * The same for all sessions of a user, of whom ban is in force from now on
@@ -507,11 +523,10 @@ extern void as_code_drop(const AsUuid *user_id, AsPurpose purpose,
                          const char *identifier);
 
 /*
- * Those of one purpose, for whatever address; and those sent to an address, or
- * all, but one that is being used at this moment.
+ * Those of one purpose, for whatever address; and all, but one that is being
+ * used at this moment.
  */
 extern void as_code_drop_purpose(const AsUuid *user_id, AsPurpose purpose);
-extern void as_code_drop_at(const AsUuid *user_id, const char *identifier);
 extern void as_code_drop_all(const AsUuid *user_id);
 
 /* What for, where to and until when. */

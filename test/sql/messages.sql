@@ -111,6 +111,11 @@ SELECT * FROM said($$SELECT auth.sessions()$$);
 SELECT * FROM said($$SELECT auth.account()$$);
 SELECT * FROM said($$SELECT auth.update_info('{}')$$);
 SELECT * FROM said($$SELECT auth.change_password('a password', 'another one')$$);
+SELECT * FROM said($$SELECT auth.change_email('new@example.com', 'a password')$$);
+SELECT * FROM said($$SELECT auth.change_phone('+436601234567', 'a password')$$);
+SELECT * FROM said($$SELECT auth.cancel_change()$$);
+SELECT * FROM said($$SELECT auth.delete_account('a password')$$);
+SELECT * FROM said($$SELECT auth.export_account()$$);
 
 -- With a context: another user's session, the wrong kind of info, passwords.
 BEGIN;
@@ -123,6 +128,12 @@ SELECT * FROM said($$SELECT auth.change_password(NULL, 'a new password')$$);
 SELECT * FROM said($$SELECT auth.change_password('a password', NULL)$$);
 SELECT * FROM said($$SELECT auth.change_password('the wrong one', 'a new password')$$);
 SELECT * FROM said($$SELECT auth.change_password('a password of Ada''s', 'short')$$);
+SELECT * FROM said($$SELECT auth.change_email('no email', 'a password of Ada''s')$$);
+SELECT * FROM said($$SELECT auth.change_email('new@example.com', 'the wrong one')$$);
+SELECT * FROM said($$SELECT auth.change_email('new@example.com', NULL)$$);
+SELECT * FROM said($$SELECT auth.change_phone('0660', 'a password of Ada''s')$$);
+SELECT * FROM said($$SELECT auth.delete_account('the wrong one')$$);
+SELECT * FROM said($$SELECT auth.delete_account(NULL)$$);
 ROLLBACK;
 
 -- weak_password: the hint says why.
