@@ -257,7 +257,13 @@ enqueue($node, { recipient => 'tls@example.org' });
 is((run_bridge(@common, '--to', $url, @trust, '--once'))[0], 0, 'a mail over STARTTLS');
 my ($secured) = lines("$starttls->{dir}/mails");
 ok($secured->{tls} && $secured->{login}, 'is encrypted and logged in');
+my $offers = start_mail_server('--tls', "$tls/server.crt", "$tls/server.key");
+enqueue($node, { recipient => 'tried@example.org' });
+is((run_bridge(@common, '--to', "smtp://localhost:$offers->{port}/?starttls=try", @trust, '--once'))[0], 0, 'a mail where STARTTLS is tried');
+my ($tried) = lines("$offers->{dir}/mails");
+ok($tried->{tls}, 'is encrypted where it is offered');
 my $smtps = start_mail_server('--implicit', '--tls', "$tls/other.crt", "$tls/other.key");
+check_peer('smtps', 0, '', '--to', 'smtps://localhost:' . start_mail_server('--implicit', '--tls', "$tls/server.crt", "$tls/server.key")->{port}, @trust);
 check_peer('smtps with the certificate of another host', 5, 'tls', '--to', "smtps://localhost:$smtps->{port}", @trust);
 check_peer('a server that is not there', 3, 'unreachable', '--to', 'smtp://127.0.0.1:' . free_port());
 

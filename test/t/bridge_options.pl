@@ -63,10 +63,13 @@ refuses('unknown URL option', 2, 'usage', qr/unknown option \\"colour\\"/, @to,
 refuses('URL option without value', 2, 'usage', qr/name=value/, @to, 'amqp://u:geheim@host/?queue');
 refuses('file: without path', 2, 'usage', qr/names no path/, @to, 'file:');
 refuses('plain http to the network', 2, 'usage', qr/loopback only/, @to, 'http://u:geheim@192.0.2.1/');
+refuses('plain http to a name that begins as localhost does', 2, 'usage', qr/loopback only/, @to, 'http://u:geheim@localhost.example/');
 refuses('webhook without key', 2, 'usage', qr/webhook-secret-file/, @to, 'https://192.0.2.1/');
 refuses('STARTTLS word', 2, 'usage', qr/starttls is/, @to, 'smtp://192.0.2.1/?starttls=maybe');
 refuses('login in the clear', 2, 'usage', qr/a login over the network/, @to,
 	'smtp://u:geheim@192.0.2.1/?starttls=no');
+refuses('login where TLS is only tried', 2, 'usage', qr/a login over the network/, @to,
+	'smtp://u:geheim@192.0.2.1/?starttls=try');
 refuses('mail without sender', 2, 'usage', qr/give --from/, @good, '--email', 'smtp://127.0.0.1/');
 refuses('sender with a line break', 2, 'usage', qr/from: /, '--database', 'x', '--to',
 	'smtp://127.0.0.1/', '--from', "a\@example.org\r\nBcc: b\@example.org");
