@@ -3,7 +3,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(65);
+SELECT plan(66);
 
 SELECT pg_temp.account(pg_temp.email('Ada')) AS ada \gset
 UPDATE auth_private.outbox SET settled_at = now() WHERE user_id = :'ada';
@@ -184,6 +184,12 @@ SELECT set_eq(format('SELECT id FROM auth_private.sessions WHERE user_id = %L', 
 SELECT pg_temp.raises(format('SELECT auth.verify(%L)', access_token), 'session_revoked', 'D12: and its token with it')
 FROM three WHERE n = 1;
 SELECT is((SELECT count(*) FROM auth_private.token_cache WHERE user_id = :'ada'), 2::bigint, 'D12: the cache knows two');
+
+-- One that has expired takes nobody's place, however new.
+UPDATE auth_private.sessions SET expires_at = clock_timestamp() - interval '1 second' FROM three WHERE id = session_id AND n = 3;
+SELECT session_id AS fourth FROM pg_temp.signin(pg_temp.email('ada')) \gset
+SELECT set_has(format('SELECT id FROM auth_private.sessions WHERE user_id = %L', :'ada'),
+	format('SELECT session_id FROM three WHERE n = 2 UNION SELECT %L', :'fourth'), 'D12: an expired session counts for none');
 
 SELECT * FROM finish();
 ROLLBACK;

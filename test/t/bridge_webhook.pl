@@ -246,6 +246,10 @@ END
 check_hook('TLS to a port without', 5, 'tls', "https://localhost:$plain->{port}/");
 check_hook('a hook that is not there', 3, 'unreachable', 'https://localhost:' . free_port() . '/');
 check_hook('plain http on loopback', 0, '', "http://127.0.0.1:$plain->{port}/");
+{
+	local @ENV{qw(http_proxy all_proxy ALL_PROXY no_proxy NO_PROXY)} = (('http://127.0.0.1:' . free_port()) x 3, '', '');
+	check_hook('no proxy of the environment sees it', 0, '', "http://127.0.0.1:$plain->{port}/");
+}
 check_hook('a trust store that is not there', 5, 'tls', $url, '--ca-file', '/nowhere');
 
 done_testing();

@@ -206,45 +206,69 @@ foreach my $end ('COMMIT', 'ROLLBACK')
 
 # ---- what happens to an account while a sign-in waits for its hash ----
 
-# Signs in while another's hash keeps the only place; meanwhile SQL is run. The
-# sign-in has looked the account up before, and checks its password after.
+# Signs in while others' hashes keep the only place; meanwhile SQL is run. The
+# sign-in has looked the account up before, and checks its password after: or,
+# with a hash that is weaker than its settings, it has looked again and computes
+# a stronger one.
 sub while_hashing
 {
-	my ($email, $sql) = @_;
-	my ($busy, $late) = map { sql_connect($primary) } 1, 2;
+	my ($email, $sql, $strengthens) = @_; # more iterations than that
+	my ($watcher, $late, @busy) = map { sql_connect($primary) } 0 .. ($strengthens ? 3 : 2);
 	my $statement;
 
-	$busy->do('SET auth_session.argon2_iterations = 64');
-	$busy->do('SET auth_session.argon2_memory = 65536');
-
+	foreach my $dbh (@busy)
+	{
+		$dbh->do('SET auth_session.argon2_iterations = ' . ($strengthens ? 24 : 64));
+		$dbh->do('SET auth_session.argon2_memory = 65536');
+	}
+	my $compute = sub { $_[0]->do("SELECT auth.signin('nobody\@example.org', 'no password of anybody')", { pg_async => 1 }); };
+	my $waits = sub {
+		my ($dbh) = @_;
+		return $watcher->selectrow_array(
+			"SELECT count(*) FROM pg_stat_activity WHERE pid = $dbh->{pg_pid} AND wait_event_type = 'Extension'");
+	};
+	# Whether it waits, before one of those that end it has ended.
+	my $comes_to_wait = sub {
+		my ($dbh, @ends) = @_;
+		until ($waits->($dbh))
+		{
+			return 0 if grep { $_->pg_ready } $dbh, @ends;
+		}
+		return 1;
+	};
 	# Of two that come at once either may have the place; the one that waits
 	# for it must be the one that is looked at.
-	my $waits = sub {
-		return $primary->safe_psql($database,
-			"SELECT pid FROM pg_stat_activity WHERE pid IN ($busy->{pg_pid}, $late->{pg_pid}) AND wait_event_type = 'Extension'");
-	};
 	foreach my $try (1 .. 20)
 	{
-		my $waiting = '';
-
-		$busy->do("SELECT auth.signin('nobody\@example.org', 'no password of anybody')", { pg_async => 1 });
+		# Each that succeeds leaves a stronger hash behind.
+		$late->do('SET auth_session.argon2_iterations = ' . ($strengthens + $try)) if $strengthens;
+		$compute->($busy[0]);
 		$statement = $late->prepare('SELECT (auth.signin($1, $2)).access_token', { pg_async => 1 });
 		$statement->execute($email, $PASSWORD);
-		while ($waiting eq '' && !$busy->pg_ready && !$late->pg_ready)
+		my $is_there = $comes_to_wait->($late, $busy[0]);
+		if ($is_there && $strengthens)
 		{
-			$waiting = $waits->();
+			$compute->($busy[1]);
+			$is_there = $comes_to_wait->($busy[1], $busy[0]);
+			eval { $busy[0]->pg_result };
+			# The line is fair: once the last computes, the sign-in has checked
+			# its password, and waits again.
+			until (!$is_there || (!$waits->($busy[1]) && $waits->($late)))
+			{
+				$is_there = 0 if $late->pg_ready || $busy[1]->pg_ready;
+			}
 		}
-		last if $waiting eq $late->{pg_pid};
+		last if $is_there;
 		die 'the sign-in never waits for its hash' if $try == 20;
-		eval { $busy->pg_result };
+		eval { $_->pg_result } foreach @busy;
 		eval { $late->pg_result; $statement->finish };
 	}
 	$primary->safe_psql($database, $sql);
-	eval { $busy->pg_result };
+	eval { $_->pg_result } foreach @busy;
 	my $token = eval { $late->pg_result; ($statement->fetchrow_array)[0] };
 	my ($code) = $@ =~ /^DETAIL:\s+(\w+)/m;
 	$statement->finish;
-	$_->disconnect foreach $busy, $late;
+	$_->disconnect foreach @busy, $late, $watcher;
 	return ($token, $code);
 }
 
@@ -269,6 +293,17 @@ sub while_hashing
 	($token, $code) = while_hashing('eve@example.org',
 		"UPDATE auth_private.accounts SET banned_at = clock_timestamp() WHERE id = " . quoted($id));
 	is($code, 'banned', 'B11: nobody is let in who was banned in between');
+
+	# Between the last look and the grant, while the stronger hash is computed.
+	$primary->safe_psql($database, 'UPDATE auth_private.accounts SET banned_at = NULL WHERE id = ' . quoted($id));
+	($token, $code) = while_hashing('eve@example.org',
+		"UPDATE auth_private.accounts SET banned_at = clock_timestamp() WHERE id = " . quoted($id), 2);
+	is($code, 'banned', 'B11: nor who was while a stronger hash was computed');
+	$primary->safe_psql($database, 'UPDATE auth_private.accounts SET banned_at = NULL WHERE id = ' . quoted($id));
+	($token, $code) = while_hashing('eve@example.org',
+		"UPDATE auth_private.accounts AS a SET epoch = a.epoch + 1, password_hash = f.password_hash"
+		  . " FROM auth_private.accounts AS f WHERE f.email = 'fay\@example.org' AND a.id = " . quoted($id), 22);
+	like($code, qr/^(busy|invalid_credentials)$/, 'nor by the old password where it was changed then');
 }
 
 # ---- many at once: nothing is revived, nobody is logged out by mistake ----
