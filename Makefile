@@ -22,6 +22,7 @@
 #   make check-bridge    messages at random, without a server
 #   make fuzz            libFuzzer on these three, FUZZ_SECONDS=60 each
 #   make bench           the figures of the README
+#   make bench-scale     the same calls beside ten million sessions (an hour)
 #
 #   make stage           a private copy of the server with the extension
 #   make packages        the Debian packages for PACKAGES=build (test, bench...)

@@ -34,7 +34,7 @@ $(addprefix test-,$(TEST_PARTS)): test-%:
 	@test/lib/packages install test
 	@test/lib/run $*
 
-.PHONY: demo bench
+.PHONY: demo bench bench-scale
 
 demo:
 	@test/lib/packages install demo
@@ -43,3 +43,7 @@ demo:
 bench:
 	@test/lib/packages install bench
 	@test/bench/run
+
+bench-scale:
+	@test/lib/packages install bench
+	@test/bench/scale
