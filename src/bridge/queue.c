@@ -605,7 +605,7 @@ BrSource *
 br_queue_make(const BrOptions *options, BrFault *fault)
 {
 	Queue *q = br_alloc(sizeof(*q));
-	size_t most = (size_t) options->connections * 16;
+	size_t most = (size_t) options->connections * 64;
 	int i;
 
 	q->source.methods = &queue_methods;
