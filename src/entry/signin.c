@@ -62,6 +62,14 @@ look_up_account(SignIn *signin)
 	return AS_OK;
 }
 
+static const char *
+why_it_failed(const AsPasswordHash *hash)
+{
+	if (hash == NULL)
+		return "unknown account";
+	return as_password_is_poisoned(hash) ? "unusable hash" : "wrong password";
+}
+
 static AsFailure
 check_password(SignIn *signin)
 {
@@ -78,8 +86,7 @@ check_password(SignIn *signin)
 		return AS_OK;
 	}
 	return as_attempt_fail(&signin->attempt, AS_INVALID_CREDENTIALS,
-	                       signin->is_known ? "wrong password"
-	                                        : "unknown account");
+	                       why_it_failed(hash));
 }
 
 /*
@@ -109,7 +116,7 @@ strengthen_hash(SignIn *signin)
 {
 	AsGrant *grant = &signin->grant;
 
-	if (as_password_needs_rehash(&grant->account.hash) &&
+	if (as_password_needs_rehash(&grant->account.hash, &signin->password) &&
 	    as_password_make_hash(&signin->password, &signin->stronger) == AS_OK)
 		grant->stronger = &signin->stronger;
 	return AS_OK;
