@@ -58,7 +58,7 @@ ifneq ($(ASSERT),)
 PG_CPPFLAGS += -DUSE_ASSERT_CHECKING
 endif
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -fvisibility=hidden
-SHLIB_LINK = $(shell $(PKG_CONFIG) --libs libsodium libcrypto libidn2 libqrencode) -lunistring
+SHLIB_LINK = $(shell $(PKG_CONFIG) --libs libsodium libcrypto libidn2 libqrencode) -lunistring -lcrypt
 
 # For installcheck: expected/ is looked for where the output goes.
 REGRESS = $(sort $(basename $(notdir $(wildcard test/sql/*.sql))))

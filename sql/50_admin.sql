@@ -301,6 +301,15 @@ COMMENT ON FUNCTION auth_admin.delete_user(uuid) IS
 	'deletes an account with its addresses, codes and sessions, at once, whoever holds the rows. Fails with invalid_request, user_not_found';
 
 -- Secret: masked in the log.
+CREATE FUNCTION auth_admin.import_user(email text DEFAULT NULL, phone text DEFAULT NULL, password_hash text DEFAULT NULL, id uuid DEFAULT NULL,
+	info jsonb DEFAULT '{}', app jsonb DEFAULT '{}', confirmed boolean DEFAULT true, created_at timestamptz DEFAULT NULL)
+RETURNS auth.account
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_admin_import_user';
+COMMENT ON FUNCTION auth_admin.import_user(text, text, text, uuid, jsonb, jsonb, boolean, timestamptz) IS
+	'an account of another system, with its id (NULL: a new one), age and password hash: bcrypt (2a, 2b, 2y), PBKDF2 with SHA-256 or SHA-512, scrypt, Firebase''s scrypt, Argon2i, Argon2id or sha512crypt, of a cost that this server pays; the first good sign-in replaces it by Argon2id, but for bcrypt and a password beyond the 72 bytes that it reads. Without a hash a reset gives it a password. Confirmed addresses are its own at once; else it is a pending sign-up, which is sent its codes and ends with them. Waits for who is about to take the same id or address. Fails with invalid_request, already_exists (its id or an address), busy, read_only';
+
+-- Secret: masked in the log.
 CREATE FUNCTION auth_admin.set_password(user_id uuid, password text)
 RETURNS void
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp

@@ -80,6 +80,14 @@ take_try(SignIn *signin)
 	return outcome;
 }
 
+static const char *
+why_it_failed(const AsPasswordHash *hash)
+{
+	if (hash == NULL)
+		return "unknown account";
+	return as_password_is_poisoned(hash) ? "unusable hash" : "wrong password";
+}
+
 static AsFailure
 check_password(SignIn *signin)
 {
@@ -98,8 +106,7 @@ check_password(SignIn *signin)
 		return AS_OK;
 	}
 	return as_attempt_fail(&signin->attempt, AS_INVALID_CREDENTIALS,
-	                       signin->is_known ? "wrong password"
-	                                        : "unknown account");
+	                       why_it_failed(hash));
 }
 
 /*
@@ -129,7 +136,7 @@ strengthen_hash(SignIn *signin)
 {
 	AsGrant *grant = &signin->grant;
 
-	if (as_password_needs_rehash(&grant->account.hash) &&
+	if (as_password_needs_rehash(&grant->account.hash, &signin->password) &&
 	    as_password_make_hash(&signin->password, &signin->stronger) == AS_OK)
 		grant->stronger = &signin->stronger;
 	return AS_OK;

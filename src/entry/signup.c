@@ -136,7 +136,7 @@ create_account(SignUp *signup, AsAccountStatus status)
 	account->email_confirmed_at = account->phone_confirmed_at = AS_NO_TIME;
 	account->banned_at = account->banned_until = AS_NO_TIME;
 	account->created_at = GetCurrentTimestamp();
-	as_account_create(account);
+	(void) as_account_create(account);
 	signup->attempt.event.user_id = account->id;
 }
 

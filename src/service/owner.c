@@ -69,7 +69,9 @@ check_password(AsAttempt *attempt, AsOwner *owner)
 		return outcome;
 	if (!matches)
 		return as_attempt_fail(attempt, AS_INVALID_CREDENTIALS,
-		                       "wrong password");
+		                       as_password_is_poisoned(&owner->account.hash)
+		                           ? "unusable hash"
+		                           : "wrong password");
 	as_attempt_return(attempt);
 	return AS_OK;
 }

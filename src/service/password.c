@@ -1,7 +1,7 @@
 /*
  * password.c: which passwords are taken, and their hashes within the gate.
  *
- * Every Argon2 computation of the extension passes here, and so the hash
+ * Every hash that the extension computes passes here, and so the hash
  * gate: the server never computes more at once than
  * auth_session.max_concurrent_hashes. Callers hold no lock meanwhile.
  *
@@ -109,9 +109,15 @@ as_password_make_hash(const AsPassword *password, AsPasswordHash *hash)
 }
 
 bool
-as_password_needs_rehash(const AsPasswordHash *hash)
+as_password_needs_rehash(const AsPasswordHash *hash, const AsPassword *password)
 {
-	return as_password_hash_is_weaker(hash, cost_of_settings());
+	return as_password_hash_is_weaker(hash, password, cost_of_settings());
+}
+
+bool
+as_password_is_poisoned(const AsPasswordHash *hash)
+{
+	return hash->phc[0] != '\0' && !as_password_hash_acceptable(hash);
 }
 
 /* ---- which passwords are taken ---- */

@@ -620,8 +620,18 @@ extern AsFailure as_password_verify(const AsPassword *password,
 extern AsFailure as_password_make_hash(const AsPassword *password,
                                        AsPasswordHash *hash);
 
-/* Whether the settings now ask for more than the hash has. */
-extern bool as_password_needs_rehash(const AsPasswordHash *hash);
+/*
+ * Whether the settings now ask for more than the hash of this password has,
+ * or it is another system's.
+ */
+extern bool as_password_needs_rehash(const AsPasswordHash *hash,
+                                     const AsPassword *password);
+
+/*
+ * Whether there is a hash that is never computed: malformed, or dearer than
+ * this server pays. A restore can bring one.
+ */
+extern bool as_password_is_poisoned(const AsPasswordHash *hash);
 
 /*
  * What is wrong with a password: a constant sentence, or NULL. email and

@@ -1,5 +1,5 @@
 /*
- * hash_gate.c: how many Argon2 computations run at once.
+ * hash_gate.c: how many password hashes are computed at once.
  *
  * A computation takes tens of megabytes and a core for tens of milliseconds.
  * A place in the gate is the right to one. Who finds no place waits in line,

@@ -58,7 +58,8 @@ static AsStatement insert = AS_WRITES(
     "INSERT INTO auth_private.accounts"
     "       (id, status, email, phone, email_confirmed_at,"
     "        phone_confirmed_at, password_hash, info, app, epoch, created_at)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, COALESCE($9, '{}'), 0, $10)");
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, COALESCE($9, '{}'), 0, $10)"
+    " ON CONFLICT (id) DO NOTHING");
 
 static AsStatement update_confirmed = AS_WRITES(
     "UPDATE auth_private.accounts"
@@ -229,20 +230,21 @@ as_account_counts(const char *address, TimestampTz confirmed_at)
 	return address;
 }
 
-void
+bool
 as_account_create(const AsAccount *account)
 {
-	(void) as_store_run(
-	    &insert,
-	    AS_ARGS(as_arg_uuid(&account->id),
-	            as_arg_text(status_names[account->status]),
-	            as_arg_text(account->email), as_arg_text(account->phone),
-	            as_arg_time(account->email_confirmed_at),
-	            as_arg_time(account->phone_confirmed_at),
-	            as_arg_text(account->hash.phc[0] == '\0' ? NULL
-	                                                     : account->hash.phc),
-	            as_arg_jsonb(account->info), as_arg_jsonb(account->app),
-	            as_arg_time(account->created_at)));
+	return as_store_run(
+	           &insert,
+	           AS_ARGS(as_arg_uuid(&account->id),
+	                   as_arg_text(status_names[account->status]),
+	                   as_arg_text(account->email), as_arg_text(account->phone),
+	                   as_arg_time(account->email_confirmed_at),
+	                   as_arg_time(account->phone_confirmed_at),
+	                   as_arg_text(account->hash.phc[0] == '\0'
+	                                   ? NULL
+	                                   : account->hash.phc),
+	                   as_arg_jsonb(account->info), as_arg_jsonb(account->app),
+	                   as_arg_time(account->created_at))) > 0;
 }
 
 void

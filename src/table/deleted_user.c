@@ -12,6 +12,9 @@ static AsStatement insert = AS_WRITES(
     " VALUES ($1, $2)"
     " ON CONFLICT (user_id) DO UPDATE SET deleted_at = excluded.deleted_at");
 
+static AsStatement delete_one =
+    AS_WRITES("DELETE FROM auth_private.deleted_users WHERE user_id = $1");
+
 static AsStatement prune =
     AS_WRITES("WITH batch AS MATERIALIZED ("
               "     SELECT user_id FROM auth_private.deleted_users"
@@ -25,6 +28,12 @@ as_deleted_user_note(const AsUuid *user_id, TimestampTz at)
 {
 	(void) as_store_run(&insert,
 	                    AS_ARGS(as_arg_uuid(user_id), as_arg_time(at)));
+}
+
+void
+as_deleted_user_forget(const AsUuid *user_id)
+{
+	(void) as_store_run(&delete_one, AS_ARGS(as_arg_uuid(user_id)));
 }
 
 int

@@ -140,8 +140,11 @@ extern const char *as_account_status_name(const AsAccount *account);
 extern const char *as_account_counts(const char *address,
                                      TimestampTz confirmed_at);
 
-/* Inserts all of account but what is pending, a ban and the epoch. */
-extern void as_account_create(const AsAccount *account);
+/*
+ * Inserts all of account but what is pending, a ban and the epoch; false where
+ * there is one of that id. Waits for who is about to insert it.
+ */
+extern bool as_account_create(const AsAccount *account);
 
 /* Saves status and what is confirmed. */
 extern void as_account_save_confirmed(const AsAccount *account);
@@ -202,6 +205,7 @@ extern int as_account_list_made_before(TimestampTz made_before,
 
 /* ---- deleted_user.c: accounts that are gone ---- */
 
+extern void as_deleted_user_forget(const AsUuid *user_id);
 extern void as_deleted_user_note(const AsUuid *user_id, TimestampTz at);
 extern int as_deleted_user_prune(TimestampTz now, int batch);
 

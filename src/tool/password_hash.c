@@ -1,5 +1,7 @@
 /*
- * password_hash.c: Argon2id in PHC strings, by libsodium.
+ * password_hash.c: password hashes as they are stored. Ours are Argon2id in
+ * PHC strings, by libsodium, which also verifies what others made with Argon2;
+ * all else is foreign_hash.c's.
  *
  * A stored string decides what its verification costs, so its parameters are
  * read before it is computed: a poisoned row is refused, not paid for.
@@ -15,14 +17,19 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define PHC_PREFIX         "$argon2id$v=19$m="
-#define PHC_PREFIX_CHARS   17
+#define ARGON2ID_PREFIX    "$argon2id$v=19$m="
+#define ARGON2I_PREFIX     "$argon2i$v=19$m="
 #define MEMORY_KIB_LIMIT   (1024 * 1024)
 #define ITERATIONS_LIMIT   64
+#define LANES_LIMIT        64
 #define DECIMAL_CHARS_MOST 9
 
+/* Django has the name of its own hasher before the PHC string. */
+#define DJANGO_PREFIX "argon2$argon2"
+#define DJANGO_NAME   "argon2"
+
 /* What Argon2 itself asks for, and what a string has room for. */
-#define MEMORY_KIB_LEAST   8
+#define MEMORY_KIB_LEAST   8 /* per lane */
 #define SALT_BYTES_LEAST   8
 #define DIGEST_BYTES_LEAST 16
 #define BYTES_MOST         64 /* more than a string has room for */
@@ -45,10 +52,12 @@ read_number(const char *text, char last, uint32_t *out)
 	return text + 1;
 }
 
-/* A PHC string, read. */
+/* A PHC string of Argon2, read. */
 typedef struct Parsed
 {
+	bool is_argon2id; /* else Argon2i */
 	AsHashCost cost;
+	uint32_t lanes;
 	uint8_t salt[BYTES_MOST];
 	size_t salt_length;
 	uint8_t digest[BYTES_MOST];
@@ -69,24 +78,37 @@ read_base64(const char *text, char last, uint8_t *bytes, size_t *length)
 	return end + 1;
 }
 
-/* False if a PHC string isn't one of ours. */
+/* Behind the prefix; NULL where it is another. */
+static const char *
+skip(const char *text, const char *prefix)
+{
+	size_t length = strlen(prefix);
+
+	return strncmp(text, prefix, length) == 0 ? text + length : NULL;
+}
+
+/* False if a string isn't one of Argon2. */
 static bool
 parse(const AsPasswordHash *hash, Parsed *out)
 {
-	const char *text = hash->phc;
-	uint32_t lanes = 0;
+	const char *text;
 
-	if (memchr(text, '\0', sizeof(hash->phc)) == NULL ||
-	    strncmp(text, PHC_PREFIX, PHC_PREFIX_CHARS) != 0)
+	if (memchr(hash->phc, '\0', sizeof(hash->phc)) == NULL)
 		return false;
-	text = read_number(text + PHC_PREFIX_CHARS, ',', &out->cost.memory_kib);
+	text = skip(hash->phc, ARGON2ID_PREFIX);
+	out->is_argon2id = text != NULL;
+	if (text == NULL)
+		text = skip(hash->phc, ARGON2I_PREFIX);
+	if (text == NULL)
+		return false;
+	text = read_number(text, ',', &out->cost.memory_kib);
 	if (text == NULL || strncmp(text, "t=", 2) != 0)
 		return false;
 	text = read_number(text + 2, ',', &out->cost.iterations);
 	if (text == NULL || strncmp(text, "p=", 2) != 0)
 		return false;
-	text = read_number(text + 2, '$', &lanes);
-	if (text == NULL || lanes != 1)
+	text = read_number(text + 2, '$', &out->lanes);
+	if (text == NULL)
 		return false;
 	text = read_base64(text, '$', out->salt, &out->salt_length);
 	return text != NULL && out->salt_length >= SALT_BYTES_LEAST &&
@@ -105,7 +127,14 @@ as_password_hash_make(const AsPassword *password, AsHashCost cost,
 	                             crypto_pwhash_ALG_ARGON2ID13) == 0;
 }
 
-/* What libsodium takes for a salt: then a failure and a mismatch differ. */
+/* What libsodium makes itself: then a failure and a mismatch differ. */
+static bool
+is_own(const Parsed *parsed)
+{
+	return parsed->is_argon2id && parsed->lanes == 1 &&
+	       parsed->salt_length == crypto_pwhash_SALTBYTES;
+}
+
 static AsHashVerdict
 compare(const Parsed *parsed, const AsPassword *password)
 {
@@ -133,17 +162,31 @@ has_memory(size_t bytes)
 	return memory != MAP_FAILED && munmap(memory, bytes) == 0;
 }
 
+static bool
+is_affordable(const Parsed *parsed)
+{
+	return parsed->lanes >= 1 && parsed->lanes <= LANES_LIMIT &&
+	       parsed->cost.memory_kib >= MEMORY_KIB_LEAST * parsed->lanes &&
+	       parsed->cost.memory_kib <= MEMORY_KIB_LIMIT &&
+	       parsed->cost.iterations >= 1 &&
+	       parsed->cost.iterations <= ITERATIONS_LIMIT;
+}
+
 AsHashVerdict
 as_password_hash_verify(const AsPasswordHash *hash, const AsPassword *password)
 {
+	AsForeignHash foreign;
 	Parsed parsed;
 
 	assert(as_password_hash_acceptable(hash));
-	(void) parse(hash, &parsed);
-	if (parsed.salt_length == crypto_pwhash_SALTBYTES)
+	if (!parse(hash, &parsed))
+		return as_foreign_hash_read(hash->phc, &foreign)
+		           ? as_foreign_hash_verify(&foreign, password)
+		           : AS_HASH_WRONG;
+	if (is_own(&parsed))
 		return compare(&parsed, password);
 
-	/* Another salt is another's; its verifier tells no failure apart. */
+	/* Made by others; its verifier tells no failure apart. */
 	if (crypto_pwhash_str_verify(hash->phc, password->bytes,
 	                             password->length) == 0)
 		return AS_HASH_RIGHT;
@@ -155,19 +198,40 @@ as_password_hash_verify(const AsPasswordHash *hash, const AsPassword *password)
 bool
 as_password_hash_acceptable(const AsPasswordHash *hash)
 {
+	AsForeignHash foreign;
 	Parsed parsed;
 
-	return parse(hash, &parsed) && parsed.cost.memory_kib >= MEMORY_KIB_LEAST &&
-	       parsed.cost.memory_kib <= MEMORY_KIB_LIMIT &&
-	       parsed.cost.iterations >= 1 &&
-	       parsed.cost.iterations <= ITERATIONS_LIMIT;
+	if (parse(hash, &parsed))
+		return is_affordable(&parsed);
+	return memchr(hash->phc, '\0', sizeof(hash->phc)) != NULL &&
+	       as_foreign_hash_read(hash->phc, &foreign);
 }
 
 bool
-as_password_hash_is_weaker(const AsPasswordHash *hash, AsHashCost cost)
+as_password_hash_is_weaker(const AsPasswordHash *hash,
+                           const AsPassword *password, AsHashCost cost)
 {
+	AsForeignHash foreign;
 	Parsed stored;
 
-	return !parse(hash, &stored) || stored.cost.memory_kib < cost.memory_kib ||
-	       stored.cost.iterations < cost.iterations;
+	if (parse(hash, &stored))
+		return !stored.is_argon2id ||
+		       stored.cost.memory_kib < cost.memory_kib ||
+		       stored.cost.iterations < cost.iterations;
+	return as_foreign_hash_read(hash->phc, &foreign) &&
+	       !as_foreign_hash_is_cut(&foreign, password);
+}
+
+bool
+as_password_hash_import(const char *text, size_t length, AsPasswordHash *out)
+{
+	size_t skipped = 0;
+
+	memset(out, 0, sizeof(*out));
+	if (length >= sizeof(out->phc) || strlen(text) != length)
+		return false;
+	if (skip(text, DJANGO_PREFIX) != NULL)
+		skipped = strlen(DJANGO_NAME);
+	memcpy(out->phc, text + skipped, length - skipped);
+	return as_password_hash_acceptable(out);
 }

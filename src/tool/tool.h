@@ -189,7 +189,7 @@ extern void as_tagged_print(const AsTaggedKind *kind, const AsMacKey *key,
 extern bool as_tagged_parse(const AsTaggedKind *kind, const AsMacKey *key,
                             const char *text, size_t length, void *body);
 
-/* ---- password_hash.c: Argon2id in PHC strings (libsodium) ---- */
+/* ---- password_hash.c: stored hashes; ours are Argon2id (libsodium) ---- */
 
 /* A password as it will be hashed: normalised, length in bytes. */
 typedef struct AsPassword
@@ -198,8 +198,12 @@ typedef struct AsPassword
 	size_t length;
 } AsPassword;
 
-/* A PHC string, NUL-terminated: $argon2id$v=19$m=..,t=..,p=..$salt$hash */
-#define AS_PASSWORD_HASH_CHARS 128
+/*
+ * A hash as it is stored, NUL-terminated: a PHC string of ours, $argon2id$v=19$
+ * m=..,t=..,p=1$salt$hash, or what another system made (foreign_hash.c). There
+ * is room for the longest of those, Firebase's with all its parameters.
+ */
+#define AS_PASSWORD_HASH_CHARS 384
 typedef struct AsPasswordHash
 {
 	char phc[AS_PASSWORD_HASH_CHARS];
@@ -227,15 +231,82 @@ extern AsHashVerdict as_password_hash_verify(const AsPasswordHash *hash,
                                              const AsPassword *password);
 
 /*
- * Whether a stored hash is a well-formed Argon2id string whose cost this
- * server is ready to pay: memory of at most 1 GiB, at most 64 passes. A
- * poisoned row can so not eat the machine.
+ * Whether a stored hash is a well-formed string of Argon2id, Argon2i or a
+ * foreign scheme whose cost this server is ready to pay: of Argon2 memory of
+ * at most 1 GiB, at most 64 passes. A poisoned row can so not eat the machine.
  */
 extern bool as_password_hash_acceptable(const AsPasswordHash *hash);
 
-/* Whether the hash is weaker than the cost now asked for. */
+/*
+ * Whether the hash, which is the password's, is weaker than Argon2id of the
+ * cost now asked for, and one of the password can take its place. It can't
+ * where the stored one saw only the beginning of the password: what follows,
+ * nobody has proved.
+ */
 extern bool as_password_hash_is_weaker(const AsPasswordHash *hash,
+                                       const AsPassword *password,
                                        AsHashCost cost);
+
+/*
+ * A hash of another system as it is stored here; false where it is none that
+ * is acceptable.
+ */
+extern bool as_password_hash_import(const char *text, size_t length,
+                                    AsPasswordHash *out);
+
+/* ---- foreign_hash.c: hashes of other systems (libxcrypt, OpenSSL) ---- */
+
+typedef enum AsForeignScheme
+{
+	AS_FOREIGN_BCRYPT,
+	AS_FOREIGN_SHA512CRYPT,
+	AS_FOREIGN_PBKDF2,
+	AS_FOREIGN_SCRYPT,
+	AS_FOREIGN_FIREBASE /* scrypt, whose output encrypts a signer key */
+} AsForeignScheme;
+
+#define AS_FOREIGN_BYTES_MOST 128
+typedef struct AsForeignBytes
+{
+	uint8_t bytes[AS_FOREIGN_BYTES_MOST];
+	size_t length;
+} AsForeignBytes;
+
+/* A hash of another system, read. */
+typedef struct AsForeignHash
+{
+	AsForeignScheme scheme;
+	const char
+	    *crypt;       /* bcrypt and sha512crypt: the string itself, else NULL */
+	bool is_digested; /* bcrypt of the password's SHA-256, in hexadecimal */
+	const char *digest_name; /* PBKDF2's, as OpenSSL has it */
+	uint32_t n;              /* iterations, or scrypt's N */
+	uint32_t r;
+	uint32_t p;
+	uint32_t digest_length; /* as the string says; 0: it doesn't */
+	AsForeignBytes salt;
+	AsForeignBytes separator;
+	AsForeignBytes signer_key;
+	AsForeignBytes digest;
+} AsForeignHash;
+
+/*
+ * Reads a NUL-terminated string, to which out then points. False for what is
+ * malformed, of no scheme that is known, or dearer than about two seconds and
+ * 256 MiB: then nothing is ever computed of it.
+ */
+extern bool as_foreign_hash_read(const char *text, AsForeignHash *out);
+
+/*
+ * Whether the password is the one of the hash. Of bcrypt the first 72 bytes
+ * are all that was ever hashed; sha512crypt is refused beyond 512.
+ */
+extern AsHashVerdict as_foreign_hash_verify(const AsForeignHash *hash,
+                                            const AsPassword *password);
+
+/* Whether the hash is one of the password's first bytes only. */
+extern bool as_foreign_hash_is_cut(const AsForeignHash *hash,
+                                   const AsPassword *password);
 
 /* ---- refresh_token.c: the opaque token of a session ---- */
 

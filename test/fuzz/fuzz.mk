@@ -36,7 +36,7 @@ jose_CFLAGS = -std=gnu11 -Wno-ignored-attributes -Isrc -Itest/jose -DFRONTEND \
 jose_LIBS = -L$(shell $(PG_CONFIG) --pkglibdir) -L$(shell $(PG_CONFIG) --libdir) \
 	-lpgcommon -lpgport \
 	$(shell $(PKG_CONFIG) --libs libsodium libcrypto libqrencode) \
-	-lm -lpthread
+	-lcrypt -lm -lpthread
 jose_FUZZ_ARGS = -max_len=8192 -dict="$(abspath test/fuzz/dictionary)"
 jose_CORPUS = test/fuzz/corpus
 

@@ -54,7 +54,7 @@ INSERT INTO good VALUES
 	('new_email', pg_temp.email('changed')), ('new_phone', pg_temp.phone(7)), ('mfa_token', :'m'), ('level', 'aal1'), ('max_age', '1 hour'), ('error', 'an error'), ('word', 'a word of their own'),
 	('schedule', '*/5 * * * *'), ('info', '{}'), ('session_id', NULL), ('keep_current', 'true'), ('max', '1'), ('lease', '0'), ('ids', '{}'), ('batch', '1'),
 	('user_id', :'ada'), ('until', NULL), ('app', '{}'), ('password_hash', NULL), ('id', :'s'), ('before', '2000-01-01'), ('new_keys', 'false'),
-	('email_confirmed', 'true'), ('phone_confirmed', 'true'), ('hash', NULL), ('confirmed', 'true'), ('reason', 'a reason');
+	('email_confirmed', 'true'), ('phone_confirmed', 'true'), ('hash', NULL), ('confirmed', 'true'), ('created_at', NULL), ('reason', 'a reason');
 
 -- jwt_* and keys have files of their own; the scheduler is pg_cron's.
 CREATE TEMP TABLE functions ON COMMIT DROP AS

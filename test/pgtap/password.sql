@@ -188,7 +188,7 @@ FROM (VALUES
 	(pg_temp.phc('m=4294967295,t=2', '09316115d5cf24ed5a15a31a3ba326e5cf32edc24702987c02b6566f61913cf7'), '4 TiB'),
 	(pg_temp.phc('m=65536,t=1000', '09316115d5cf24ed5a15a31a3ba326e5cf32edc24702987c02b6566f61913cf7'), '1,000 passes'),
 	(pg_temp.phc('m=65536,t=0', '09316115d5cf24ed5a15a31a3ba326e5cf32edc24702987c02b6566f61913cf7'), 'no pass'),
-	('$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy', 'bcrypt'), ('password', 'no hash at all')
+	('$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy', 'bcrypt of another password'), ('password', 'no hash at all')
 ) AS hashes (bad, what);
 
 SELECT * FROM finish();
