@@ -3,7 +3,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(94);
+SELECT plan(98);
 -- Windows lie on a grid that starts with the server: none ends during this file.
 SET LOCAL auth_session.rate_window = '1d';
 -- On for the tests that are theirs, so that nothing else has counted there.
@@ -263,7 +263,8 @@ FROM (VALUES (1, 'signup(''none'', ''x'')', 'invalid_request'), (2, format('sign
 	(4, format('signin(%L, ''a wrong password'')', pg_temp.email('hal')), 'invalid_credentials'), (5, 'confirm(NULL, NULL)', 'invalid_request'),
 	(6, format('confirm(%L, ''123456'')', pg_temp.email('spent')), 'invalid_code'), (7, 'resend_confirmation(''none'')', 'invalid_request'),
 	(8, 'renew(''asr1_'')', 'invalid_token'), (9, 'request_password_reset(''none'')', 'invalid_request'), (10, 'reset_password(NULL, NULL, NULL)', 'invalid_request'),
-	(11, 'logout(refresh_token => ''asr1_'')', 'invalid_token'), (12, 'signin_totp(''asm1_'', ''123456'')', 'invalid_token')) AS calls (number, call, code);
+	(11, 'logout(refresh_token => ''asr1_'')', 'invalid_token'), (12, 'signin_totp(''asm1_'', ''123456'')', 'invalid_token'),
+	(13, 'request_signin_code(''none'')', 'feature_disabled'), (14, 'signin_code(NULL, NULL)', 'feature_disabled')) AS calls (number, call, code);
 SELECT is(pg_temp.answers(pg_temp.ipv4(230), ARRAY['signup(''none'')', 'renew(''asr1_'')', 'confirm(''none'', ''1'')', format('signin(%L, %L)', pg_temp.email('hal'), pg_temp.password())]),
 	'invalid_request invalid_token invalid_request throttled', 'H9: over all of them together');
 SELECT is(pg_temp.answers(pg_temp.ipv4(231), array_fill(format('%s(%L)', call, pg_temp.email('unknown')), ARRAY[4])), 'ok ok ok throttled',
@@ -271,6 +272,12 @@ SELECT is(pg_temp.answers(pg_temp.ipv4(231), array_fill(format('%s(%L)', call, p
 FROM unnest(ARRAY['resend_confirmation']) AS call;
 SELECT is(pg_temp.answers(pg_temp.ipv4(232), array_fill(format('request_password_reset(%L)', pg_temp.email('hal')), ARRAY[4])), 'ok ok ok throttled',
 	'H9: and for a known address as for an unknown one');
+SET LOCAL auth_session.passwordless = on;
+SELECT is(pg_temp.answers(pg_temp.ipv4(235), array_fill(format('request_signin_code(%L)', pg_temp.email('hal')), ARRAY[4])), 'ok ok ok throttled',
+	'H9: so does a request for a code to sign in');
+SELECT is(pg_temp.answers(pg_temp.ipv4(236), array_fill(format('signin_code(%L, ''123456'')', pg_temp.email('spent')), ARRAY[4])), 'invalid_code invalid_code invalid_code throttled',
+	'H9: and a wrong one');
+RESET auth_session.passwordless;
 SELECT is(pg_temp.answers(pg_temp.ipv4(233), array_fill(format('signin(%L, %L)', pg_temp.email('hal'), pg_temp.password()), ARRAY[5])), 'ok ok ok ok ok',
 	'H9: what is right counts nothing');
 SELECT is(pg_temp.answers(pg_temp.ipv4(230), ARRAY['signin()']), 'throttled', 'H9: a client that has spent its own is refused');

@@ -81,6 +81,18 @@ sub banned
 	return $email;
 }
 
+# Confirmed, and without a password.
+sub passwordless
+{
+	my $email = new_email();
+
+	$caller->do('SELECT auth.signup($1)', {}, $email);
+	notifications(1);
+	my $mail = mailed($node, 'confirm_email', $email);
+	$caller->do('SELECT auth.confirm($1, $2)', {}, $email, $mail->{code});
+	return $email;
+}
+
 # A phone that an account has confirmed.
 sub confirmed_phone
 {
@@ -253,6 +265,7 @@ my $trace = alike(
 	'pending' => [ pending(), $wrong ],
 	'banned' => [ banned(), $wrong ],
 	'half confirmed' => [ half_confirmed(), $wrong ],
+	'without a password' => [ passwordless(), $wrong ],
 	'pending, with the right password' => [ pending(), $PASSWORD ],
 	'unknown again' => [ new_email(), $wrong ]);
 is($trace->{hashes}, "verify m=7168,t=5,p=1\n",
