@@ -420,6 +420,12 @@ extern bool as_session_end(const AsUuid *user_id, const AsUuid *id);
 /* Ends all but keep (NULL: all); says how many. */
 extern int as_session_end_all(const AsUuid *user_id, const AsUuid *keep);
 
+/*
+ * Deletes at most batch sessions that had expired by now, and says how many.
+ * Tells nobody, and waits for nobody who holds one.
+ */
+extern int as_session_prune(TimestampTz now, int batch);
+
 /* Ends the oldest beyond most. */
 extern void as_session_keep_newest(const AsUuid *user_id, int most);
 

@@ -249,6 +249,12 @@ extern void as_session_delete(const AsUuid *user_id, const AsUuid *id);
  */
 extern void as_session_delete_alone(const AsUuid *user_id, const AsUuid *id);
 
+/*
+ * Of many, by user and session. False where not all could be deleted without a
+ * statement: as_session_delete has to see to each, then.
+ */
+extern bool as_session_delete_each(const AsRowKey *keys, int count);
+
 extern int as_session_delete_all(const AsUuid *user_id, const AsUuid *keep);
 
 /*
@@ -268,8 +274,11 @@ extern int as_session_list_oldest(const AsUuid *user_id, int most,
 extern void as_session_each(const AsUuid *user_id, const AsUuid *current,
                             bool by_rule, AsTupleVisit visit, void *into);
 
-/* Each prune deletes at most batch rows that ended by now, and says how many. */
-extern int as_session_prune(TimestampTz now, int batch);
+/*
+ * Locks FOR UPDATE at most batch sessions that had ended by now, but none that
+ * somebody else holds, and says how many.
+ */
+extern int as_session_lock_ended(TimestampTz now, int batch, AsRowKey **keys);
 
 /* ---- revocation.c: ends of sessions whose rows are held ---- */
 
@@ -329,6 +338,12 @@ extern void as_token_cache_delete_all(const AsUuid *user_id,
 extern bool as_token_cache_lock_all(const AsUuid *user_id, const AsUuid *keep);
 extern AsLocked as_token_cache_try_lock(const AsUuid *user_id,
                                         const AsUuid *session_id);
+/*
+ * Deletes the rows of sessions, those that there are. False where only the
+ * cascade of a statement that deletes the sessions may.
+ */
+extern bool as_token_cache_delete_each(const AsRowKey *keys, int count);
+
 extern int as_token_cache_prune(TimestampTz now, int batch);
 
 /* ---- code.c: one-time codes ---- */
