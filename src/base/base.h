@@ -507,14 +507,23 @@ extern AsRevised as_row_revise(const char *table, const char *primary_key,
                                const AsShape *shape, void *row,
                                AsRowRevise revise, const void *context);
 
+/* A key of two uuids. */
+typedef struct AsRowKey
+{
+	AsUuid first;
+	AsUuid second;
+} AsRowKey;
+
+#define AS_NOT_DELETED (-1)
+
 /*
- * Deletes the newest version of the row, likewise. No row may point to it but
- * of child (NULL: none), and the caller must know that of child none does: what
- * a foreign key has to do there is not done.
+ * Deletes the newest versions of rows with these keys, which differ, likewise;
+ * says how many there were, or AS_NOT_DELETED: only a statement may. No row may
+ * point to them but of child (NULL: none), and the caller must know that of
+ * child none does: what a foreign key has to do there is not done.
  */
-extern AsRevised as_row_delete(const char *table, const char *primary_key,
-                               const AsUuid *first, const AsUuid *second,
-                               const char *child);
+extern int as_row_delete(const char *table, const char *primary_key,
+                         const AsRowKey *keys, int count, const char *child);
 
 /*
  * Reads the row with one uuid as its key, as AS_READ sees it. False where there

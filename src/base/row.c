@@ -410,16 +410,16 @@ as_row_revise(const char *table, const char *primary_key, const AsUuid *first,
 
 /* The version that is the newest now; TM_Updated where it is no more. */
 static TM_Result
-delete_newest(Relation relation, const char *primary_key, const AsUuid *first,
-              const AsUuid *second, bool *is_found)
+delete_newest(Relation relation, const char *primary_key, const AsRowKey *key,
+              bool *is_found)
 {
 	TM_FailureData failure;
 	TM_Result result = TM_Ok;
 	Lookup lookup;
 	Row row;
 
-	*is_found =
-	    begin_lookup(&lookup, relation, primary_key, first, second, &row);
+	*is_found = begin_lookup(&lookup, relation, primary_key, &key->first,
+	                         &key->second, &row);
 	if (*is_found)
 		result = table_tuple_delete(relation, &row.tuple->t_self,
 		                            GetCurrentCommandId(true), lookup.snapshot,
@@ -428,14 +428,26 @@ delete_newest(Relation relation, const char *primary_key, const AsUuid *first,
 	return result;
 }
 
-static AsRevised
-delete_row(const char *table, const char *primary_key, const AsUuid *first,
-           const AsUuid *second, const char *child)
+static bool
+delete_row(Relation relation, const char *primary_key, const AsRowKey *key)
 {
-	Relation relation = table_open(as_store_relation(table), RowExclusiveLock);
-	AsRevised outcome = AS_BY_STATEMENT;
 	TM_Result result;
 	bool is_found;
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		result = delete_newest(relation, primary_key, key, &is_found);
+	} while (result == TM_Updated);
+	return is_found && revised(result) == AS_REVISED;
+}
+
+static int
+delete_rows(const char *table, const char *primary_key, const AsRowKey *keys,
+            int count, const char *child)
+{
+	Relation relation = table_open(as_store_relation(table), RowExclusiveLock);
+	int deleted = AS_NOT_DELETED;
 
 	if (is_plain(relation) &&
 	    !has_trigger(relation, true,
@@ -443,30 +455,28 @@ delete_row(const char *table, const char *primary_key, const AsUuid *first,
 	{
 		CheckCmdReplicaIdentity(relation, CMD_DELETE);
 		CommandCounterIncrement();
-		while ((result = delete_newest(relation, primary_key, first, second,
-		                               &is_found)) == TM_Updated)
-			CHECK_FOR_INTERRUPTS();
-		if (is_found)
-			outcome = revised(result);
+		deleted = 0;
+		for (int i = 0; i < count; i++)
+			deleted += delete_row(relation, primary_key, &keys[i]);
 		CommandCounterIncrement();
 	}
 	table_close(relation, NoLock);
-	return outcome;
+	return deleted;
 }
 
-AsRevised
-as_row_delete(const char *table, const char *primary_key, const AsUuid *first,
-              const AsUuid *second, const char *child)
+int
+as_row_delete(const char *table, const char *primary_key, const AsRowKey *keys,
+              int count, const char *child)
 {
 	AsFrame frame;
-	AsRevised outcome = AS_BY_STATEMENT;
+	int deleted = AS_NOT_DELETED;
 
 	if (IsolationUsesXactSnapshot() || IsInParallelMode())
-		return AS_BY_STATEMENT;
+		return AS_NOT_DELETED;
 	as_frame_enter_direct(&frame);
 	PG_TRY();
 	{
-		outcome = delete_row(table, primary_key, first, second, child);
+		deleted = delete_rows(table, primary_key, keys, count, child);
 	}
 	PG_CATCH();
 	{
@@ -474,5 +484,5 @@ as_row_delete(const char *table, const char *primary_key, const AsUuid *first,
 	}
 	PG_END_TRY();
 	as_frame_leave(&frame);
-	return outcome;
+	return deleted;
 }

@@ -205,19 +205,19 @@ as_fold_user(const AsUuid *user_id)
 
 /* True where that was the last. */
 static bool
-end_sessions(const AsForAll *row, AsSessionKey *after)
+end_sessions(const AsForAll *row, AsRowKey *after)
 {
-	AsSessionKey *keys;
+	AsRowKey *keys;
 	int count =
 	    as_session_list_made_before(row->made_before, after, BATCH, &keys);
 
 	for (int i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (end_if_free(&keys[i].user_id, &keys[i].id))
-			as_announce("session_ended", &keys[i].user_id, &keys[i].id);
+		if (end_if_free(&keys[i].first, &keys[i].second))
+			as_announce("session_ended", &keys[i].first, &keys[i].second);
 		else
-			as_revocation_add(&keys[i].user_id, &keys[i].id, NULL, NULL, 0);
+			as_revocation_add(&keys[i].first, &keys[i].second, NULL, NULL, 0);
 		*after = keys[i];
 	}
 	return count < BATCH;

@@ -445,6 +445,12 @@ extern bool as_session_end(const AsUuid *user_id, const AsUuid *id);
 /* Ends all but keep (NULL: all); says how many. */
 extern int as_session_end_all(const AsUuid *user_id, const AsUuid *keep);
 
+/*
+ * Deletes at most batch sessions that had expired by now, and says how many.
+ * Tells nobody, and waits for nobody who holds one.
+ */
+extern int as_session_prune(TimestampTz now, int batch);
+
 /* ---- epoch.c: what ends all sessions of an account ---- */
 
 /* The account, with the hash and the epoch that are in force now. */
@@ -510,7 +516,7 @@ typedef struct AsForAllPlace
 {
 	AsUuid row;
 	bool is_behind_sessions;
-	AsSessionKey session;
+	AsRowKey session;
 	bool is_behind_accounts;
 	AsPendingPlace account;
 } AsForAllPlace;

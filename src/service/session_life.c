@@ -241,6 +241,21 @@ as_session_end_all(const AsUuid *user_id, const AsUuid *keep)
 	return ended;
 }
 
+/* Without a cascade, which is a statement for each row, where that can be. */
+int
+as_session_prune(TimestampTz now, int batch)
+{
+	AsRowKey *keys;
+	int count = as_session_lock_ended(now, batch, &keys);
+
+	if (as_token_cache_delete_each(keys, count) &&
+	    as_session_delete_each(keys, count))
+		return count;
+	for (int i = 0; i < count; i++)
+		as_session_delete(&keys[i].first, &keys[i].second);
+	return count;
+}
+
 bool
 as_refresh_token_read(const AsText *text, AsRefreshToken *token)
 {

@@ -124,18 +124,10 @@ static AsStatement select_live = AS_READS(SELECT_LIVE NEWEST_FIRST);
 static AsStatement select_live_by_rule =
     AS_READS(SELECT_LIVE " AND " LIVES NEWEST_FIRST);
 
-/*
- * A batch is picked once: planned as a subquery of IN it could be read again
- * for each row, and with FOR UPDATE SKIP LOCKED find others each time.
- */
-static AsStatement prune =
-    AS_WRITES("WITH batch AS MATERIALIZED ("
-              "     SELECT user_id, id FROM auth_private.sessions"
-              "      WHERE expiry_day <= $1 AND expires_at <= $2"
-              "      ORDER BY expiry_day LIMIT $3 FOR UPDATE SKIP LOCKED)"
-              " DELETE FROM auth_private.sessions"
-              "  WHERE (user_id, id) IN (SELECT user_id, id FROM batch)"
-              "    AND expires_at <= $2");
+static AsStatement lock_ended =
+    AS_WRITES("SELECT user_id, id FROM auth_private.sessions"
+              " WHERE expiry_day <= $1 AND expires_at <= $2"
+              " ORDER BY expiry_day LIMIT $3 FOR UPDATE SKIP LOCKED");
 
 static AsStatement export =
     AS_EXPORTS("id, created_at, renewed_at, expires_at, ends_at, ip,"
@@ -171,8 +163,8 @@ static const AsColumn fate_columns[] = {
 };
 
 static const AsColumn key_columns[] = {
-    AS_COLUMN(AsSessionKey, UUID, user_id),
-    AS_COLUMN(AsSessionKey, UUID, id),
+    AS_COLUMN_AS("user_id", AsRowKey, UUID, first),
+    AS_COLUMN_AS("id", AsRowKey, UUID, second),
 };
 
 static const AsColumn count_columns[] = {
@@ -185,7 +177,7 @@ static const AsColumn id_columns[] = {
 static const AsShape session_shape = AS_SHAPE(AsSession, session_columns);
 static const AsShape token_shape = AS_SHAPE(AsSessionToken, token_columns);
 static const AsShape fate_shape = AS_SHAPE(AsSessionFate, fate_columns);
-static const AsShape key_shape = AS_SHAPE(AsSessionKey, key_columns);
+static const AsShape key_shape = AS_SHAPE(AsRowKey, key_columns);
 static const AsShape count_shape = AS_SHAPE(int64, count_columns);
 static const AsShape id_shape = AS_SHAPE(AsUuid, id_columns);
 
@@ -231,13 +223,13 @@ as_session_count_made_before(TimestampTz made_before)
 }
 
 int
-as_session_list_made_before(TimestampTz made_before, const AsSessionKey *after,
-                            int most, AsSessionKey **keys)
+as_session_list_made_before(TimestampTz made_before, const AsRowKey *after,
+                            int most, AsRowKey **keys)
 {
-	return as_store_list(&select_made_before, &key_shape, keys,
-	                     AS_ARGS(as_arg_time(made_before),
-	                             as_arg_uuid(&after->user_id),
-	                             as_arg_uuid(&after->id), as_arg_int(most)));
+	return as_store_list(
+	    &select_made_before, &key_shape, keys,
+	    AS_ARGS(as_arg_time(made_before), as_arg_uuid(&after->first),
+	            as_arg_uuid(&after->second), as_arg_int(most)));
 }
 
 void
@@ -377,9 +369,17 @@ as_session_delete(const AsUuid *user_id, const AsUuid *id)
 void
 as_session_delete_alone(const AsUuid *user_id, const AsUuid *id)
 {
-	if (as_row_delete("sessions", "sessions_pkey", user_id, id,
-	                  "token_cache") == AS_BY_STATEMENT)
+	const AsRowKey key = {*user_id, *id};
+
+	if (!as_session_delete_each(&key, 1))
 		as_session_delete(user_id, id);
+}
+
+bool
+as_session_delete_each(const AsRowKey *keys, int count)
+{
+	return as_row_delete("sessions", "sessions_pkey", keys, count,
+	                     "token_cache") == count;
 }
 
 int
@@ -426,10 +426,11 @@ as_session_each(const AsUuid *user_id, const AsUuid *current, bool by_rule,
 }
 
 int
-as_session_prune(TimestampTz now, int batch)
+as_session_lock_ended(TimestampTz now, int batch, AsRowKey **keys)
 {
-	return (int) as_store_run(
-	    &prune, AS_ARGS(as_arg_date(now), as_arg_time(now), as_arg_int(batch)));
+	return as_store_list(
+	    &lock_ended, &key_shape, keys,
+	    AS_ARGS(as_arg_date(now), as_arg_time(now), as_arg_int(batch)));
 }
 
 Jsonb *

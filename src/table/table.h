@@ -289,15 +289,9 @@ extern bool as_session_set_proof(const AsUuid *user_id, const AsUuid *id,
 extern int64 as_session_count_made_before(TimestampTz made_before);
 
 /* Up to most that were made before a time, in the order of their keys. */
-typedef struct AsSessionKey
-{
-	AsUuid user_id;
-	AsUuid id;
-} AsSessionKey;
-
 extern int as_session_list_made_before(TimestampTz made_before,
-                                       const AsSessionKey *after, int most,
-                                       AsSessionKey **keys);
+                                       const AsRowKey *after, int most,
+                                       AsRowKey **keys);
 
 /* The epoch that the session is of from now on. */
 extern void as_session_set_epoch(const AsUuid *user_id, const AsUuid *id,
@@ -311,6 +305,12 @@ extern void as_session_delete(const AsUuid *user_id, const AsUuid *id);
  * no row in the token cache, or deleted that: no cascade is needed.
  */
 extern void as_session_delete_alone(const AsUuid *user_id, const AsUuid *id);
+
+/*
+ * Of many, by user and session. False where not all could be deleted without a
+ * statement: as_session_delete has to see to each, then.
+ */
+extern bool as_session_delete_each(const AsRowKey *keys, int count);
 
 extern int as_session_delete_all(const AsUuid *user_id, const AsUuid *keep);
 
@@ -337,8 +337,11 @@ extern void as_session_each(const AsUuid *user_id, const AsUuid *current,
 /* All but the digest of the token and the jti. */
 extern Jsonb *as_session_export(const AsUuid *user_id);
 
-/* Each prune deletes at most batch rows that ended by now, and says how many. */
-extern int as_session_prune(TimestampTz now, int batch);
+/*
+ * Locks FOR UPDATE at most batch sessions that had ended by now, but none that
+ * somebody else holds, and says how many.
+ */
+extern int as_session_lock_ended(TimestampTz now, int batch, AsRowKey **keys);
 
 /* ---- revocation.c: ends of sessions whose rows are held ---- */
 
@@ -464,6 +467,12 @@ extern void as_token_cache_delete_all(const AsUuid *user_id,
 extern bool as_token_cache_lock_all(const AsUuid *user_id, const AsUuid *keep);
 extern AsLocked as_token_cache_try_lock(const AsUuid *user_id,
                                         const AsUuid *session_id);
+/*
+ * Deletes the rows of sessions, those that there are. False where only the
+ * cascade of a statement that deletes the sessions may.
+ */
+extern bool as_token_cache_delete_each(const AsRowKey *keys, int count);
+
 extern int as_token_cache_prune(TimestampTz now, int batch);
 
 /* ---- code.c: one-time codes ---- */

@@ -39,7 +39,10 @@ static AsStatement select_others = AS_READS("SELECT" ALL_BUT_ONE);
 static AsStatement lock_others =
     AS_WRITES("SELECT" ALL_BUT_ONE " FOR UPDATE SKIP LOCKED");
 
-/* Picked once, as in session.c. */
+/*
+ * A batch is picked once: planned as a subquery of IN it could be read again
+ * for each row, and with FOR UPDATE SKIP LOCKED find others each time.
+ */
 static AsStatement prune = AS_WRITES(
     "WITH batch AS MATERIALIZED ("
     "     SELECT user_id, session_id FROM auth_private.token_cache"
@@ -93,10 +96,18 @@ as_token_cache_put(const AsSession *session)
 void
 as_token_cache_delete(const AsUuid *user_id, const AsUuid *session_id)
 {
-	if (as_row_delete("token_cache", "token_cache_pkey", user_id, session_id,
-	                  NULL) == AS_BY_STATEMENT)
+	const AsRowKey key = {*user_id, *session_id};
+
+	if (as_row_delete("token_cache", "token_cache_pkey", &key, 1, NULL) != 1)
 		(void) as_store_run(&delete_one, AS_ARGS(as_arg_uuid(user_id),
 		                                         as_arg_uuid(session_id)));
+}
+
+bool
+as_token_cache_delete_each(const AsRowKey *keys, int count)
+{
+	return as_row_delete("token_cache", "token_cache_pkey", keys, count,
+	                     NULL) != AS_NOT_DELETED;
 }
 
 void
