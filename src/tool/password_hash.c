@@ -24,6 +24,12 @@
 #define LANES_LIMIT        64
 #define DECIMAL_CHARS_MOST 9
 
+/*
+ * What an import may ask for, memory times passes: about two seconds. Our own
+ * settings may go beyond.
+ */
+#define IMPORT_KIB_PASSES (4 * 1024 * 1024)
+
 /* Django has the name of its own hasher before the PHC string. */
 #define DJANGO_PREFIX "argon2$argon2"
 #define DJANGO_NAME   "argon2"
@@ -226,6 +232,7 @@ bool
 as_password_hash_import(const char *text, size_t length, AsPasswordHash *out)
 {
 	size_t skipped = 0;
+	Parsed parsed;
 
 	memset(out, 0, sizeof(*out));
 	if (length >= sizeof(out->phc) || strlen(text) != length)
@@ -233,5 +240,9 @@ as_password_hash_import(const char *text, size_t length, AsPasswordHash *out)
 	if (skip(text, DJANGO_PREFIX) != NULL)
 		skipped = strlen(DJANGO_NAME);
 	memcpy(out->phc, text + skipped, length - skipped);
+	if (parse(out, &parsed) &&
+	    (uint64_t) parsed.cost.memory_kib * parsed.cost.iterations >
+	        IMPORT_KIB_PASSES)
+		return false;
 	return as_password_hash_acceptable(out);
 }

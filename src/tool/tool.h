@@ -249,7 +249,7 @@ extern bool as_password_hash_is_weaker(const AsPasswordHash *hash,
 
 /*
  * A hash of another system as it is stored here; false where it is none that
- * is acceptable.
+ * is acceptable, or Argon2 of more than 4 GiB, memory times passes.
  */
 extern bool as_password_hash_import(const char *text, size_t length,
                                     AsPasswordHash *out);

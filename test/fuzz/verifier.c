@@ -4,7 +4,7 @@
  *
  * The first byte chooses what the rest is: a whole token, or, so that the
  * fuzzer gets behind base64 and signatures, a header, a payload, a key, a
- * sealed secret or the URL of a site. What the tools promise is asserted: a
+ * sealed secret, the URL of a site or a password hash. What the tools promise is asserted: a
  * token that verifies under a key that nobody gave away was made by us.
  */
 #include "jose/jose.h"
@@ -210,6 +210,33 @@ open_secret(const uint8_t *stored, size_t length)
 		abort();
 }
 
+/*
+ * A hash that is taken is stored as it will be read again, and is affordable;
+ * the cheapest are computed.
+ */
+static void
+import_hash(const char *text, size_t length)
+{
+	AsPassword password = {.bytes = "password", .length = 8};
+	char *string = memcpy(palloc(length + 1), text, length);
+	AsPasswordHash stored;
+	AsPasswordHash again;
+	AsForeignHash foreign;
+
+	string[length] = '\0';
+	if (!as_password_hash_import(string, length, &stored))
+		return;
+	if (!as_password_hash_import(stored.phc, strlen(stored.phc), &again) ||
+	    strcmp(stored.phc, again.phc) != 0)
+		abort();
+	if (!as_foreign_hash_read(stored.phc, &foreign) || foreign.crypt != NULL)
+		return;
+	if ((uint64_t) foreign.n * foreign.r > (1 << 21) || foreign.n > 5000000)
+		abort();
+	if ((uint64_t) foreign.n * (foreign.r + 1) * (foreign.p + 1) < 1000)
+		(void) as_password_hash_verify(&stored, &password);
+}
+
 int
 LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -254,6 +281,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			break;
 		case 'u':
 			read_site_url(text, size);
+			break;
+		case 'f':
+			import_hash(text, size);
 			break;
 		default:
 			verify_with_all(text, size);

@@ -3,7 +3,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(411);
+SELECT plan(412);
 SET LOCAL auth_session.message_rate_per_account = 0;
 SET LOCAL auth_session.signin_rate_per_account = 0;
 SET LOCAL auth_session.resend_cooldown = 0;
@@ -128,12 +128,12 @@ FROM (VALUES
 	('scrypt:1048576:999999999:1$salt$' || repeat('ab', 64), 'scrypt, r'), ('scrypt:2:1:999999999$salt$' || repeat('ab', 64), 'scrypt, p'),
 	('$fbscrypt$v=1,n=25,r=8,p=1,ss=Bw==,sk=' || repeat('A', 86) || '$c2FsdA==$' || repeat('A', 86), 'Firebase'),
 	('$argon2id$v=19$m=1048577,t=1,p=1$c29tZXNhbHRzYWx0$' || repeat('A', 43), 'Argon2, more than 1 GiB'), ('$argon2i$v=19$m=8192,t=65,p=1$c29tZXNhbHRzYWx0$' || repeat('A', 43), 'Argon2, 65 passes'),
-	('$argon2id$v=19$m=8192,t=2,p=65$c29tZXNhbHRzYWx0$' || repeat('A', 43), 'Argon2, 65 lanes')
+	('$argon2id$v=19$m=1048576,t=5,p=1$c29tZXNhbHRzYWx0$' || repeat('A', 43), 'Argon2, 1 GiB five times'), ('$argon2id$v=19$m=8192,t=2,p=65$c29tZXNhbHRzYWx0$' || repeat('A', 43), 'Argon2, 65 lanes')
 ) AS bombs (bomb, what);
 SELECT is(pg_temp.taken(good), 'imported', 'A17: the dearest that are taken: ' || what)
 FROM (VALUES
 	('$2b$15$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW', 'bcrypt 15'), ('$6$rounds=1000000$saltstring$' || repeat('A', 86), 'sha512crypt'), ('pbkdf2_sha256$5000000$salt$' || repeat('A', 43), 'PBKDF2'),
-	('$scrypt$ln=18,r=8,p=4$c2FsdA$' || repeat('A', 43), 'scrypt'), ('$argon2id$v=19$m=1048576,t=64,p=64$c29tZXNhbHRzYWx0$' || repeat('A', 43), 'Argon2')
+	('$scrypt$ln=18,r=8,p=4$c2FsdA$' || repeat('A', 43), 'scrypt'), ('$argon2id$v=19$m=1048576,t=4,p=64$c29tZXNhbHRzYWx0$' || repeat('A', 43), 'Argon2')
 ) AS dear (good, what);
 SELECT pg_temp.raises(format('SELECT auth_admin.import_user(%L, password_hash => %L)', pg_temp.email('hint'), 'secret'), 'invalid_request', 'the hint says which argument it was', 'password_hash');
 
