@@ -2,7 +2,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(165);
+SELECT plan(167);
 SET LOCAL auth_session.message_rate_per_account = 0;
 SET LOCAL auth_session.resend_cooldown = 0;
 
@@ -154,6 +154,13 @@ FROM (VALUES
 	('+49-30-123456', 'hyphens'), ('+1', 'too short'), ('+1234567890123456', 'sixteen digits'), ('+49301234x6', 'a letter'),
 	(U&'+4930123\0664\0665\0666', 'Arabic digits'), ('++4930123456', 'two +'), ('+49301234567;ext=1', 'an extension')
 ) AS none (bad, what);
+
+-- The table itself keeps an address from a second owner, whoever writes.
+INSERT INTO auth_private.identifiers (identifier, user_id, owned, created_at) VALUES (pg_temp.email('owned'), gen_random_uuid(), true, now());
+SELECT throws_ok(format('INSERT INTO auth_private.identifiers (identifier, user_id, owned, created_at) VALUES (%L, gen_random_uuid(), true, now())', pg_temp.email('owned')),
+	'23505', NULL, 'B9: an address has one owner');
+SELECT lives_ok(format('INSERT INTO auth_private.identifiers (identifier, user_id, owned, created_at) VALUES (%L, gen_random_uuid(), false, now())', pg_temp.email('owned')),
+	'B9: and others who claim it');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -3,7 +3,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(98);
+SELECT plan(100);
 -- Windows lie on a grid that starts with the server: none ends during this file.
 SET LOCAL auth_session.rate_window = '1d';
 -- On for the tests that are theirs, so that nothing else has counted there.
@@ -311,6 +311,8 @@ SELECT pg_temp.raises('SELECT auth.change_password(''wrong one'', ''yet another 
 SELECT pg_temp.raises('SELECT auth.change_password(''' || pg_temp.password() || ''', ''yet another one'')', 'throttled', 'B4: is counted');
 SELECT auth_admin.unlock(:'gus') \g /dev/null
 SELECT lives_ok('SELECT auth.change_password(''' || pg_temp.password() || ''', ''yet another one'')', 'B7: and forgiven');
+SELECT lives_ok('SELECT auth.change_password(''yet another one'', ''one more of them'')', 'B4: a right one counts as nothing');
+SELECT lives_ok('SELECT auth.change_password(''one more of them'', ''the last of them'')', 'B4: however often');
 RESET auth_session.signin_rate_per_account;
 
 SELECT * FROM finish();

@@ -3,7 +3,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(20);
+SELECT plan(21);
 
 SELECT pg_temp.account(pg_temp.email('ada')) AS ada \gset
 SELECT access_token AS a, refresh_token AS r FROM pg_temp.signin(pg_temp.email('ada')) \gset
@@ -76,6 +76,10 @@ DELETE FROM auth_private.token_cache WHERE session_id = :'last_id';
 SELECT is(pg_temp.says(:'last'), 'live', 'a token whose cache row is lost is live');
 UPDATE auth_private.sessions SET expires_at = clock_timestamp() - interval '1 second' WHERE id = :'last_id';
 SELECT is(pg_temp.says(:'last'), 'session_expired', 'E8: but not beyond its session');
+
+UPDATE auth_private.sessions SET expires_at = clock_timestamp() + interval '1 hour',
+	jti = overlay(jti::text PLACING CASE right(jti::text, 1) WHEN '0' THEN '1' ELSE '0' END FROM 36)::uuid WHERE id = :'last_id';
+SELECT is(pg_temp.says(:'last'), 'token_expired', 'nor where the row has another jti, to its last digit');
 
 SELECT * FROM finish();
 ROLLBACK;
