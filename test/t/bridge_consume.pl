@@ -189,11 +189,41 @@ write_file("$server->{dir}/hang", '');
 	unlink "$server->{dir}/hang";
 }
 
+# ---- no more of the queue is taken than can be on its way
+run_bridge(@consume, '--once');
+enqueue($node, { recipient => 'many%@example.org', count => 200 });
+is((run_bridge(@relay))[0], 0, 'two hundred messages');
+write_file("$server->{dir}/hang", '');
+{
+	my $bridge = start_bridge(@consume, '--connections', '1');
+
+	ok(eventually('taken', sub { metric($bridge, 'claimed_total') >= 64 }), 'while a mail server hangs');
+	is(count($queue), 136, 'the queue keeps the rest, for others');
+	kill_hard($bridge);
+	unlink "$server->{dir}/hang";
+	ok(eventually('back', sub { count($queue) == 200 }), 'killed: all are back');
+	$before = () = mails();
+	is((run_bridge(@consume, '--once'))[0], 0, 'and all are mailed');
+	my %to = map { $_->{to}[0] => 1 } (mails())[ $before .. $before + 199 ];
+	is(scalar(keys %to), 200, 'to each');
+}
+
+# ---- what comes back is not taken for a duplicate
+{
+	my $bridge = start_bridge(@consume);
+
+	rabbit($rabbit, 'publish', $queue, message(recipient => 'once.more@example.org'));
+	ok(eventually('mailed', sub { grep { $_->{to}[0] eq 'once.more@example.org' } mails() }), 'one bridge puts off and mails');
+	ok(eventually('acknowledged', sub { metric($bridge, 'settled_total') >= 2 }), 'and acknowledges both');
+	is(stop($bridge), 0, 'clean stop');
+}
+
 # ---- outages of the mail server and of the broker
 {
 	my $bridge = start_bridge(@consume);
 	$before = () = mails();
-	ok(eventually('mailed', sub { count($queue) == 0 && mails() > 0 }), 'a bridge at work');
+	rabbit($rabbit, 'publish', $queue, message());
+	ok(eventually('mailed', sub { scalar(() = mails()) == $before + 1 }), 'a bridge at work');
 	write_file("$server->{dir}/sender", '');
 	rabbit($rabbit, 'publish', $queue, message()) for 1 .. 5;
 	ok(eventually('failed', sub { metric($bridge, 'sink_failures_total') >= 2 }), 'the mail server refuses us for a while');
