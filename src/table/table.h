@@ -442,6 +442,9 @@ extern void as_code_drop(const AsUuid *user_id, AsPurpose purpose,
                          const char *identifier);
 extern void as_code_drop_all(const AsUuid *user_id);
 
+/* Those that were made by then. */
+extern void as_code_drop_until(const AsUuid *user_id, TimestampTz at);
+
 extern int as_code_prune(TimestampTz now, int batch);
 
 /*
