@@ -134,6 +134,15 @@ restore_addresses(AsAccount *account, const AsRevocation *rows, int count)
 		}
 }
 
+/* A code that was held when the account was banned: none outlives a ban. */
+static void
+drop_codes_of_ban(const AsRevocation *rows, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (rows[i].changes_ban && rows[i].ban.at != AS_NO_TIME)
+			as_code_drop_until(&rows[i].user_id, rows[i].ban.at);
+}
+
 static bool
 is_deletion(const AsRevocation *rows, int count)
 {
@@ -164,6 +173,7 @@ fold_all(const AsAccount *account, const AsRevocation *rows, int count)
 		done = false;
 	}
 	save_account(account, rows, count);
+	drop_codes_of_ban(rows, count);
 	(void) as_account_find(user_id, &folded);
 	for (int i = 0; i < sessions; i++)
 		if (fates[i].lives)
@@ -262,7 +272,7 @@ end_codes(const AsForAll *row)
 	if (as_code_is_made_before(row->made_before))
 		return AS_FOLD_HELD;
 	as_revocation_settle_for_all(row);
-	return AS_FOLDED;
+	return AS_FOLD_MORE;
 }
 
 static AsFolded

@@ -61,10 +61,11 @@ static AsStatement delete_of_purpose =
               " WHERE user_id = $1 AND purpose = $2");
 
 /* But one that is being used at this moment: nobody is waited for. */
-static AsStatement delete_all =
+static AsStatement delete_until =
     AS_WRITES("WITH free AS MATERIALIZED ("
               "     SELECT user_id, id FROM auth_private.codes"
-              "      WHERE user_id = $1 FOR UPDATE SKIP LOCKED)"
+              "      WHERE user_id = $1 AND created_at <= $2"
+              "        FOR UPDATE SKIP LOCKED)"
               " DELETE FROM auth_private.codes"
               "  WHERE user_id = $1"
               "    AND (user_id, id) IN (SELECT user_id, id FROM free)");
@@ -252,7 +253,14 @@ as_code_drop_purpose(const AsUuid *user_id, AsPurpose purpose)
 void
 as_code_drop_all(const AsUuid *user_id)
 {
-	(void) as_store_run(&delete_all, AS_ARGS(as_arg_uuid(user_id)));
+	as_code_drop_until(user_id, DT_NOEND);
+}
+
+void
+as_code_drop_until(const AsUuid *user_id, TimestampTz at)
+{
+	(void) as_store_run(&delete_until,
+	                    AS_ARGS(as_arg_uuid(user_id), as_arg_time(at)));
 }
 
 int

@@ -542,6 +542,9 @@ extern void as_code_drop(const AsUuid *user_id, AsPurpose purpose,
 extern void as_code_drop_purpose(const AsUuid *user_id, AsPurpose purpose);
 extern void as_code_drop_all(const AsUuid *user_id);
 
+/* Those that were made by then. */
+extern void as_code_drop_until(const AsUuid *user_id, TimestampTz at);
+
 /* What for, where to and until when. */
 extern Jsonb *as_code_export(const AsUuid *user_id);
 
