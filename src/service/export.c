@@ -15,8 +15,12 @@ static const struct
 	const char *name;
 	Jsonb *(*read)(const AsUuid *user_id);
 } parts[] = {
-    {"account", as_account_export},     {"sessions", as_session_export},
-    {"codes", as_code_export},          {"notifications", as_outbox_export},
+    {"account", as_account_export},
+    {"sessions", as_session_export},
+    {"factors", as_factor_export},
+    {"recovery_codes", as_recovery_code_export},
+    {"codes", as_code_export},
+    {"notifications", as_outbox_export},
     {"audit_log", as_audit_log_export},
 };
 

@@ -57,6 +57,10 @@ static AsStatement prune =
               " DELETE FROM auth_private.factors"
               "  WHERE (user_id, id) IN (SELECT user_id, id FROM batch)");
 
+static AsStatement export =
+    AS_EXPORTS("created_at, confirmed_at", "factors WHERE user_id = $1",
+               "created_at DESC");
+
 static const AsColumn factor_columns[] = {
     AS_COLUMN(AsFactor, UUID, user_id),
     AS_COLUMN(AsFactor, UUID, id),
@@ -132,4 +136,11 @@ as_factor_prune(TimestampTz now, int batch)
 {
 	return (int) as_store_run(
 	    &prune, AS_ARGS(as_arg_time(ended_before(now)), as_arg_int(batch)));
+}
+
+Jsonb *
+as_factor_export(const AsUuid *user_id)
+{
+	return as_store_jsonb(
+	    &export, AS_ARGS(as_arg_uuid(user_id), as_arg_int(AS_EXPORT_MOST)));
 }

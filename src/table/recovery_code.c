@@ -26,6 +26,9 @@ static AsStatement delete_one =
 static AsStatement delete_all =
     AS_WRITES("DELETE FROM auth_private.recovery_codes WHERE user_id = $1");
 
+static AsStatement export = AS_EXPORTS(
+    "created_at", "recovery_codes WHERE user_id = $1", "created_at DESC");
+
 static AsArg
 digest_arg(const AsDigest *digest)
 {
@@ -66,4 +69,11 @@ void
 as_recovery_code_delete_all(const AsUuid *user_id)
 {
 	(void) as_store_run(&delete_all, AS_ARGS(as_arg_uuid(user_id)));
+}
+
+Jsonb *
+as_recovery_code_export(const AsUuid *user_id)
+{
+	return as_store_jsonb(
+	    &export, AS_ARGS(as_arg_uuid(user_id), as_arg_int(AS_EXPORT_MOST)));
 }

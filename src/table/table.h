@@ -631,6 +631,9 @@ extern bool as_factor_use_step(const AsFactor *factor, int64 step);
 extern void as_factor_delete_all(const AsUuid *user_id);
 extern int as_factor_prune(TimestampTz now, int batch);
 
+/* Since when, and since when on; not the secret. */
+extern Jsonb *as_factor_export(const AsUuid *user_id);
+
 /* ---- recovery_code.c: what stands in for a lost factor ---- */
 
 extern void as_recovery_code_add(const AsUuid *user_id, const AsDigest *digest);
@@ -641,6 +644,9 @@ extern int as_recovery_code_count(const AsUuid *user_id);
 extern bool as_recovery_code_consume(const AsUuid *user_id,
                                      const AsDigest *digest);
 extern void as_recovery_code_delete_all(const AsUuid *user_id);
+
+/* Since when there is each; not the digest. */
+extern Jsonb *as_recovery_code_export(const AsUuid *user_id);
 
 /* ---- mfa_use.c: mfa tokens that have had their use ---- */
 

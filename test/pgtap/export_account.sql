@@ -2,7 +2,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(33);
+SELECT plan(35);
 SET LOCAL auth_session.resend_cooldown = 0;
 SET LOCAL auth_session.message_rate_per_account = 0;
 
@@ -22,15 +22,18 @@ SELECT auth.change_phone(pg_temp.phone(1), pg_temp.password()) \g /dev/null
 SELECT pg_temp.mail(pg_temp.email('Ada'), 'password_reset') AS reset \gset
 INSERT INTO auth_private.code_failures SELECT pg_temp.email('ada'), gen_random_uuid(), 'password_reset', clock_timestamp();
 INSERT INTO auth_private.code_failures SELECT pg_temp.email('bob'), gen_random_uuid(), 'password_reset', clock_timestamp();
+INSERT INTO auth_private.factors (user_id, id, secret, created_at, confirmed_at, last_step)
+	VALUES (:'ada', gen_random_uuid(), 'kept to ourselves', '2026-01-01Z', '2026-01-02Z', 7);
+INSERT INTO auth_private.recovery_codes VALUES (:'ada', gen_random_uuid(), 'a digest of ours', '2026-01-03Z');
 SELECT auth.export_account() AS export \gset
 
 SELECT set_eq(format('SELECT jsonb_object_keys(%L::jsonb)', :'export'),
-	ARRAY['account', 'sessions', 'codes', 'notifications', 'audit_log', 'identifiers', 'code_failures'], 'it has a member a table');
+	ARRAY['account', 'sessions', 'factors', 'recovery_codes', 'codes', 'notifications', 'audit_log', 'identifiers', 'code_failures'], 'it has a member a table');
 
 -- What is left out, on purpose, of whatever a table has about a user.
 SELECT set_eq($$SELECT c.relname FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
 		WHERE c.relnamespace = 'auth_private'::regnamespace AND c.relkind = 'r' AND a.attname = 'user_id'$$,
-	ARRAY['identifiers', 'sessions', 'revocations', 'token_cache', 'deleted_users', 'codes', 'outbox', 'audit_log'],
+	ARRAY['identifiers', 'sessions', 'factors', 'recovery_codes', 'mfa_uses', 'revocations', 'token_cache', 'deleted_users', 'codes', 'outbox', 'audit_log'],
 	'no table about users has come that the export knows nothing of');
 
 SELECT is(:'export'::jsonb -> 'account' ->> 'id', :'ada', 'the account is the caller''s');
@@ -48,6 +51,8 @@ SELECT ok(EXISTS (SELECT FROM jsonb_array_elements(:'export'::jsonb -> 'audit_lo
 SELECT ok(EXISTS (SELECT FROM jsonb_array_elements(:'export'::jsonb -> 'audit_log') WHERE value ->> 'action' = 'ban' AND value ->> 'actor' = 'operator'), 'by operators, too');
 SELECT is(strpos(:'export', 'between operators'), 0, 'but not why: that is between operators');
 SELECT is(strpos(:'export', current_user::text || '"'), 0, 'nor who it was');
+SELECT is(:'export'::jsonb -> 'factors', '[{"created_at": "2026-01-01T00:00:00+00:00", "confirmed_at": "2026-01-02T00:00:00+00:00"}]', 'a second factor, without its secret');
+SELECT is(:'export'::jsonb -> 'recovery_codes', '[{"created_at": "2026-01-03T00:00:00+00:00"}]', 'recovery codes, without their digests');
 SELECT is(jsonb_array_length(:'export'::jsonb -> 'code_failures'), 1, 'wrong tries at the address, not those at another''s');
 
 -- ---- no secret, and nobody else's ----

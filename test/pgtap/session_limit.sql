@@ -39,7 +39,7 @@ RESET auth_session.context_token;
 SELECT pg_temp.account(pg_temp.email('bob')) AS bob \gset
 SELECT access_token AS b1, session_id AS sb1 FROM pg_temp.signin(pg_temp.email('bob')) \gset
 SELECT access_token AS b2, session_id AS sb2 FROM pg_temp.signin(pg_temp.email('bob')) \gset
-UPDATE auth_private.sessions SET amr = '{impersonation}' WHERE id = :'sb2';
+UPDATE auth_private.sessions SET amr = '{impersonation}', actor = 'support' WHERE id = :'sb2';
 SELECT access_token AS b3, session_id AS sb3 FROM pg_temp.signin(pg_temp.email('bob')) \gset
 SELECT is(auth.verify(:'b1') ->> 'session_id', :'sb1', 'an impersonation is not counted');
 SELECT session_id AS sb4 FROM pg_temp.signin(pg_temp.email('bob')) \gset
