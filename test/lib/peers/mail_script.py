@@ -11,7 +11,7 @@ DIR/rcpts, one JSON object per line.
   defer2-...      450 at RCPT, twice (any number), then taken
   later1-...      451 after the dot, once (any number), then taken
   busy-...        421 at RCPT, once, and closes
-  break-...       closes at RCPT, once
+  break1-...      closes at RCPT, once (any number)
   cut-...         closes in the data, once
   lost-...        takes the mail, and closes without a 250, once
   hang-...        takes the mail, and never answers, once
@@ -23,8 +23,8 @@ and while a file of that name is in DIR:
 
   mail_script.py DIR PORT [--no-pipelining]
 
-SIGUSR1 is its crash, as soon as it has four mails whole that it has not answered:
-it has accepted them, and nobody is told. What it writes of a mail and what it says to it are one step, in
+SIGUSR1 is its crash, as soon as it has four mails whole that it has not answered,
+or after two seconds: it has accepted what it has, and nobody is told. What it writes of a mail and what it says to it are one step, in
 which it does not crash; so the files say exactly what its clients heard.
 
 It prints "ready" when it listens.
@@ -46,6 +46,12 @@ seen = {}
 waiting = {}    # mails that have no answer yet, by session
 files = {name: open(os.path.join(directory, name), "a")
          for name in ("mails", "rcpts", "unanswered")}
+
+
+# Started again, it knows to whom it has not answered.
+with open(os.path.join(directory, "unanswered")) as before:
+    for record in map(json.loads, before):
+        seen[record["to"]] = seen.get(record["to"], -1) + 1
 
 
 def flag(name):
@@ -71,9 +77,10 @@ class Close(Exception):
 
 def crash():
     signal.sigwait([signal.SIGUSR1])
+    last = time.monotonic() + 2
     while True:
         with step:
-            if len(waiting) >= 4:
+            if len(waiting) >= 4 or time.monotonic() > last:
                 for mail in list(waiting.values()):
                     write("mails", mail)
                     write("unanswered", {"to": mail["to"]})
@@ -150,7 +157,7 @@ class Session(socketserver.StreamRequestHandler):
         if kind == "busy" and times(address) < 1:
             self.say("421 4.3.2 too busy")
             raise Close
-        if kind == "break" and times(address) < 1:
+        if kind == "break" and times(address) < int(number or 1):
             raise Close
         self.to = address
         self.say("250 2.1.5 fine")
