@@ -63,23 +63,6 @@ typedef struct SignIn
 	AsGrant grant;
 } SignIn;
 
-/*
- * Before the account is joined: of any number who use it at once, the others
- * wait here, and holding a code keeps nobody from an account.
- */
-static AsFailure
-use_code(SignIn *signin)
-{
-	const AsCode *code = &signin->code;
-
-	if (!as_code_consume(code))
-		return as_attempt_refuse(&signin->attempt, AS_INVALID_CODE,
-		                         "used code");
-	/* None that was replaced may count again. */
-	as_code_drop(&code->user_id, code->purpose, code->identifier);
-	return AS_OK;
-}
-
 static AsFailure
 sign_in(void *flow)
 {
@@ -100,7 +83,7 @@ sign_in(void *flow)
 	                                 &grant->account, &signin->code)) ==
 	        AS_OK &&
 	    (outcome = as_grant_check_status(attempt, &grant->account)) == AS_OK &&
-	    (outcome = use_code(signin)) == AS_OK &&
+	    (outcome = as_owner_code_use(attempt, &signin->code)) == AS_OK &&
 	    (outcome = as_grant_open(attempt, grant)) == AS_OK)
 		as_proof_forgive(attempt, proof, AS_PURPOSE_SIGNIN_CODE);
 	return outcome;

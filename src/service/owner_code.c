@@ -66,3 +66,48 @@ as_owner_code_try(AsAttempt *attempt, const AsProof *proof, AsPurpose purpose,
 	*code = one.code;
 	return outcome;
 }
+
+AsFailure
+as_owner_code_use(AsAttempt *attempt, const AsCode *code)
+{
+	if (!as_code_consume(code))
+		return as_attempt_refuse(attempt, AS_INVALID_CODE, "used code");
+	/* None that was replaced may count again. */
+	as_code_drop(&code->user_id, code->purpose, code->identifier);
+	return AS_OK;
+}
+
+/* The newest code of an account at an address that counts as its own. */
+static void
+choose(const AsAccount *account, AsPurpose purpose, const char *address,
+       bool is_phone, AsIdentifier *chosen, TimestampTz *newest)
+{
+	char *canonical =
+	    address == NULL ? NULL : as_identifier_canonical(address, is_phone);
+	AsCode code;
+	bool is_sent;
+
+	if (canonical == NULL)
+		return;
+	is_sent = as_code_find_for(&account->id, purpose, canonical, &code);
+	if (chosen->canonical != NULL && (!is_sent || code.code_expires_at <= *newest))
+		return;
+	chosen->canonical = canonical;
+	chosen->is_phone = is_phone;
+	*newest = is_sent ? code.code_expires_at : AS_NO_TIME;
+}
+
+bool
+as_owner_code_address(const AsAccount *account, AsPurpose purpose,
+                      AsIdentifier *identifier)
+{
+	TimestampTz newest = AS_NO_TIME;
+
+	choose(account, purpose,
+	       as_account_counts(account->email, account->email_confirmed_at),
+	       false, identifier, &newest);
+	choose(account, purpose,
+	       as_account_counts(account->phone, account->phone_confirmed_at), true,
+	       identifier, &newest);
+	return identifier->canonical != NULL;
+}

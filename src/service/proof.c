@@ -33,18 +33,31 @@ read_code(AsProof *proof)
 }
 
 AsFailure
+as_proof_read_code(AsAttempt *attempt, FunctionCallInfo fcinfo, int argument,
+                   AsProof *proof)
+{
+	if (PG_ARGISNULL(argument))
+		return as_attempt_tell(attempt, AS_INVALID_REQUEST,
+		                       "Give the code or the link token.");
+	return as_call_secret(fcinfo, argument, AS_LINK_TOKEN_CHARS,
+	                      &proof->code) &&
+	               read_code(proof)
+	           ? AS_OK
+	           : AS_INVALID_CODE;
+}
+
+AsFailure
 as_proof_read(AsAttempt *attempt, FunctionCallInfo fcinfo, AsProof *proof)
 {
+	AsFailure outcome;
+
 	if (!as_call_identifier(fcinfo, 0, &proof->identifier))
 		return as_attempt_tell(
 		    attempt, AS_INVALID_REQUEST,
 		    "The identifier is neither an email nor a phone.");
-	if (PG_ARGISNULL(1))
-		return as_attempt_tell(attempt, AS_INVALID_REQUEST,
-		                       "Give the code or the link token.");
-	if (!as_call_secret(fcinfo, 1, AS_LINK_TOKEN_CHARS, &proof->code) ||
-	    !read_code(proof))
-		return AS_INVALID_CODE;
+	outcome = as_proof_read_code(attempt, fcinfo, 1, proof);
+	if (outcome != AS_OK)
+		return outcome;
 	if (proof->identifier.canonical == NULL && proof->is_digits)
 		return as_attempt_tell(
 		    attempt, AS_INVALID_REQUEST,

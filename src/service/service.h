@@ -923,6 +923,10 @@ typedef struct AsCodeTry
 extern AsFailure as_proof_read(AsAttempt *attempt, FunctionCallInfo fcinfo,
                                AsProof *proof);
 
+/* Step: the code alone; whose the digits are is known otherwise. */
+extern AsFailure as_proof_read_code(AsAttempt *attempt, FunctionCallInfo fcinfo,
+                                    int argument, AsProof *proof);
+
 /*
  * Step: a link token names its code row, and so the identifier that it
  * proves: AS_OK and the identifier if the row is still there, for one of
@@ -973,6 +977,20 @@ extern AsFailure as_owner_code_send(AsAttempt *attempt, FunctionCallInfo fcinfo,
 extern AsFailure as_owner_code_try(AsAttempt *attempt, const AsProof *proof,
                                    AsPurpose purpose, AsAccount *account,
                                    AsCode *code);
+
+/*
+ * Step, after that: uses the code up, or AS_INVALID_CODE. To be called before
+ * an account is locked: of any number who use a code at once the others wait
+ * here, and holding a code keeps nobody from an account.
+ */
+extern AsFailure as_owner_code_use(AsAttempt *attempt, const AsCode *code);
+
+/*
+ * The address of a known account whose code for a purpose is the newest, for
+ * digits that come without one; false where it has no address.
+ */
+extern bool as_owner_code_address(const AsAccount *account, AsPurpose purpose,
+                                  AsIdentifier *identifier);
 
 /* ---- claim.c: who gets an address ---- */
 

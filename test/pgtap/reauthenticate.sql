@@ -4,7 +4,7 @@
 \ir helper/totp.psql
 
 BEGIN;
-SELECT plan(63);
+SELECT plan(76);
 
 SELECT pg_temp.account(pg_temp.email('ada')) AS ada \gset
 SELECT access_token AS a, refresh_token AS r, session_id AS s FROM pg_temp.signin(pg_temp.email('ada')) \gset
@@ -103,6 +103,55 @@ SELECT set_config('auth_session.trusted_claims_roles', quote_ident(session_user)
 SELECT set_config('request.jwt.claims', (auth.verify(:'a4') || '{"act": {"sub": "support"}}')::text, true) \g /dev/null
 SELECT pg_temp.raises(format('SELECT auth.reauthenticate(%L)', pg_temp.password()), 'reauthentication_required', 'who acts for the user (RFC 8693) can''t');
 SELECT pg_temp.raises('SELECT auth.require_recent(''1 year'')', 'reauthentication_required', 'and is never recent');
+
+-- ---- without a password and a factor: a code that signs in ----
+
+RESET auth_session.context_token;
+RESET auth_session.trusted_claims_roles;
+SELECT set_config('request.jwt.claims', '', true) \g /dev/null
+SET LOCAL auth_session.passwordless = on;
+SET LOCAL auth_session.resend_cooldown = 0;
+SET LOCAL auth_session.message_rate_per_account = 0;
+SELECT id AS eli FROM auth.signup(pg_temp.email('eli')) \gset
+SELECT auth.confirm(pg_temp.email('eli'), pg_temp.code(pg_temp.email('eli'), 'confirm_email')) \g /dev/null
+SELECT auth.request_signin_code(pg_temp.email('eli')) \g /dev/null
+SELECT access_token AS e, refresh_token AS er FROM auth.signin_code(pg_temp.email('eli'), pg_temp.code(pg_temp.email('eli'), 'signin_code')) \gset
+UPDATE auth_private.sessions SET auth_time = auth_time - interval '1 hour' WHERE user_id = :'eli';
+SELECT access_token AS e, refresh_token AS er FROM auth.renew(:'er') \gset
+SELECT auth.authenticate(:'e') \g /dev/null
+SELECT pg_temp.raises('SELECT auth.enroll_totp()', 'reauthentication_required', 'a sign-in of an hour ago is too old');
+SELECT pg_temp.raises('SELECT auth.reauthenticate(code => ''000000'')', 'invalid_code', 'without a code that was sent none is right');
+SELECT auth.request_signin_code(pg_temp.email('eli')) \g /dev/null
+SELECT pg_temp.code(pg_temp.email('eli'), 'signin_code') AS code \gset
+SELECT pg_temp.raises(format('SELECT auth.reauthenticate(code => %L)', pg_temp.wrong(:'code')), 'invalid_code', 'C5: a wrong code');
+SELECT access_token AS e2, refresh_token AS none FROM auth.reauthenticate(code => :'code') \gset
+SELECT is(:'none', '', 'the right one gives an access token alone');
+SELECT auth.authenticate(:'e2') \g /dev/null
+SELECT is(auth.aal(), 'aal1', 'which is of one factor');
+SELECT is(auth.jwt() -> 'amr', '["otp"]', 'RFC 8176: the code');
+SELECT lives_ok('SELECT auth.require_recent(''1 minute'')', 'and of just now');
+SELECT pg_temp.raises(format('SELECT auth.reauthenticate(code => %L)', :'code'), 'invalid_code', 'C1: a code is good once');
+SELECT auth.request_signin_code(pg_temp.email('eli')) \g /dev/null
+SELECT pg_temp.link(pg_temp.email('eli'), 'signin_code') AS link \gset
+SELECT pg_temp.account(pg_temp.email('gus')) AS gus \gset
+SELECT auth.authenticate(access_token) FROM pg_temp.signin(pg_temp.email('gus')) \g /dev/null
+SELECT pg_temp.raises(format('SELECT auth.reauthenticate(code => %L)', :'link'), 'invalid_code', 'C6: for who has a password it is no code');
+SELECT auth.authenticate(:'e2') \g /dev/null
+SELECT isnt((auth.reauthenticate(code => :'link')).access_token, NULL, 'its link is as good');
+
+-- With a factor on, only that one''s codes count, and a sign-in by code is half of one.
+RESET auth_session.context_token;
+SELECT auth.request_signin_code(pg_temp.email('eli')) \g /dev/null
+SELECT (pg_temp.enroll(access_token)).secret AS factor, access_token AS e3 FROM auth.signin_code(pg_temp.email('eli'), pg_temp.code(pg_temp.email('eli'), 'signin_code')) \gset
+RESET auth_session.context_token;
+SELECT auth.request_signin_code(pg_temp.email('eli')) \g /dev/null
+SELECT auth.authenticate(:'e3') \g /dev/null
+SELECT pg_temp.raises(format('SELECT auth.reauthenticate(code => %L)', pg_temp.code(pg_temp.email('eli'), 'signin_code')), 'invalid_code', 'with a factor on a code that was sent is none of it');
+RESET auth_session.context_token;
+SELECT auth.request_signin_code(pg_temp.email('eli')) \g /dev/null
+SELECT access_token AS none, mfa_token AS m FROM auth.signin_code(pg_temp.email('eli'), pg_temp.code(pg_temp.email('eli'), 'signin_code')) \gset
+SELECT is(:'none', '', 'a sign-in by code gives no token then');
+SELECT is(auth.verify(access_token) -> 'amr', '["otp", "mfa"]', 'but an mfa token, and with it and a code of the factor one is signed in') FROM auth.signin_totp(:'m', pg_temp.totp(:'factor', 1));
 
 SELECT * FROM finish();
 ROLLBACK;
