@@ -47,8 +47,7 @@ as_mfa_token_make(const AsAccount *account, const AsTexts *shown)
 static bool
 has_ended(const AsMfaToken *token)
 {
-	return as_revocation_ends(as_from_unix_seconds(token->expires_at - TTL)) ||
-	       as_mfa_use_is(token);
+	return as_revocation_ends(token->expires_at - TTL) || as_mfa_use_is(token);
 }
 
 AsFailure

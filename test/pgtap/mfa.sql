@@ -4,7 +4,7 @@
 \ir helper/totp.psql
 
 BEGIN;
-SELECT plan(72);
+SELECT plan(71);
 
 SELECT pg_temp.account(pg_temp.email('ada')) AS ada \gset
 SELECT (pg_temp.enroll(access_token)).secret AS secret, access_token AS a FROM pg_temp.signin(pg_temp.email('ada')) \gset
@@ -156,12 +156,6 @@ SELECT isnt((auth.signin_totp(:'m', :'recovery2')).access_token, NULL, 'B7: but 
 
 SELECT mfa_token AS m FROM pg_temp.signin(pg_temp.email('bob')) \gset
 SELECT pg_temp.raises(format('SELECT auth.signin_totp(%L, %L)', :'m', pg_temp.totp(:'secret')), 'invalid_code', 'another user''s code is a wrong one');
-
--- ---- everybody's end ----
-
-SELECT mfa_token AS m FROM pg_temp.signin(pg_temp.email('bob')) \gset
-SELECT auth_admin.revoke_all() \g /dev/null
-SELECT pg_temp.raises(format('SELECT auth.signin_totp(%L, %L)', :'m', '123456'), 'invalid_token', 'D15: an mfa token of before');
 
 -- ---- what is left of it ----
 
