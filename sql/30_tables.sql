@@ -250,6 +250,19 @@ CREATE INDEX mfa_uses_expires_at ON auth_private.mfa_uses (expires_at);
 COMMENT ON TABLE auth_private.mfa_uses IS
 	'mfa tokens that were used, until they would have expired';
 
+CREATE TABLE auth_private.devices (
+	user_id uuid,
+	device text,
+	id uuid,
+	seen_at timestamptz NOT NULL,
+	PRIMARY KEY (user_id, device, id)
+);
+CREATE INDEX devices_seen_at ON auth_private.devices (seen_at);
+COMMENT ON TABLE auth_private.devices IS
+	'from where users have signed in within the last 90 days, kept while notify_new_signin is new_device';
+COMMENT ON COLUMN auth_private.devices.device IS
+	'a network (/24, or /48 of IPv6) and a family of user agents';
+
 CREATE TABLE auth_private.outbox (
 	id uuid PRIMARY KEY,
 	created_at timestamptz NOT NULL,
@@ -332,6 +345,7 @@ SELECT pg_catalog.pg_extension_config_dump('auth_private.code_failures', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.factors', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.recovery_codes', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.mfa_uses', '');
+SELECT pg_catalog.pg_extension_config_dump('auth_private.devices', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.outbox', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.audit_log', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.mac_keys', '');

@@ -49,6 +49,13 @@ typedef enum AsRequireConfirmation
 	AS_CONFIRM_ALL
 } AsRequireConfirmation;
 
+typedef enum AsNotifyNewSignin
+{
+	AS_NOTIFY_ALWAYS,
+	AS_NOTIFY_NEW_DEVICE,
+	AS_NOTIFY_NEVER
+} AsNotifyNewSignin;
+
 /*
  * auth_session.x is auth_session_x, of the type and in the unit of its row:
  * extern int auth_session_lock_wait, for one, in milliseconds.

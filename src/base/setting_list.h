@@ -82,6 +82,8 @@ SETTING(password_hook,            TEXT, "",                 ANY,                
         0, check_password_hook, NULL, "schema.function(password text) returns boolean that says whether a new password is taken.")
 SETTING(site_url,                 TEXT, "",                 ANY,                            NONE, SUSET,
         0, check_site_url, NULL, "The application's URL, the only source of the links in messages.")
+SETTING(notify_new_signin,        ENUM, AS_NOTIFY_ALWAYS,   ONE_OF(signin_notices),         NONE, SUSET,
+        0, NULL, NULL, "Of which sign-ins a user is told: always, new_device, never.")
 SETTING(notify,                   BOOL, true,               ANY,                            NONE, SUSET,
         0, NULL, NULL, "Whether a new notification wakes the bridge.")
 SETTING(events,                   TEXT, "",                 ANY,                            NONE, SUSET,

@@ -44,6 +44,12 @@ static const struct config_enum_entry confirmations[] = {
     {"all", AS_CONFIRM_ALL, false},
     {NULL, 0, false}};
 
+static const struct config_enum_entry signin_notices[] = {
+    {"always", AS_NOTIFY_ALWAYS, false},
+    {"new_device", AS_NOTIFY_NEW_DEVICE, false},
+    {"never", AS_NOTIFY_NEVER, false},
+    {NULL, 0, false}};
+
 /* At least one: the rest of the cores is for other queries. */
 static int
 half_the_cores(void)

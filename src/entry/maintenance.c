@@ -33,6 +33,7 @@ auth_admin_prune(PG_FUNCTION_ARGS)
 	pruned += as_code_failure_prune(now, batch);
 	pruned += as_factor_prune(now, batch);
 	pruned += as_mfa_use_prune(now, batch);
+	pruned += as_device_prune(now, batch);
 	pruned += as_outbox_prune(now, batch);
 	pruned += as_audit_log_prune(now, batch);
 	pruned += as_deleted_user_prune(now, batch);

@@ -101,8 +101,6 @@ check_password(SignIn *signin)
 	if (matches)
 	{
 		as_attempt_return(&signin->attempt);
-		signin->grant.follows_failures = as_signin_limit_is_suspicious(
-		    signin->identifier.canonical, signin->grant.account.forgiven);
 		return AS_OK;
 	}
 	return as_attempt_fail(&signin->attempt, AS_INVALID_CREDENTIALS,

@@ -33,6 +33,7 @@ as_account_left(const AsAccount *account)
 	drop_claim(&account->id, account->pending_phone, true);
 	as_code_drop_all(&account->id);
 	as_factor_left(&account->id);
+	as_device_delete_all(&account->id);
 }
 
 bool

@@ -19,6 +19,7 @@ static const struct
     {"sessions", as_session_export},
     {"factors", as_factor_export},
     {"recovery_codes", as_recovery_code_export},
+    {"devices", as_device_export},
     {"codes", as_code_export},
     {"notifications", as_outbox_export},
     {"audit_log", as_audit_log_export},

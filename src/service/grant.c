@@ -90,23 +90,6 @@ take_second_factor(AsAttempt *attempt, AsGrant *grant)
 	return as_factor_proof_use(attempt, &grant->account, grant->proof);
 }
 
-/* Of the notification: where from, and that others had failed before it. */
-static char *
-payload_of(const AsGrant *grant)
-{
-	AsOrigin origin = as_request_origin();
-	StringInfoData json;
-
-	as_json_begin(&json);
-	as_json_text(&json, "reason",
-	             grant->follows_failures ? "after_failures" : NULL);
-	as_json_text(&json, "ip", origin.address);
-	as_json_text(&json, "user_agent", origin.user_agent);
-	as_json_time(&json, "at", GetCurrentTimestamp());
-	as_json_end(&json);
-	return json.data;
-}
-
 static void
 open_session(AsAttempt *attempt, AsGrant *grant)
 {
@@ -122,7 +105,7 @@ open_session(AsAttempt *attempt, AsGrant *grant)
 	if (grant->actor != NULL)
 		return;
 	as_session_keep_newest(&grant->account);
-	as_message_tell(&grant->account, "new_signin", payload_of(grant));
+	as_new_signin_tell(&grant->account);
 }
 
 AsFailure

@@ -342,8 +342,8 @@ extern AsFailure as_attempt_fail(AsAttempt *attempt, AsFailure failure,
 extern AsFailure as_signin_limit_take(AsAttempt *attempt,
                                       const char *identifier, int forgiven);
 
-/* Whether so many have failed of an identifier that its user must hear of it. */
-extern bool as_signin_limit_is_suspicious(const char *identifier, int forgiven);
+/* Whether so many have failed of an account that its user must hear of it. */
+extern bool as_signin_limit_is_suspicious(const AsAccount *account);
 
 /* Takes from the limit of a signed-in user who gives a password. */
 extern AsFailure as_signin_limit_take_user(AsAttempt *attempt,
@@ -844,6 +844,14 @@ extern void as_message_tell_change(const AsAccount *before,
  */
 extern void as_session_keep_newest(const AsAccount *account);
 
+/* ---- new_signin.c: whether and how a user hears of a sign-in ---- */
+
+/*
+ * Of the sign-in that this request is: as auth_session.notify_new_signin says,
+ * and always where others had failed before it.
+ */
+extern void as_new_signin_tell(const AsAccount *account);
+
 /* ---- grant.c: the last third of every sign-in ---- */
 
 #define AS_GRANT_METHODS 4
@@ -852,7 +860,6 @@ typedef struct AsGrant
 {
 	AsAccount account;              /* as it was looked at; then as it is */
 	const AsPasswordHash *stronger; /* in place of a weak one, or NULL */
-	bool follows_failures;          /* of this account: the user must hear it */
 	const char *aal;
 	int method_count; /* amr of RFC 8176 */
 	char *methods[AS_GRANT_METHODS];

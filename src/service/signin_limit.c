@@ -72,17 +72,32 @@ as_signin_limit_take(AsAttempt *attempt, const char *identifier, int forgiven)
 	return outcome;
 }
 
-bool
-as_signin_limit_is_suspicious(const char *identifier, int forgiven)
+static bool
+is_remarkable(const char *address, bool is_phone, int forgiven)
 {
 	StringInfoData key = account_key(forgiven);
+	char *identifier =
+	    address == NULL ? NULL : as_identifier_canonical(address, is_phone);
 	int wait_s;
 
-	/* What is being tried at this moment may turn out right: AS_BUSY. */
+	if (identifier == NULL)
+		return false;
 	appendStringInfoString(&key, identifier);
+	/* What is being tried at this moment may turn out right: AS_BUSY. */
 	return as_throttle_look(AS_LIMIT_SIGNIN_ACCOUNT, key.data, (size_t) key.len,
 	                        FAILURES_REMARKABLE, auth_session_rate_window,
 	                        &wait_s) == AS_THROTTLED;
+}
+
+bool
+as_signin_limit_is_suspicious(const AsAccount *account)
+{
+	return is_remarkable(
+	           as_account_counts(account->email, account->email_confirmed_at),
+	           false, account->forgiven) ||
+	       is_remarkable(
+	           as_account_counts(account->phone, account->phone_confirmed_at),
+	           true, account->forgiven);
 }
 
 AsFailure

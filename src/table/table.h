@@ -649,6 +649,19 @@ extern void as_recovery_code_delete_all(const AsUuid *user_id);
 /* Since when there is each; not the digest. */
 extern Jsonb *as_recovery_code_export(const AsUuid *user_id);
 
+/* ---- device.c: from where a user has signed in ---- */
+
+/*
+ * Whether no sign-in of the user within the last 90 days came from the network
+ * of an address (NULL: unknown) by a user agent of this family; from now on one
+ * has.
+ */
+extern bool as_device_is_new(const AsUuid *user_id, const char *address,
+                             const char *family);
+extern void as_device_delete_all(const AsUuid *user_id);
+extern int as_device_prune(TimestampTz now, int batch);
+extern Jsonb *as_device_export(const AsUuid *user_id);
+
 /* ---- mfa_use.c: mfa tokens that have had their use ---- */
 
 /* Of any number of uses of a token, one gets true. */

@@ -208,7 +208,7 @@ refuses('unknown part', 6, 'template', qr/:5: unknown or repeated part/, @good,
 	my ($status, $out) = run_bridge('--dump-templates', "$dir/dump");
 	is($status, 0, '--dump-templates');
 	my @dumped = glob "$dir/dump/*/*.tmpl";
-	is(scalar @dumped, 26, 'writes thirteen kinds in two languages');
+	is(scalar @dumped, 28, 'writes fourteen kinds in two languages');
 	($status) = run_bridge(@good, '--check', '--templates', "$dir/dump");
 	is($status, 3, 'what it wrote is taken as templates');
 	($status) = run_bridge('--dump-templates', "$dir/dump");

@@ -51,7 +51,7 @@ my %stands_for = (
 local $ENV{PGPORT} = $node->port;
 local $ENV{AUTH_SESSION_BRIDGE_CA_FILE} = "$rabbit->{tls}/ca.crt";
 
-sub run_command
+sub run_as_written
 {
 	my ($command, $more) = @_;
 	my ($out, $err) = ('', '');
@@ -65,13 +65,13 @@ sub run_command
 }
 
 # ---- mail and SMS; to the broker; from the broker
-run_command($_, '--check') foreach @commands[ 0, 2, 1 ];
+run_as_written($_, '--check') foreach @commands[ 0, 2, 1 ];
 $node->safe_psql('app', q{SELECT auth.signup('ada@example.org', 'correct horse 9'), auth.signup(phone => '+4917012345678', password => 'correct horse 9')});
-run_command($commands[0], '--once');
+run_as_written($commands[0], '--once');
 is_deeply([ map { @{ $_->{to} } } lines("$server->{dir}/mails") ], ['ada@example.org'], 'the mail is sent');
 is_deeply([ map { JSON::PP->new->decode($_->{body})->{data}{recipient} } lines("$hook->{dir}/requests") ], ['+4917012345678'], 'and the SMS');
 $node->safe_psql('app', q{SELECT auth.signup('bob@example.org', 'correct horse 9')});
-run_command($_, '--once') foreach @commands[ 1, 2 ];
+run_as_written($_, '--once') foreach @commands[ 1, 2 ];
 is((lines("$server->{dir}/mails"))[-1]{to}[0], 'bob@example.org', 'by way of the broker, too');
 
 # ---- the sample configuration
