@@ -187,16 +187,29 @@ COMMENT ON VIEW auth_admin.parked_notifications IS
 	'notifications whose delivery was given up, why, and since when; release_notifications takes them up again';
 
 /*
- * What a view calls is called by whoever reads the view: for anyone, but nobody
- * has a right to name it.
+ * What happened is counted in shared memory, and auth_admin.stats must show it
+ * to whoever may read the view, while nothing of this schema is granted: but a
+ * function in a view has to be granted to its reader, and a type hasn't. So the
+ * counts are the input of a type, whatever text is put in.
  */
-CREATE FUNCTION auth_private.event_counts(OUT since timestamptz, OUT signins bigint, OUT renewals bigint,
-	OUT refusals jsonb, OUT hash_waits bigint, OUT hashes_waiting integer, OUT records_waiting integer,
-	OUT records_discarded bigint, OUT last_pruned timestamptz)
-LANGUAGE c VOLATILE PARALLEL RESTRICTED
-AS 'MODULE_PATHNAME', 'auth_private_event_counts';
-COMMENT ON FUNCTION auth_private.event_counts() IS
-	'what has happened in this database since the server was started, for auth_admin.stats; NULL on a standby';
+CREATE TYPE auth_private.event_counts;
+CREATE FUNCTION auth_private.event_counts_in(anything cstring) RETURNS auth_private.event_counts
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'auth_private_event_counts_in';
+COMMENT ON FUNCTION auth_private.event_counts_in(cstring) IS
+	'what has happened in this database since the server was started: an object, empty on a standby';
+CREATE FUNCTION auth_private.event_counts_out(counts auth_private.event_counts) RETURNS cstring
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'auth_private_event_counts_out';
+COMMENT ON FUNCTION auth_private.event_counts_out(auth_private.event_counts) IS
+	'the object as text';
+CREATE TYPE auth_private.event_counts (
+	INPUT = auth_private.event_counts_in,
+	OUTPUT = auth_private.event_counts_out,
+	LIKE = pg_catalog.jsonb
+);
+COMMENT ON TYPE auth_private.event_counts IS
+	'for auth_admin.stats: to read any text as this type is to count';
 
 /*
  * A monitor reads this every few seconds, so nothing here reads a whole table:
@@ -222,21 +235,21 @@ SELECT
 	(SELECT pg_catalog.count(*) FROM auth_private.signing_keys
 		WHERE pg_catalog.octet_length(secret) > 0 AND pg_catalog.get_byte(secret, 0) = 0)
 		+ (SELECT pg_catalog.count(*) FROM auth_private.mac_keys WHERE pg_catalog.get_byte(key, 0) = 0) AS keys_unsealed,
-	events.since,
-	events.signins,
-	events.renewals,
+	(events.counts ->> 'since')::timestamptz AS since,
+	(events.counts ->> 'signins')::bigint AS signins,
+	(events.counts ->> 'renewals')::bigint AS renewals,
 	-- Nothing is counted where since is NULL.
-	CASE WHEN events.since IS NOT NULL
-		THEN COALESCE((events.refusals ->> 'refresh_token_reused')::bigint, 0) END AS refresh_tokens_reused,
-	CASE WHEN events.since IS NOT NULL
-		THEN COALESCE((events.refusals ->> 'throttled')::bigint, 0) END AS throttled,
-	events.refusals,
-	events.hash_waits,
-	events.hashes_waiting,
-	events.records_waiting,
-	events.records_discarded,
-	events.last_pruned
-FROM auth_private.event_counts() AS events, (
+	CASE WHEN events.counts ? 'since'
+		THEN COALESCE((events.counts -> 'refusals' ->> 'refresh_token_reused')::bigint, 0) END AS refresh_tokens_reused,
+	CASE WHEN events.counts ? 'since'
+		THEN COALESCE((events.counts -> 'refusals' ->> 'throttled')::bigint, 0) END AS throttled,
+	events.counts -> 'refusals' AS refusals,
+	(events.counts ->> 'hash_waits')::bigint AS hash_waits,
+	(events.counts ->> 'hashes_waiting')::integer AS hashes_waiting,
+	(events.counts ->> 'records_waiting')::integer AS records_waiting,
+	(events.counts ->> 'records_discarded')::bigint AS records_discarded,
+	(events.counts ->> 'last_pruned')::timestamptz AS last_pruned
+FROM (SELECT pg_catalog.text 'now'::auth_private.event_counts::pg_catalog.text::pg_catalog.jsonb AS counts OFFSET 0) AS events, (
 	SELECT pg_catalog.max(reltuples) FILTER (WHERE relname = 'accounts')::bigint AS accounts,
 		pg_catalog.max(reltuples) FILTER (WHERE relname = 'sessions')::bigint AS sessions
 	FROM pg_catalog.pg_class

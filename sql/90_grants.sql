@@ -19,8 +19,9 @@ BEGIN
 	END LOOP;
 	FOR owned IN
 		SELECT t.oid::pg_catalog.regtype AS name
-		FROM pg_catalog.pg_type AS t JOIN pg_catalog.pg_class AS c ON c.oid = t.typrelid
-		WHERE t.typnamespace = 'auth'::pg_catalog.regnamespace AND c.relkind = 'c'
+		FROM pg_catalog.pg_type AS t LEFT JOIN pg_catalog.pg_class AS c ON c.oid = t.typrelid
+		WHERE (t.typnamespace = 'auth'::pg_catalog.regnamespace AND c.relkind = 'c')
+			OR (t.typnamespace = 'auth_private'::pg_catalog.regnamespace AND t.typtype = 'b' AND t.typelem = 0)
 	LOOP
 		EXECUTE pg_catalog.format('ALTER TYPE %s OWNER TO auth_session_owner', owned.name);
 	END LOOP;
@@ -70,8 +71,9 @@ BEGIN
 		UNION ALL
 		SELECT 'TYPE', t.oid::pg_catalog.regtype::text,
 			COALESCE(t.typacl, pg_catalog.acldefault('T', t.typowner))
-		FROM pg_catalog.pg_type AS t JOIN pg_catalog.pg_class AS c ON c.oid = t.typrelid
-		WHERE t.typnamespace = 'auth'::pg_catalog.regnamespace AND c.relkind = 'c'
+		FROM pg_catalog.pg_type AS t LEFT JOIN pg_catalog.pg_class AS c ON c.oid = t.typrelid
+		WHERE (t.typnamespace = 'auth'::pg_catalog.regnamespace AND c.relkind = 'c')
+			OR (t.typnamespace = 'auth_private'::pg_catalog.regnamespace AND t.typtype = 'b' AND t.typelem = 0)
 	LOOP
 		FOR grantee IN
 			SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC'
@@ -81,7 +83,7 @@ BEGIN
 			EXECUTE pg_catalog.format('REVOKE ALL ON %s %s FROM %s CASCADE', object.kind, object.name, grantee);
 		END LOOP;
 		EXECUTE pg_catalog.format('GRANT ALL ON %s %s TO auth_session_owner', object.kind, object.name);
-		IF object.kind OPERATOR(pg_catalog.=) 'TYPE' THEN
+		IF object.kind OPERATOR(pg_catalog.=) 'TYPE' AND object.name OPERATOR(pg_catalog.~~) 'auth.%' THEN
 			EXECUTE pg_catalog.format('GRANT USAGE ON TYPE %s TO PUBLIC', object.name);
 		END IF;
 	END LOOP;
@@ -90,6 +92,4 @@ $$;
 
 GRANT USAGE ON SCHEMA auth TO PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA auth TO PUBLIC;
--- auth_admin.stats calls it for its readers; nobody else can name it.
-GRANT EXECUTE ON FUNCTION auth_private.event_counts() TO PUBLIC;
 REVOKE EXECUTE ON FUNCTION auth.jwt_sign, auth.jwt_verify FROM PUBLIC;

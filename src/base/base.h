@@ -533,10 +533,17 @@ extern int as_row_delete(const char *table, const char *primary_key,
                          const AsRowKey *keys, int count, const char *child);
 
 /*
- * Reads the row with one uuid as its key, as AS_READ sees it. False where there
- * is none on this server: a statement has to look, then.
+ * Reads the row with one uuid as its key, as AS_READ sees it. AS_ROW_ELSEWHERE
+ * where this server holds no row of the table: a statement has to look, then.
  */
-extern bool as_row_find(const char *table, const char *primary_key,
+typedef enum AsRowFound
+{
+	AS_ROW_FOUND,
+	AS_ROW_ABSENT,
+	AS_ROW_ELSEWHERE
+} AsRowFound;
+
+extern AsRowFound as_row_find(const char *table, const char *primary_key,
                         const AsUuid *key, const AsShape *shape, void *row);
 
 /* ---- watch.c: whether a table has changed ---- */

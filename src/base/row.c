@@ -31,6 +31,7 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "storage/bufmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -260,38 +261,47 @@ end_lookup(Lookup *lookup)
 
 /* ---- find ---- */
 
-static bool
+/*
+ * An unknown user must cost what a known one does, so what isn't here is absent,
+ * and no statement looks again; but the rows of a table that is distributed are
+ * not here at all.
+ */
+static AsRowFound
 find(const char *table, const char *primary_key, const AsUuid *key,
      const AsShape *shape, char *into)
 {
 	Relation relation = table_open(as_store_relation(table), AccessShareLock);
 	Lookup lookup;
 	Row row;
-	bool is_found = false;
+	AsRowFound found = AS_ROW_ELSEWHERE;
 
-	if (RelationGetDescr(relation)->natts <= AS_ROW_MAX_COLUMNS)
+	if (RelationGetDescr(relation)->natts <= AS_ROW_MAX_COLUMNS &&
+	    relation->rd_rel->relkind == RELKIND_RELATION &&
+	    RelationGetNumberOfBlocks(relation) > 0)
 	{
-		is_found =
-		    begin_lookup(&lookup, relation, primary_key, key, NULL, &row);
-		if (is_found)
+		found = AS_ROW_ABSENT;
+		if (begin_lookup(&lookup, relation, primary_key, key, NULL, &row))
+		{
 			read_row(&row, RelationGetDescr(relation), shape, into);
+			found = AS_ROW_FOUND;
+		}
 		end_lookup(&lookup);
 	}
 	table_close(relation, AccessShareLock);
-	return is_found;
+	return found;
 }
 
-bool
+AsRowFound
 as_row_find(const char *table, const char *primary_key, const AsUuid *key,
             const AsShape *shape, void *row)
 {
 	AsFrame frame;
-	bool is_found = false;
+	AsRowFound found = AS_ROW_ELSEWHERE;
 
 	as_frame_enter_direct(&frame);
 	PG_TRY();
 	{
-		is_found = find(table, primary_key, key, shape, row);
+		found = find(table, primary_key, key, shape, row);
 	}
 	PG_CATCH();
 	{
@@ -299,7 +309,7 @@ as_row_find(const char *table, const char *primary_key, const AsUuid *key,
 	}
 	PG_END_TRY();
 	as_frame_leave(&frame);
-	return is_found;
+	return found;
 }
 
 /* ---- revise ---- */

@@ -183,9 +183,12 @@ as_account_status_name(const AsAccount *account)
 bool
 as_account_find(const AsUuid *id, AsAccount *account)
 {
-	return as_row_find("accounts", "accounts_pkey", id, &account_shape,
-	                   account) ||
-	       as_store_find(&select_one, &account_shape, account,
+	AsRowFound found =
+	    as_row_find("accounts", "accounts_pkey", id, &account_shape, account);
+
+	if (found != AS_ROW_ELSEWHERE)
+		return found == AS_ROW_FOUND;
+	return as_store_find(&select_one, &account_shape, account,
 	                     AS_ARGS(as_arg_uuid(id)));
 }
 
