@@ -59,11 +59,24 @@ CREATE FUNCTION auth_admin.seal_keys(previous_master_key_file text DEFAULT NULL)
 COMMENT ON FUNCTION auth_admin.seal_keys(text) IS 'seals keys, and secrets of second factors, that were stored open, or sealed under the master key of the file given, under today''s master key; returns how many';
 
 -- Secret: masked in the log.
-CREATE FUNCTION auth_admin.jwt_secret() RETURNS text
+CREATE FUNCTION auth_admin.jwt_secret() RETURNS jsonb
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'auth_admin_jwt_secret';
 
 COMMENT ON FUNCTION auth_admin.jwt_secret() IS 'the active HMAC key as a JWK, for PostgREST''s jwt-secret';
+
+-- Secret: masked in the log.
+CREATE FUNCTION auth_admin.jwt_keys() RETURNS jsonb
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'auth_admin_jwt_keys';
+
+COMMENT ON FUNCTION auth_admin.jwt_keys() IS 'a JWK set of every key that verifies or will, HMAC keys with their secrets; the first is made by the first call, later ones only read. Fails with read_only where there is none';
+
+CREATE FUNCTION auth_admin.postgrest_settings() RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'auth_admin_postgrest_settings';
+
+COMMENT ON FUNCTION auth_admin.postgrest_settings() IS 'PostgREST''s db-pre-config: sets pgrst.jwt_secret to jwt_keys() and pgrst.jwt_aud for this transaction. Grant it to the authenticator. After each change of keys NOTIFY pgrst has PostgREST load them again. Fails as jwt_keys does';
 
 CREATE VIEW auth_admin.signing_keys AS
 	SELECT kid, algorithm, state,

@@ -544,7 +544,8 @@ typedef enum AsRowFound
 } AsRowFound;
 
 extern AsRowFound as_row_find(const char *table, const char *primary_key,
-                        const AsUuid *key, const AsShape *shape, void *row);
+                              const AsUuid *key, const AsShape *shape,
+                              void *row);
 
 /* ---- watch.c: whether a table has changed ---- */
 

@@ -27,6 +27,9 @@ extern void as_worker_record(AsTaken *taken, int count);
 /* Sends the NOTIFY; on false it could not, and has put the wake back. */
 extern bool as_worker_wake_bridge(void);
 
+/* The same, by which PostgREST loads its configuration, with the keys, again. */
+extern bool as_worker_tell_postgrest(void);
+
 /*
  * Works revocations into the rows they name, a transaction a user; and a batch
  * of what everybody's have ended.

@@ -5,6 +5,7 @@
 #include "entry/entry.h"
 
 #include "utils/builtins.h"
+#include "utils/guc.h"
 
 AS_ENTRY(auth_jwks);
 AS_ENTRY(auth_admin_create_signing_key);
@@ -14,6 +15,8 @@ AS_ENTRY(auth_admin_retire_signing_key);
 AS_ENTRY(auth_admin_rotate_signing_key);
 AS_ENTRY(auth_admin_seal_keys);
 AS_ENTRY(auth_admin_jwt_secret);
+AS_ENTRY(auth_admin_jwt_keys);
+AS_ENTRY(auth_admin_postgrest_settings);
 
 typedef struct KeyFlow
 {
@@ -232,12 +235,42 @@ auth_jwks(PG_FUNCTION_ARGS)
 Datum
 auth_admin_jwt_secret(PG_FUNCTION_ARGS)
 {
-	text *jwk;
+	Jsonb *jwk;
 
 	as_call_enter(AS_CALL_READS);
 	jwk = as_signing_key_secret_jwk();
 	if (jwk == NULL)
 		as_fail(AS_INVALID_REQUEST,
 		        "The active key is no HMAC key: use auth.jwks().");
-	PG_RETURN_TEXT_P(jwk);
+	PG_RETURN_JSONB_P(jwk);
+}
+
+Datum
+auth_admin_jwt_keys(PG_FUNCTION_ARGS)
+{
+	Jsonb *set;
+	char *text;
+
+	as_call_enter(AS_CALL_READS);
+	text = as_signing_key_set();
+	set = as_jsonb_parse(text);
+	as_wipe(text, strlen(text));
+	PG_RETURN_JSONB_P(set);
+}
+
+/* For this transaction, in which PostgREST reads them. */
+Datum
+auth_admin_postgrest_settings(PG_FUNCTION_ARGS)
+{
+	char *set;
+
+	as_call_enter(AS_CALL_READS);
+	set = as_signing_key_set();
+	(void) set_config_option("pgrst.jwt_secret", set, PGC_USERSET,
+	                         PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	as_wipe(set, strlen(set));
+	(void) set_config_option("pgrst.jwt_aud", auth_session_audience,
+	                         PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true,
+	                         0, false);
+	PG_RETURN_VOID();
 }

@@ -233,6 +233,7 @@ worker_serve(Oid database)
 	AsTaken *taken;
 	int64 idle_since = as_clock_ms();
 	int64 next_wake = idle_since;
+	int64 next_tell = idle_since;
 	int64 next_fold = idle_since;
 	int fold_pause = FOLD_MIN_MS;
 
@@ -262,6 +263,15 @@ worker_serve(Oid database)
 		{
 			next_wake = now + (as_worker_wake_bridge() ? WAKE_INTERVAL_MS
 			                                           : WAKE_RETRY_MS);
+			idle_since = now;
+			continue;
+		}
+		if (now < next_tell)
+			wait_ms = worker_sooner(wait_ms, next_tell - now);
+		else if (as_dispatch_take_work(AS_WORK_KEYS))
+		{
+			next_tell = now + (as_worker_tell_postgrest() ? WAKE_INTERVAL_MS
+			                                              : WAKE_RETRY_MS);
 			idle_since = now;
 			continue;
 		}

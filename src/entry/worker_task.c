@@ -41,7 +41,8 @@
 /* Users whose revocations are worked off between two looks at the list. */
 #define FOLD_USERS 100
 
-#define CHANNEL "auth_session_outbox"
+#define CHANNEL           "auth_session_outbox"
+#define POSTGREST_CHANNEL "pgrst" /* its db-channel, unless set otherwise */
 
 /* What is in it lives until the next task. */
 static MemoryContext task_context = NULL;
@@ -292,19 +293,21 @@ as_worker_record(AsTaken *taken, int count)
  * NOTIFY takes a lock of the whole cluster until its commit is flushed; an
  * empty wake-up is worth no flush.
  */
-bool
-as_worker_wake_bridge(void)
+static bool
+worker_notify(AsWork work, const char *channel, const char *payload)
 {
 	bool volatile woken = true;
 
 	worker_forget_last_task();
 	PG_TRY();
 	{
-		worker_begin("auth_session: waking the bridge");
+		worker_begin(work == AS_WORK_BRIDGE
+		                 ? "auth_session: waking the bridge"
+		                 : "auth_session: telling PostgREST");
 		(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
 		                         PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
 		                         false);
-		Async_Notify(CHANNEL, NULL);
+		Async_Notify(channel, payload);
 		worker_commit();
 	}
 	PG_CATCH();
@@ -312,13 +315,25 @@ as_worker_wake_bridge(void)
 		ErrorData *error = worker_rescue();
 
 		woken = false;
-		as_dispatch_put_back_work(AS_WORK_BRIDGE);
+		as_dispatch_put_back_work(work);
 		ereport(LOG, (errcode(error->sqlerrcode),
-		              errmsg("auth_session could not wake the bridge: %s",
-		                     error->message)));
+		              errmsg("auth_session could not notify \"%s\": %s",
+		                     channel, error->message)));
 	}
 	PG_END_TRY();
 	return woken;
+}
+
+bool
+as_worker_wake_bridge(void)
+{
+	return worker_notify(AS_WORK_BRIDGE, CHANNEL, NULL);
+}
+
+bool
+as_worker_tell_postgrest(void)
+{
+	return worker_notify(AS_WORK_KEYS, POSTGREST_CHANNEL, "reload config");
 }
 
 /*

@@ -382,17 +382,16 @@ as_signing_key_rotate_if_due(char kid[AS_KID_MAX + 1])
 	algorithm = as_algorithm_parse(active.algorithm, strlen(active.algorithm));
 
 	if (as_after_seconds(active.activated_at,
-	                     auth_session_key_rotation_interval) <= now)
+	                     auth_session_key_rotation_interval) <= now &&
+	    find_next(active.algorithm, &next))
 	{
-		if (!find_next(active.algorithm, &next))
-			make(algorithm, STATE_NEXT, next.kid);
 		activate(next.kid);
 		strlcpy(kid, next.kid, AS_KID_MAX + 1);
 		rotated = true;
 	}
 
-	/* Others fetch public keys: theirs must know the next one in time. */
-	if (!as_algorithm_is_hmac(algorithm) && !find_next(active.algorithm, &next))
+	/* Others keep keys: theirs must know the next one a run before it signs. */
+	if (!find_next(active.algorithm, &next))
 		make(algorithm, STATE_NEXT, next.kid);
 	return rotated;
 }

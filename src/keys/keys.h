@@ -83,9 +83,9 @@ extern AsKeyChange as_signing_key_activate(const char *kid);
 extern AsKeyChange as_signing_key_retire(const char *kid);
 
 /*
- * A step of maintenance: retires what verifies no longer, and where
- * key_rotation_interval has passed activates the next key: true then, with its
- * kid. Keeps other operators from the keys until the commit.
+ * A step of maintenance: retires what verifies no longer, makes the next key,
+ * and where key_rotation_interval has passed activates the one that an earlier
+ * step has made: true then, with its kid. Keeps other operators from the keys until the commit.
  */
 extern bool as_signing_key_rotate_if_due(char kid[AS_KID_MAX + 1]);
 
@@ -104,7 +104,14 @@ extern Jsonb *as_signing_key_public_set(void);
  * The active key as a secret JWK, made on first use (a write); NULL where it
  * isn't an HMAC key. Raises where it is sealed and can't be opened.
  */
-extern text *as_signing_key_secret_jwk(void);
+extern Jsonb *as_signing_key_secret_jwk(void);
+
+/*
+ * A JWK set, as text, of every key that verifies or will, HMAC keys with their
+ * secret: to be zeroed. The active key first, made on first use (a write).
+ * Raises where an HMAC key is sealed and can't be opened.
+ */
+extern char *as_signing_key_set(void);
 
 /* ---- seal_keys.c: all keys under the master key of today ---- */
 

@@ -49,7 +49,7 @@
 /* A started worker that has not shown up for so long never will. */
 #define START_TIMEOUT_MS 15000
 
-#define WORK_MASK ((uint64) (AS_WORK_BRIDGE | AS_WORK_FOLD))
+#define WORK_MASK ((uint64) AS_WORK_ALL)
 
 typedef enum Service
 {

@@ -32,7 +32,10 @@ wake_for_all_work(void)
 	if (!OidIsValid(as_store_relation("revocations")))
 		return;
 	if (auth_session_notify)
+	{
 		as_dispatch_wake(AS_WORK_BRIDGE);
+		as_dispatch_wake(AS_WORK_KEYS);
+	}
 	as_dispatch_wake(AS_WORK_FOLD);
 }
 

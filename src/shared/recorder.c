@@ -613,7 +613,7 @@ recorder_on_transaction_end(XactEvent event, void *arg)
 	    event != XACT_EVENT_PREPARE)
 		return;
 	if (event == XACT_EVENT_COMMIT)
-		for (int work = AS_WORK_BRIDGE; work <= AS_WORK_FOLD; work <<= 1)
+		for (int work = 1; work <= AS_WORK_ALL; work <<= 1)
 			if ((wake_on_commit & work) != 0)
 				as_dispatch_wake(work);
 	wake_on_commit = 0;
@@ -624,7 +624,7 @@ as_recorder_wake(AsWork work)
 {
 	static bool registered = false;
 
-	if (work == AS_WORK_BRIDGE && !auth_session_notify)
+	if (work != AS_WORK_FOLD && !auth_session_notify)
 		return;
 	if (!registered)
 	{

@@ -240,12 +240,15 @@ extern AsRecordOutcome as_recorder_submit(AsRecord *record, AsRecordHold *hold,
 typedef enum AsWork
 {
 	AS_WORK_BRIDGE = 1, /* one empty NOTIFY auth_session_outbox */
-	AS_WORK_FOLD = 2    /* revocations are worked into the rows they name */
+	AS_WORK_FOLD = 2,   /* revocations are worked into the rows they name */
+	AS_WORK_KEYS = 4    /* PostgREST is told to load the keys again */
 } AsWork;
+
+#define AS_WORK_ALL (AS_WORK_BRIDGE | AS_WORK_FOLD | AS_WORK_KEYS)
 
 /*
  * After this transaction's commit the worker does this work in this database,
- * but wakes no bridge where auth_session.notify is off. Nothing on rollback; a
+ * but sends no NOTIFY where auth_session.notify is off. Nothing on rollback; a
  * savepoint rolled back in a transaction that commits wakes for nothing. Of a
  * prepared transaction COMMIT PREPARED sees to it (prepared.c).
  */

@@ -2,7 +2,7 @@
 -- auth.verify makes of tokens that one of them signed.
 
 BEGIN;
-SELECT plan(120);
+SELECT plan(131);
 
 SET LOCAL auth_session.require_confirmation = 'none';
 
@@ -52,7 +52,7 @@ SELECT is(length((SELECT secret FROM auth_private.signing_keys)), 33, 'F12: the 
 SELECT auth.verify(:'first') AS claims \gset
 SELECT is(pg_temp.says(:'first'), 'live', 'the token is live');
 SELECT is(auth.jwks(), '{"keys": []}', 'F22: an HMAC key is published by nobody');
-SELECT is((auth.jwt_verify(:'first', auth_admin.jwt_secret())).valid, true, 'jwt_secret() is the JWK that verifies it');
+SELECT is((auth.jwt_verify(:'first', auth_admin.jwt_secret()::text)).valid, true, 'jwt_secret() is the JWK that verifies it');
 SELECT is(auth_admin.jwt_secret()::jsonb - 'k', jsonb_build_object('kty', 'oct', 'alg', 'HS256', 'use', 'sig', 'kid', :'hs256'), 'and says what it is for');
 
 -- making
@@ -204,6 +204,26 @@ ROLLBACK TO before;
 SELECT is(pg_temp.header((auth.renew(:'refresh')).access_token) ->> 'kid', :'eddsa', 'F21: rolled back, it does not');
 SELECT is(pg_temp.says(pg_temp.signed(:'claims', '{}', :'ec', 'ES256')) IN ('live', 'token_expired'), true, 'the other keys are as they were');
 
+-- what PostgREST is given
+
+SELECT auth_admin.jwt_keys() AS set \gset
+SELECT set_eq(format('SELECT value ->> ''kid'' FROM jsonb_array_elements(%L::jsonb -> ''keys'')', :'set'),
+    'SELECT kid FROM auth_admin.signing_keys WHERE state IN (''active'', ''next'') OR (state = ''retiring'' AND verifies_until > clock_timestamp())',
+    'F22: jwt_keys() has every key that verifies or will, and no other');
+SELECT is(:'set'::jsonb -> 'keys' -> 0 ->> 'kid', (SELECT kid FROM auth_admin.signing_keys WHERE state = 'active'), 'the one that signs first');
+SELECT is_empty(format('SELECT value FROM jsonb_array_elements(%L::jsonb -> ''keys'') WHERE value ?| ARRAY[''d'', ''p'', ''q'', ''dp'', ''dq'', ''qi'']', :'set'), 'F22: of no key pair the private part');
+SELECT auth_admin.create_signing_key('HS256') AS shared \gset
+SELECT is((SELECT count(*) FROM jsonb_array_elements(auth_admin.jwt_keys() -> 'keys') AS k WHERE k ->> 'kid' = :'shared' AND length(k ->> 'k') >= 43), 1::bigint, 'but the secret of an HMAC key, also of the next one');
+SELECT auth_admin.retire_signing_key(:'shared') \g /dev/null
+SELECT is((SELECT count(*) FROM jsonb_array_elements(auth_admin.jwt_keys() -> 'keys') AS k WHERE k ->> 'kid' = :'shared'), 0::bigint, 'F21: not of a retired one');
+SAVEPOINT settings;
+SET TRANSACTION READ ONLY;
+SELECT auth_admin.postgrest_settings() \g /dev/null
+SELECT is(current_setting('pgrst.jwt_secret')::jsonb, auth_admin.jwt_keys(), 'postgrest_settings() sets them for PostgREST, in a read-only transaction, too');
+SELECT is(current_setting('pgrst.jwt_aud'), current_setting('auth_session.audience'), 'with the audience');
+ROLLBACK TO settings;
+SELECT is(COALESCE(current_setting('pgrst.jwt_secret', true), ''), '', 'and for no longer');
+
 -- rotation
 
 SELECT is(current_setting('auth_session.key_rotation_interval'), '0', 'rotation is off');
@@ -220,6 +240,15 @@ SELECT lives_ok('SELECT auth_admin.rotate_signing_key()', 'maintenance when the 
 SELECT is(pg_temp.state(:'ahead'), 'active', 'activates the next one, never an imported one');
 SELECT is(pg_temp.state(:'eddsa'), 'retiring', 'and lets the old one run out');
 SELECT is(pg_temp.header((auth.renew(:'refresh')).access_token) ->> 'kid', :'ahead', 'the new key signs');
+
+
+-- one by one: no key signs that was not published by the run before
+UPDATE auth_private.signing_keys SET activated_at = clock_timestamp() - interval '2 days' WHERE kid = :'ahead';
+UPDATE auth_private.signing_keys SET state = 'retired', secret = NULL WHERE state = 'next' AND algorithm = 'EdDSA';
+SELECT is(auth_admin.rotate_signing_key(), NULL, 'F21: where none was published, a run does that');
+SELECT kid AS published FROM auth_admin.signing_keys WHERE state = 'next' AND algorithm = 'EdDSA' \gset
+SELECT is(pg_temp.state(:'ahead'), 'active', 'and the key that signs goes on');
+SELECT is(auth_admin.rotate_signing_key(), :'published', 'the next run has that one sign');
 
 -- who may see what
 

@@ -53,7 +53,7 @@ SELECT cmp_ok(throttled, '>', :before_throttled::bigint, 'calls that were thrott
 RESET auth_session.signin_rate_per_account;
 SELECT results_eq('SELECT hash_waits >= 0, hashes_waiting, records_waiting >= 0, records_discarded >= 0 FROM auth_admin.stats',
 	'VALUES (true, 0, true, true)', 'nobody waits for a place to hash in');
-SELECT ok(last_pruned BETWEEN now() AND clock_timestamp(), 'when prune last ran') FROM auth_admin.stats;
+SELECT ok(last_pruned BETWEEN date_trunc('second', now()) AND clock_timestamp(), 'when prune last ran, to the second') FROM auth_admin.stats;
 SELECT ok(NOT refusals ? 'ok' AND jsonb_typeof(refusals) = 'object', 'what went well is no refusal') FROM auth_admin.stats;
 
 CREATE ROLE pgtap_monitor;
@@ -61,7 +61,7 @@ GRANT USAGE ON SCHEMA auth_admin TO pgtap_monitor;
 GRANT SELECT ON auth_admin.stats TO pgtap_monitor;
 SET LOCAL ROLE pgtap_monitor;
 SELECT isnt(since, NULL, 'a monitor needs a right to the view alone') FROM auth_admin.stats;
-SELECT throws_ok('SELECT * FROM auth_private.event_counts()', '42501', NULL, 'and has none to what is behind it');
+SELECT throws_ok('SELECT ''''::auth_private.event_counts', '42501', NULL, 'and has none to what is behind it');
 RESET ROLE;
 
 -- ---- keys ----

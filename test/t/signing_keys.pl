@@ -230,6 +230,26 @@ sub master_key
 
 sub sealed { return one('SELECT count(*) FILTER (WHERE is_sealed) || $$/$$ || count(*) FROM auth_admin.signing_keys WHERE can_sign') }
 
+# PostgREST keeps the keys: it is told of each change once it is committed.
+{
+	my $listener = sql_connect($node);
+	my $keys = sql_connect($node);
+	my $told;
+
+	$listener->do('LISTEN pgrst');
+	$keys->begin_work;
+	$keys->do("SELECT auth_admin.create_signing_key('HS256')");
+	$keys->rollback;
+	$keys->do("SELECT auth_admin.create_signing_key('HS256')");
+	foreach my $try (1 .. 600)
+	{
+		$listener->do('SELECT pg_sleep(0.1)');
+		last if $told = $listener->pg_notifies;
+	}
+	is($told && "$told->[0] $told->[2]", 'pgrst reload config', 'F21: PostgREST is told that there is another key');
+	$_->disconnect foreach $listener, $keys;
+}
+
 # Whether a file of secrets occurs in the tables' text.
 sub stored { return one(q{SELECT string_agg(secret::text, ' ') FROM auth_private.signing_keys} ) . one('SELECT string_agg(key::text, $$ $$) FROM auth_private.mac_keys') }
 
@@ -238,7 +258,7 @@ refused_with($node, 'SELECT auth_admin.seal_keys()', 'invalid_request',
 my $hmac = one("SELECT auth_admin.create_signing_key('HS256')");
 one("SELECT auth_admin.activate_signing_key('$hmac')");
 my $secret = one('SELECT auth_admin.jwt_secret()');
-my $bytes = unpack 'H*', decode_base64url($secret =~ /"k":"([^"]+)"/ ? $1 : '');
+my $bytes = unpack 'H*', decode_base64url($secret =~ /"k": "([^"]+)"/ ? $1 : '');
 my $before = signin($node, 'ada@example.org');
 my $count = one('SELECT (SELECT count(*) FROM auth_private.mac_keys) + (SELECT count(*) FROM auth_private.signing_keys WHERE secret IS NOT NULL)');
 
