@@ -2,7 +2,7 @@
 -- auth.verify makes of tokens that one of them signed.
 
 BEGIN;
-SELECT plan(131);
+SELECT plan(137);
 
 SET LOCAL auth_session.require_confirmation = 'none';
 
@@ -35,6 +35,27 @@ $$;
 -- any key in JWK.
 CREATE FUNCTION pg_temp.signed(claims jsonb, changes jsonb, jwk text, algorithm text) RETURNS text LANGUAGE sql AS
 $$ SELECT auth.jwt_sign(jsonb_strip_nulls(claims || changes)::json, jwk, algorithm) $$;
+
+-- RFC 2104 with SHA-256, for secrets of at most 64 bytes.
+CREATE FUNCTION pg_temp.hmac(message bytea, secret bytea) RETURNS bytea LANGUAGE plpgsql AS $$
+DECLARE
+    inner_pad bytea := decode(repeat('36', 64), 'hex');
+    outer_pad bytea := decode(repeat('5c', 64), 'hex');
+BEGIN
+    FOR i IN 0 .. length(secret) - 1 LOOP
+        inner_pad := set_byte(inner_pad, i, get_byte(inner_pad, i) # get_byte(secret, i));
+        outer_pad := set_byte(outer_pad, i, get_byte(outer_pad, i) # get_byte(secret, i));
+    END LOOP;
+    RETURN sha256(outer_pad || sha256(inner_pad || message));
+END
+$$;
+
+-- A token whose header is any text, under the MAC of a key of HS256: what
+-- somebody who has the key could make.
+CREATE FUNCTION pg_temp.forged(header text, claims text, jwk jsonb) RETURNS text LANGUAGE sql AS $$
+    SELECT signed || '.' || pg_temp.b64u(pg_temp.hmac(convert_to(signed, 'UTF8'), pg_temp.unb64u(jwk ->> 'k')))
+      FROM (SELECT pg_temp.b64u(convert_to(header, 'UTF8')) || '.' || pg_temp.b64u(convert_to(claims, 'UTF8'))) AS s (signed)
+$$;
 
 -- first use
 
@@ -122,6 +143,15 @@ SELECT is(pg_temp.says(pg_temp.signed(:'claims', '{}', :'oct', 'HS256')), 'inval
 SELECT is(auth_admin.import_signing_key(:'oct'), 'known', 'an imported key keeps its kid');
 SELECT is(pg_temp.says(pg_temp.signed(:'claims', '{}', :'oct', 'HS256')), 'live', 'F21: an imported key verifies at once, a token without kid too');
 SELECT is(pg_temp.says(pg_temp.signed(:'claims', '{}', (:'oct'::jsonb - 'alg')::text, 'HS384')), 'invalid_token', 'F3: under its one algorithm only');
+-- The right MAC of the right key: all that is wrong is what the header calls it.
+SELECT is(pg_temp.says(pg_temp.forged(header, :'claims', :'oct')), expected, 'F3: ' || says)
+FROM (VALUES
+    ('a MAC of HS256 under a header that says so, in words of its own', '{"kid":"known","alg":"HS256"}', 'live'),
+    ('the key''s algorithm counts, never the header''s: HS384', '{"alg":"HS384","kid":"known"}', 'invalid_token'),
+    ('nor HS512', '{"alg":"HS512","typ":"JWT","kid":"known"}', 'invalid_token'),
+    ('nor ES256', '{"alg":"ES256","kid":"known"}', 'invalid_token'),
+    ('nor HS512 without a kid', '{"alg":"HS512"}', 'invalid_token'),
+    ('nor none', '{"alg":"none","kid":"known"}', 'invalid_token')) AS v (says, header, expected);
 SELECT throws_ok(format('SELECT auth_admin.import_signing_key(%L)', :'oct'), 'PT409', NULL, 'F13: a kid that exists is refused');
 SELECT is(auth_admin.import_signing_key(:'ec'), 'oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U', 'without a kid it gets its thumbprint');
 SELECT is(auth_admin.import_signing_key((:'ed'::jsonb - 'd')), 'kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k', 'RFC 8037 A.3: a public key is imported too');

@@ -91,8 +91,9 @@ sub mails { return map { scalar slurp_file($_) } glob "$_[0]{dir}/mail/new/*"; }
 	is_deeply(\%copies,
 		{ map { $_ => 1 } (map { "user$_\@example.org" } 1 .. 47), 'ada@example.org', 'ascii@xn--bcher-kva.example', 'jürgen@xn--bcher-kva.example' },
 		'each once, to whom it is for');
-	is_deeply([ map { /^Envelope-to: (\S+)$/m } grep { /^\s+by mta\.example\.org with utf8/m } mails($mta) ], ['jürgen@xn--bcher-kva.example'],
-		'that it needs SMTPUTF8 is said of one only');
+	# Exim goes on to say so of what follows in the same connection.
+	is_deeply([ grep { /^Envelope-to: jürgen/m && !/^\s+by mta\.example\.org with utf8/m } mails($mta) ], [],
+		'that one needs SMTPUTF8 is said');
 	my %ids = map { /^Message-I[Dd]: <(\S+)\@/m ? ($1 => 1) : () } mails($mta);
 	is_deeply([ sort keys %ids ], [ split /\n/, sql('SELECT id FROM auth_private.outbox WHERE settled_at IS NOT NULL ORDER BY id::text') ],
 		'whose Message-ID is its id');

@@ -55,7 +55,7 @@ one('TRUNCATE auth_private.signing_keys');
 	{
 		$handles[$i]->pg_result;
 		my ($jwk) = $statements[$i]->fetchrow_array;
-		$kids{$1}++ if $jwk =~ /"kid":"([^"]+)"/;
+		$kids{$1}++ if $jwk =~ /"kid": "([^"]+)"/;
 		$statements[$i]->finish;
 		$handles[$i]->disconnect;
 	}
