@@ -87,7 +87,7 @@ save(Reset *reset)
 	    as_epoch_begin(&account->id, NULL, NULL, &reset->new.hash, &ended);
 	if (outcome != AS_OK || as_epoch_forgive(&account->id) != AS_OK)
 		return AS_INVALID_CODE;
-	as_code_drop_all(&account->id);
+	as_owner_code_end(account);
 	as_message_tell(account, "password_changed", as_request_origin_payload());
 	as_proof_forgive(&reset->attempt, &reset->proof, AS_PURPOSE_PASSWORD_RESET);
 	return AS_OK;

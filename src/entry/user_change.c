@@ -43,11 +43,7 @@ save_password(SetPassword *set)
 
 	if (outcome != AS_OK)
 		return outcome == AS_SESSION_REVOKED ? AS_USER_NOT_FOUND : outcome;
-	/* A sign-up that is pending lives as long as its codes. */
-	if (account->status == AS_ACCOUNT_PENDING)
-		as_invitation_withdraw(account);
-	else
-		as_code_drop_all(&account->id);
+	as_owner_code_end(account);
 	as_message_tell(account, "password_changed", NO_ORIGIN);
 	return as_operation_forgive(account);
 }

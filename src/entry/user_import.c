@@ -124,6 +124,7 @@ create_account(Import *import)
 {
 	AsOperation *operation = &import->operation;
 	const AsUuid *id = &operation->account.id;
+	AsRevocation *rows;
 	AsAccount other;
 
 	if (!as_account_create(&operation->account))
@@ -131,7 +132,9 @@ create_account(Import *import)
 		           ? as_attempt_tell(&operation->attempt, AS_ALREADY_EXISTS,
 		                             "A user has this id.")
 		           : AS_BUSY;
-	if (as_revocation_is_pending(id))
+	/* Everybody's says nothing of an id, but ends sign-ups by their age. */
+	if (as_revocation_is_pending(id) && (as_revocation_list(id, &rows) > 0 ||
+	                                     !as_account_find_in_force(id, &other)))
 		return AS_BUSY;
 	as_deleted_user_forget(id);
 	return AS_OK;

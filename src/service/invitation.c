@@ -27,23 +27,6 @@ as_invitation_send(const AsAccount *account)
 	as_message_send_code(account, AS_PURPOSE_INVITATION, &identifier);
 }
 
-void
-as_invitation_withdraw(const AsAccount *account)
-{
-	if (!as_code_is_live_for(&account->id, AS_PURPOSE_INVITATION,
-	                         GetCurrentTimestamp()))
-		return;
-	for (int is_phone = 0; is_phone <= 1; is_phone++)
-	{
-		char *identifier = canonical_of(account, is_phone);
-
-		if (identifier != NULL)
-			as_code_drop(&account->id, AS_PURPOSE_INVITATION, identifier);
-	}
-	if (account->status == AS_ACCOUNT_PENDING)
-		as_claim_ask(account);
-}
-
 /* ---- accepting one ---- */
 
 static AsFailure

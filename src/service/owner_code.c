@@ -77,6 +77,24 @@ as_owner_code_use(AsAttempt *attempt, const AsCode *code)
 	return AS_OK;
 }
 
+void
+as_owner_code_end(const AsAccount *account)
+{
+	bool was_invited;
+
+	if (account->status != AS_ACCOUNT_PENDING)
+	{
+		as_code_drop_all(&account->id);
+		return;
+	}
+	was_invited = as_code_is_live_for(&account->id, AS_PURPOSE_INVITATION,
+	                                  GetCurrentTimestamp());
+	/* It lives as long as its codes: without them prune would take it. */
+	as_code_drop_but_confirmations(&account->id);
+	if (was_invited)
+		as_claim_ask(account);
+}
+
 /* The newest code of an account at an address that counts as its own. */
 static void
 choose(const AsAccount *account, AsPurpose purpose, const char *address,
@@ -90,7 +108,8 @@ choose(const AsAccount *account, AsPurpose purpose, const char *address,
 	if (canonical == NULL)
 		return;
 	is_sent = as_code_find_for(&account->id, purpose, canonical, &code);
-	if (chosen->canonical != NULL && (!is_sent || code.code_expires_at <= *newest))
+	if (chosen->canonical != NULL &&
+	    (!is_sent || code.code_expires_at <= *newest))
 		return;
 	chosen->canonical = canonical;
 	chosen->is_phone = is_phone;

@@ -993,6 +993,14 @@ extern AsFailure as_owner_code_try(AsAttempt *attempt, const AsProof *proof,
 extern AsFailure as_owner_code_use(AsAttempt *attempt, const AsCode *code);
 
 /*
+ * The account has a new password: what it was sent before is dead, an
+ * invitation too, and nobody is waited for who is using it. But a pending one
+ * keeps what confirms its addresses; where its user was invited, they are asked
+ * for.
+ */
+extern void as_owner_code_end(const AsAccount *account);
+
+/*
  * The address of a known account whose code for a purpose is the newest, for
  * digits that come without one; false where it has no address.
  */
@@ -1096,13 +1104,6 @@ extern void as_invitation_send(const AsAccount *account);
 extern AsFailure as_invitation_accept(AsAttempt *attempt, const AsProof *proof,
                                       AsNewPassword *password,
                                       AsAccount *account);
-
-/*
- * The account has got a password in another way: where its user was invited,
- * the link is dead, and a pending one's addresses are confirmed as those of a
- * sign-up are.
- */
-extern void as_invitation_withdraw(const AsAccount *account);
 
 /* ---- operator.c: what the functions of operators have in common ---- */
 

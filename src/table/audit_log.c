@@ -22,13 +22,15 @@ static AsStatement prune =
               " DELETE FROM auth_private.audit_log"
               "  WHERE id IN (SELECT id FROM batch)");
 
-/* Which operator it was, and why, is for operators. */
+/* Which operator it was, where, and why, is for operators. */
 static AsStatement export = AS_EXPORTS(
     "at, action,"
     " CASE WHEN actor IN ('user', 'system') THEN actor"
     " ELSE 'operator' END AS actor, result,"
     " CASE WHEN actor IN ('user', 'system') THEN reason END AS reason,"
-    " session_id, ip, user_agent",
+    " session_id,"
+    " CASE WHEN actor IN ('user', 'system') THEN ip END AS ip,"
+    " CASE WHEN actor IN ('user', 'system') THEN user_agent END AS user_agent",
     "audit_log WHERE user_id = $1", "at DESC");
 
 static const AsUuid *

@@ -70,6 +70,17 @@ static AsStatement delete_until =
               "  WHERE user_id = $1"
               "    AND (user_id, id) IN (SELECT user_id, id FROM free)");
 
+/* As delete_until, and not what confirms a sign-up. */
+static AsStatement delete_but_confirmations =
+    AS_WRITES("WITH free AS MATERIALIZED ("
+              "     SELECT user_id, id FROM auth_private.codes"
+              "      WHERE user_id = $1"
+              "        AND purpose NOT IN ('confirm_email', 'confirm_phone')"
+              "        FOR UPDATE SKIP LOCKED)"
+              " DELETE FROM auth_private.codes"
+              "  WHERE user_id = $1"
+              "    AND (user_id, id) IN (SELECT user_id, id FROM free)");
+
 static AsStatement prune =
     AS_WRITES("WITH batch AS MATERIALIZED ("
               "     SELECT user_id, id FROM auth_private.codes"
@@ -261,6 +272,13 @@ as_code_drop_until(const AsUuid *user_id, TimestampTz at)
 {
 	(void) as_store_run(&delete_until,
 	                    AS_ARGS(as_arg_uuid(user_id), as_arg_time(at)));
+}
+
+void
+as_code_drop_but_confirmations(const AsUuid *user_id)
+{
+	(void) as_store_run(&delete_but_confirmations,
+	                    AS_ARGS(as_arg_uuid(user_id)));
 }
 
 int

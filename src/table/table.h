@@ -543,6 +543,9 @@ extern void as_code_drop(const AsUuid *user_id, AsPurpose purpose,
 extern void as_code_drop_purpose(const AsUuid *user_id, AsPurpose purpose);
 extern void as_code_drop_all(const AsUuid *user_id);
 
+/* As all, but those that confirm a sign-up. */
+extern void as_code_drop_but_confirmations(const AsUuid *user_id);
+
 /* Those that were made by then. */
 extern void as_code_drop_until(const AsUuid *user_id, TimestampTz at);
 

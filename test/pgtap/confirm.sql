@@ -3,7 +3,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(84);
+SELECT plan(87);
 
 -- ---- by code ----
 
@@ -147,6 +147,20 @@ SELECT is((SELECT array_agg(identifier) FROM auth_private.codes WHERE user_id = 
 SELECT is((auth.confirm(pg_temp.phone(1), pg_temp.code(pg_temp.phone(1)), pg_temp.password())).status, 'active', 'the second makes it whole');
 SELECT isnt((auth.signin(phone => pg_temp.phone(1), password => pg_temp.password())).access_token, NULL,
 	'and both are good for signing in');
+
+-- Half of a sign-up is confirmed when its password is forgotten.
+SELECT id AS half FROM auth.signup(pg_temp.email('half'), pg_temp.password(), pg_temp.phone(9)) \gset
+SELECT auth.confirm(pg_temp.email('half'), pg_temp.code(pg_temp.email('half')), pg_temp.password()) \g /dev/null
+SELECT auth.request_password_reset(pg_temp.email('half')) \g /dev/null
+SELECT pg_temp.link(pg_temp.email('half'), 'password_reset') AS link \gset
+SELECT auth.reset_password(code => :'link', new_password => 'chosen after a reset') \g /dev/null
+SELECT auth_admin.prune() \g /dev/null
+SELECT is((SELECT status FROM auth_admin.users WHERE id = :'half'), 'pending', 'a reset of a pending sign-up does not end it');
+SELECT auth_admin.send_password_reset(:'half') \g /dev/null
+SELECT pg_temp.link(pg_temp.email('half'), 'password_reset') AS link \gset
+SELECT auth_admin.set_password(:'half', 'chosen by an operator') \g /dev/null
+SELECT pg_temp.raises(format('SELECT auth.reset_password(code => %L, new_password => ''another good one'')', :'link'), 'invalid_code', 'C11: an operator''s password ends a reset that is under way there');
+SELECT is((auth.confirm(pg_temp.phone(9), pg_temp.code(pg_temp.phone(9), 'confirm_phone'), 'chosen by an operator')).status, 'active', 'and the address that is left can still be confirmed');
 
 SET LOCAL auth_session.require_confirmation = 'any';
 SELECT auth.signup(pg_temp.email('any'), pg_temp.password(), pg_temp.phone(2)) \g /dev/null

@@ -2,7 +2,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(35);
+SELECT plan(37);
 SET LOCAL auth_session.resend_cooldown = 0;
 SET LOCAL auth_session.message_rate_per_account = 0;
 
@@ -13,7 +13,12 @@ SELECT session_id AS sb FROM pg_temp.signin(pg_temp.email('bob')) \gset
 SELECT pg_temp.raises('SELECT auth.export_account()', 'not_authenticated', 'without a context there is nothing to export');
 
 SELECT auth_admin.set_app(:'ada', '{"plan": "pro"}') \g /dev/null
+SET LOCAL auth_session.trusted_proxies = 1;
+SET LOCAL request.headers = '{"x-forwarded-for": "192.0.2.77", "user-agent": "operators console"}';
 SELECT auth_admin.ban(:'ada', reason => 'between operators'), auth_admin.unban(:'ada') \g /dev/null
+RESET request.headers;
+SET LOCAL auth_session.trusted_proxies = 0;
+SELECT is((SELECT host(ip) || ' ' || user_agent FROM auth_admin.audit_log WHERE user_id = :'ada' AND action = 'ban'), '192.0.2.77 operators console', 'the log has where an operator was');
 SELECT access_token AS a, refresh_token AS r, session_id AS s FROM pg_temp.signin(pg_temp.email('ada')) \gset
 SELECT auth.authenticate(:'a') \g /dev/null
 SELECT auth.update_info('{"name": "Ada"}') \g /dev/null
@@ -51,6 +56,7 @@ SELECT ok(EXISTS (SELECT FROM jsonb_array_elements(:'export'::jsonb -> 'audit_lo
 SELECT ok(EXISTS (SELECT FROM jsonb_array_elements(:'export'::jsonb -> 'audit_log') WHERE value ->> 'action' = 'ban' AND value ->> 'actor' = 'operator'), 'by operators, too');
 SELECT is(strpos(:'export', 'between operators'), 0, 'but not why: that is between operators');
 SELECT is(strpos(:'export', current_user::text || '"'), 0, 'nor who it was');
+SELECT is(strpos(:'export', '192.0.2.77') + strpos(:'export', 'operators console'), 0, 'nor where');
 SELECT is(:'export'::jsonb -> 'factors', '[{"created_at": "2026-01-01T00:00:00+00:00", "confirmed_at": "2026-01-02T00:00:00+00:00"}]', 'a second factor, without its secret');
 SELECT is(:'export'::jsonb -> 'recovery_codes', '[{"created_at": "2026-01-03T00:00:00+00:00"}]', 'recovery codes, without their digests');
 SELECT is(jsonb_array_length(:'export'::jsonb -> 'code_failures'), 1, 'wrong tries at the address, not those at another''s');

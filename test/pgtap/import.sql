@@ -3,7 +3,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(412);
+SELECT plan(414);
 SET LOCAL auth_session.message_rate_per_account = 0;
 SET LOCAL auth_session.signin_rate_per_account = 0;
 SET LOCAL auth_session.resend_cooldown = 0;
@@ -178,6 +178,12 @@ INSERT INTO auth_private.revocations (user_id, session_id, id, weight, at, delet
 VALUES ('0b9d2b5e-97a1-4d0c-8f2f-1d6f0c9b7a12', '00000000-0000-0000-0000-000000000000', gen_random_uuid(), 1, now(), true);
 SELECT pg_temp.raises(format('SELECT auth_admin.import_user(%L, id => %L)', pg_temp.email('early'), '0b9d2b5e-97a1-4d0c-8f2f-1d6f0c9b7a12'), 'busy', 'but not before all of it is gone');
 DELETE FROM auth_private.revocations WHERE user_id = '0b9d2b5e-97a1-4d0c-8f2f-1d6f0c9b7a12';
+
+-- After revoke_all, whose row counts for minutes.
+SELECT auth_admin.revoke_all('2015-01-01') \g /dev/null
+SELECT is((auth_admin.import_user(pg_temp.email('since'), created_at => '2014-01-01Z')).status, 'active', 'a revocation of everybody''s keeps no account out');
+SELECT pg_temp.raises(format('SELECT auth_admin.import_user(%L, password_hash => %L, confirmed => false, created_at => ''2014-01-01Z'')', pg_temp.email('dead'), '$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW'),
+	'busy', 'but a sign-up that it would end at once');
 
 -- ---- addresses ----
 
