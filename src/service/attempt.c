@@ -123,6 +123,17 @@ spend_budget(const OpenCall *call, AsFailure outcome)
 
 /* ---- the steps' side ---- */
 
+/* What an operator does as the user, the user has not done. */
+static void
+name_operator(AsEvent *event)
+{
+	AsSession session;
+
+	if (as_session_find(&event->user_id, &event->session_id, &session) &&
+	    session.actor != NULL)
+		strlcpy(event->actor, session.actor, sizeof(event->actor));
+}
+
 AsFailure
 as_attempt_require_context(AsAttempt *attempt)
 {
@@ -134,6 +145,8 @@ as_attempt_require_context(AsAttempt *attempt)
 		return context->failure;
 	attempt->event.user_id = context->user_id;
 	attempt->event.session_id = context->session_id;
+	if (context->token->claims.has_act)
+		name_operator(&attempt->event);
 	return AS_OK;
 }
 

@@ -286,7 +286,10 @@ typedef AsFailure (*AsSteps)(void *flow);
 extern void as_attempt_run(AsAttempt *attempt, const char *action,
                            AsSteps steps, void *flow);
 
-/* Step: the caller must have a live context; it is the event's. */
+/*
+ * Step: the caller must have a live context; it is the event's, whose actor is
+ * the operator where one acts for the user.
+ */
 extern AsFailure as_attempt_require_context(AsAttempt *attempt);
 
 /*

@@ -2,7 +2,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(43);
+SELECT plan(44);
 SET LOCAL auth_session.events = 'session_started, session_ended';
 
 CREATE ROLE pgtap_support;
@@ -66,6 +66,7 @@ SELECT is_empty($$
 	'nor anything else');
 SELECT pg_temp.raises('SELECT auth.renew(NULL)', 'invalid_request', 'there is nothing to renew it with');
 SELECT lives_ok('SELECT auth.logout()', 'it logs out');
+SELECT is((SELECT actor FROM auth_admin.audit_log WHERE session_id = :'session' AND action = 'logout'), 'pgtap_support', 'for which the log has the operator, and not the user');
 RESET auth_session.context_token;
 SELECT pg_temp.raises(format('SELECT auth.verify(%L)', :'token'), 'session_revoked', 'and has ended');
 SELECT is(auth.verify(:'own') ->> 'sub', :'ada', 'the user''s own goes on');
