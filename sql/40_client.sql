@@ -37,7 +37,7 @@ COMMENT ON FUNCTION auth.signin(text, text, text) IS
 	'opens a session by exactly one of email and phone, and the password; where the account has a second factor, answers nothing but an mfa_token, for signin_totp. Fails with invalid_request, invalid_credentials, not_confirmed and banned (both only after the right password), throttled, busy, read_only';
 
 -- Secret: masked in the log.
-CREATE FUNCTION auth.renew(refresh_token text)
+CREATE FUNCTION auth.renew(refresh_token text DEFAULT NULL)
 RETURNS auth.tokens
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_renew';
