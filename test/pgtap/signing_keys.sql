@@ -2,7 +2,7 @@
 -- auth.verify makes of tokens that one of them signed.
 
 BEGIN;
-SELECT plan(126);
+SELECT plan(128);
 
 SET LOCAL auth_session.require_confirmation = 'none';
 
@@ -233,6 +233,18 @@ SELECT is(pg_temp.header((auth.renew(:'refresh')).access_token) ->> 'kid', :'und
 ROLLBACK TO before;
 SELECT is(pg_temp.header((auth.renew(:'refresh')).access_token) ->> 'kid', :'eddsa', 'F21: rolled back, it does not');
 SELECT is(pg_temp.says(pg_temp.signed(:'claims', '{}', :'ec', 'ES256')) IN ('live', 'token_expired'), true, 'the other keys are as they were');
+
+-- a restore brings another active key: two of them, of which one signs
+
+SAVEPOINT before;
+SELECT auth_admin.create_signing_key('HS384') AS other \gset
+UPDATE auth_private.signing_keys AS k SET state = 'active', activated_at = a.activated_at - interval '1 day'
+FROM auth_private.signing_keys AS a WHERE k.kid = :'other' AND a.kid = :'eddsa';
+SELECT is(pg_temp.header((auth.renew(:'refresh')).access_token) ->> 'kid', :'eddsa', 'F21: beside an older active key the newest signs');
+UPDATE auth_private.signing_keys AS k SET activated_at = a.activated_at + interval '1 second'
+FROM auth_private.signing_keys AS a WHERE k.kid = :'other' AND a.kid = :'eddsa';
+SELECT is(pg_temp.header((auth.renew(:'refresh')).access_token) ->> 'kid', :'other', 'F21: and the other, once it is the newest');
+ROLLBACK TO before;
 
 -- rotation
 
