@@ -317,6 +317,37 @@ check_kept_keys(void)
 	check(wrong == 0, "a MAC is its own key's, whichever are kept");
 }
 
+/* What is sealed twice shares its form and the name of its key, no more. */
+static void
+check_seals(void)
+{
+	AsMasterKey master = {{1}};
+	uint8_t boxes[2][32 + AS_SEAL_OVERHEAD];
+	uint8_t opened[32];
+	size_t length = 0;
+	size_t at = 1 + crypto_generichash_BYTES_MIN;
+	int good = 0;
+
+	for (int i = 0; i < 2; i++)
+	{
+		size_t written =
+		    as_key_seal(&master, "row", keys[0].bytes, 32, boxes[i]);
+
+		good += written == sizeof(boxes[i]) &&
+		        as_key_open(&master, "row", boxes[i], written, opened,
+		                    sizeof(opened), &length) == AS_SEAL_OPENED &&
+		        length == 32 && memcmp(opened, keys[0].bytes, 32) == 0;
+	}
+	check(good == 2 && memcmp(boxes[0], boxes[1], at) == 0,
+	      "a secret is sealed and opened, twice under one key");
+	check(memcmp(boxes[0] + at, boxes[1] + at, crypto_secretbox_NONCEBYTES) !=
+	              0 &&
+	          memcmp(boxes[0] + at + crypto_secretbox_NONCEBYTES,
+	                 boxes[1] + at + crypto_secretbox_NONCEBYTES,
+	                 32 + crypto_secretbox_MACBYTES) != 0,
+	      "and no two boxes have a nonce or a byte string in common");
+}
+
 void
 check_tagged(void)
 {
@@ -333,4 +364,5 @@ check_tagged(void)
 	check_unused_bits();
 	check_forgeries();
 	check_prefixes();
+	check_seals();
 }

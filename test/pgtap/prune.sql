@@ -2,7 +2,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(53);
+SELECT plan(54);
 
 -- Under this plan a batch picked by a subquery of IN would be picked anew for
 -- each row, and so exceed its size.
@@ -25,7 +25,13 @@ SELECT pg_temp.account(pg_temp.email('live')) AS live \gset
 SELECT access_token AS a, refresh_token AS r, session_id AS s FROM pg_temp.signin(pg_temp.email('live')) \gset
 SELECT auth.request_password_reset(pg_temp.email('live')) \g /dev/null
 SELECT id AS pending FROM auth.signup(pg_temp.email('pending'), pg_temp.password()) \gset
+-- What ends today has not ended yet: rows are found by their day.
+SELECT pg_temp.account(pg_temp.email('today')) AS today \gset
+SELECT access_token AS a_today FROM pg_temp.signin(pg_temp.email('today')) \gset
+UPDATE auth_private.sessions SET expires_at = clock_timestamp() + interval '10 minutes', expiry_day = (clock_timestamp() AT TIME ZONE 'UTC')::date WHERE user_id = :'today';
+UPDATE auth_private.token_cache SET expires_at = clock_timestamp() + interval '10 minutes', expiry_day = (clock_timestamp() AT TIME ZONE 'UTC')::date WHERE user_id = :'today';
 SELECT is(auth_admin.prune(100000), 0, 'D14: nothing has ended, nothing is deleted');
+SELECT is(auth.verify(:'a_today') ->> 'sub', :'today', 'D14: a session that ends later today is live');
 SELECT is((SELECT count(*) FROM auth_private.accounts WHERE id IN (:'live', :'pending')), 2::bigint, 'D14: accounts stay');
 SELECT is(auth.verify(:'a') ->> 'sub', :'live', 'D14: a live session stays');
 

@@ -2,7 +2,7 @@
 -- auth.verify makes of tokens that one of them signed.
 
 BEGIN;
-SELECT plan(137);
+SELECT plan(139);
 
 SET LOCAL auth_session.require_confirmation = 'none';
 
@@ -253,6 +253,18 @@ SELECT is(current_setting('pgrst.jwt_secret')::jsonb, auth_admin.jwt_keys(), 'po
 SELECT is(current_setting('pgrst.jwt_aud'), current_setting('auth_session.audience'), 'with the audience');
 ROLLBACK TO settings;
 SELECT is(COALESCE(current_setting('pgrst.jwt_secret', true), ''), '', 'and for no longer');
+
+-- a restore brings another active key: two of them, of which one signs
+
+SAVEPOINT before;
+SELECT auth_admin.create_signing_key('HS384') AS other \gset
+UPDATE auth_private.signing_keys AS k SET state = 'active', activated_at = a.activated_at - interval '1 day'
+FROM auth_private.signing_keys AS a WHERE k.kid = :'other' AND a.kid = :'eddsa';
+SELECT is(pg_temp.header((auth.renew(:'refresh')).access_token) ->> 'kid', :'eddsa', 'F21: beside an older active key the newest signs');
+UPDATE auth_private.signing_keys AS k SET activated_at = a.activated_at + interval '1 second'
+FROM auth_private.signing_keys AS a WHERE k.kid = :'other' AND a.kid = :'eddsa';
+SELECT is(pg_temp.header((auth.renew(:'refresh')).access_token) ->> 'kid', :'other', 'F21: and the other, once it is the newest');
+ROLLBACK TO before;
 
 -- rotation
 

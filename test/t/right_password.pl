@@ -129,6 +129,16 @@ is(answer($_), 'ok', 'H10: the tries turn out right') foreach @tries;
 nothing_counted('flight@example.com', 'tries in flight');
 answer($place);
 
+# ---- who is put off has failed at nothing ----
+
+$place = occupy();
+my $client = Caller::from('192.0.2.77') . "SET LOCAL auth_session.refusal_rate_per_address = 1;\n";
+is(Caller::call($node, "${client}SET auth_session.hash_wait = '10ms';\n" . right('flight@example.com'))->{code},
+	'busy', "H10: put off for want of a place, spends neither tries nor a client's refusals ($_)")
+  foreach 1 .. RATE + 1;
+answer($place);
+is(Caller::call($node, $client . right('flight@example.com'))->{value}, 'bearer', 'H10: and is in when there is one');
+
 $place = occupy();
 @tries = map { start(wrong('wrong@example.com')) } 1 .. RATE;
 until_it_waits($_) foreach @tries;
