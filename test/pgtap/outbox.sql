@@ -2,7 +2,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(94);
+SELECT plan(99);
 SET LOCAL auth_session.resend_cooldown = 0;
 SET LOCAL auth_session.message_rate_per_account = 0;
 
@@ -143,6 +143,21 @@ SELECT is((SELECT count(*) FROM auth_admin.claim_notifications(1000, '1 hour') W
 	'a row that was committed late is found behind those of its lane that were claimed');
 UPDATE auth_private.outbox SET settled_at = now() WHERE settled_at IS NULL;
 
+-- Oldest first, whichever lanes they are of.
+INSERT INTO auth_private.outbox (id, created_at, due_at, attempts, kind, channel, recipient, payload)
+SELECT format('00000000-0000-7000-8000-%s', lpad(n::text, 12, '0'))::uuid, now(), clock_timestamp() - interval '5 s', 0,
+	(ARRAY['unheard_of', 'new_signin', 'confirm_email'])[1 + n % 3], 'email', 'ordered' || n, '{}'
+FROM generate_series(1, 9) AS n;
+SELECT results_eq($$SELECT recipient FROM auth_admin.claim_notifications(100, '1 hour')$$, $$SELECT 'ordered' || n FROM generate_series(1, 9) AS n$$,
+	'what is claimed comes in the order in which it was written');
+UPDATE auth_private.outbox SET settled_at = now() WHERE settled_at IS NULL;
+
+-- The same work for an address of nobody's, and nothing to deliver.
+SELECT count(*) AS before FROM auth_private.outbox \gset
+SELECT auth.request_password_reset(pg_temp.email('nobody')) \g /dev/null
+SELECT is((SELECT count(*) FROM auth_private.outbox) - :before, 1::bigint, 'what is asked for nobody is written');
+SELECT is((SELECT count(*) FROM auth_admin.claim_notifications(100, '0')), 0::bigint, 'and never handed out');
+
 -- ---- other payloads ----
 
 SELECT auth.signin(pg_temp.email('used'), pg_temp.password()) \g /dev/null
@@ -157,6 +172,9 @@ SET LOCAL auth_session.default_locale = 'fr';
 SELECT is(pg_temp.mail(pg_temp.email('wien'), 'confirm_email') ->> 'locale', 'de-AT', 'the language is the user''s');
 SELECT is(pg_temp.mail(pg_temp.email('null'), 'confirm_email') ->> 'locale', 'fr', 'if there is one');
 SELECT is(pg_temp.mail(pg_temp.email('none'), 'confirm_email') ->> 'locale', 'fr', 'else default_locale');
+SELECT id AS path FROM auth.signup(pg_temp.email('path'), pg_temp.password()) \gset
+UPDATE auth_private.accounts SET info = '{"locale": "../../etc"}' WHERE id = :'path';
+SELECT is(pg_temp.mail(pg_temp.email('path'), 'confirm_email') ->> 'locale', 'fr', 'as where it is no language');
 SELECT throws_ok(format('SET LOCAL auth_session.default_locale = %L', bad), '22023', NULL, 'no language: ' || bad)
 FROM unnest(ARRAY['', 'e', 'de_AT', 'en-', 'x' || repeat('-abcdefgh', 4)]) AS bad;
 
@@ -185,7 +203,9 @@ SET LOCAL auth_session.events = 'session_started';
 SELECT auth.signin(pg_temp.email('event'), pg_temp.password()) \g /dev/null
 SELECT results_eq('SELECT pg_temp.events()', ARRAY['session_started session_id'], 'only those that the setting names are written');
 SELECT throws_ok($$SET LOCAL auth_session.events = 'user_created, user_crated'$$, '22023', NULL, 'a misspelt event is refused');
+UPDATE auth_private.outbox SET due_at = clock_timestamp() WHERE channel = 'event' AND kind = 'session_started' AND settled_at IS NULL;
 SELECT is((SELECT count(*) FROM auth_admin.claim_notifications(100, '0') WHERE channel = 'event'), 0::bigint, 'who asks for no channel gets no event');
+SELECT results_eq('SELECT DISTINCT * FROM pg_temp.events()', ARRAY['session_started session_id'], 'though there are some that are due');
 
 -- A change that is rolled back tells nobody (G8).
 SAVEPOINT nothing;

@@ -1,7 +1,8 @@
 # What claiming and settling cost with a backlog of a million, also while a
 # dump holds its snapshot, so that no vacuum can remove what was settled: the
 # outbox is never read whole, and the pages are those of the batch and not of
-# the backlog. EXPLAIN counts the pages of what the functions run; their plans
+# the backlog; and that what was committed behind the point from which a lane is
+# read is found all the same. EXPLAIN counts the pages of what the functions run; their plans
 # are no one's to see. It takes one session for all claims, as the bridge has,
 # beside another that holds the snapshot: pgTAP has one.
 use strict;
@@ -63,6 +64,29 @@ sub claims
 	return map { $_->{pages} } @made;
 }
 
+# A claim that is full before the turn of a lane has not read it.
+$node->safe_psql('postgres', "INSERT INTO auth_private.outbox (id, created_at, due_at, attempts, kind, channel, recipient, payload)
+	SELECT gen_random_uuid(), now(), now() - interval '1 hour', 0, kind, 'sms', '+4917012345', '{}'
+	FROM unnest(ARRAY['confirm_phone', 'password_changed', 'unheard_of']) AS kind");
+{
+	my $few = session();
+	my $claim = "SELECT count(*) FROM auth_admin.claim_notifications(%s, '1 hour', 'sms')";
+
+	is(($few->selectrow_array(sprintf $claim, 1))[0], 1, 'a claim that is full with the first lane');
+	is(($few->selectrow_array(sprintf $claim, 10))[0], 2, '  leaves the others to the next');
+	$few->disconnect;
+	$node->safe_psql('postgres', 'TRUNCATE auth_private.outbox');
+}
+
+# Of a channel that no other claim here asks for. Its lanes are found empty, and
+# are not read from their beginning again before a minute is over; so the end of
+# this file asks for it.
+my $late = session();
+my $claim_late = q{SELECT count(*) FROM auth_admin.claim_notifications(10, '1 hour', 'event')};
+is(($late->selectrow_array($claim_late))[0], 0, 'a channel without anything');
+$node->safe_psql('postgres', "INSERT INTO auth_private.outbox (id, created_at, due_at, attempts, kind, channel, recipient, payload)
+	VALUES (gen_random_uuid(), now(), now() - interval '1 hour', 0, 'user_created', 'event', '', '{}')");
+
 # From an hour ago: what may have been committed late is always read.
 $node->safe_psql('postgres', "INSERT INTO auth_private.outbox (id, created_at, due_at, attempts, kind, channel, recipient, payload)
 	SELECT gen_random_uuid(), now(), now() - interval '1 hour' + n * interval '1 ms', 0, 'new_signin', 'email', 'ada\@example.org', '{}'
@@ -80,5 +104,8 @@ cmp_ok(max(@held), '<=', 60 * $batch, '  and no claim reads again what all befor
 is( $node->safe_psql('postgres', 'SELECT count(*) FROM auth_private.outbox WHERE settled_at IS NOT NULL'),
 	2 * ($settled + $claims * $batch), 'and each claim had its rows');
 $dump->disconnect;
+
+ok(eventually('found', sub { ($late->selectrow_array($claim_late))[0] == 1 }), 'what was committed late is found once more than a minute is over');
+$late->disconnect;
 
 done_testing();

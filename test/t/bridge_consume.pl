@@ -189,6 +189,19 @@ write_file("$server->{dir}/hang", '');
 	unlink "$server->{dir}/hang";
 }
 
+# ---- nor is a duplicate of what is still on its way
+run_bridge(@consume, '--once');
+write_file("$server->{dir}/hang", '');
+rabbit($rabbit, 'publish', $queue, $_) for ($kept = message()) x 2, message();
+{
+	my $bridge = start_bridge(@consume);
+
+	ok(eventually('taken', sub { metric($bridge, 'held') == 2 }), 'a message, its duplicate and another, of which two are on their way');
+	kill_hard($bridge);
+	ok(eventually('back', sub { count($queue) == 3 }), 'killed: all three are back');
+	unlink "$server->{dir}/hang";
+}
+
 # ---- no more of the queue is taken than can be on its way
 run_bridge(@consume, '--once');
 enqueue($node, { recipient => 'many%@example.org', count => 200 });

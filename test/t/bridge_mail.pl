@@ -102,6 +102,7 @@ is(lc $headers->{'mime-version'}[0], '1.0', 'MIME-Version');
 like($headers->{date}[0], qr/^\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}$/, 'Date (RFC 5322)');
 like($headers->{'content-type'}[0], qr{^multipart/alternative}, 'text and HTML as alternatives');
 is_deeply([ grep { @{ $headers->{$_} } != 1 } keys %$headers ], [], 'no header twice');
+like($mail->{data}, qr/--\r?\n\z/, 'no line behind the last (RFC 5321, section 4.1.1.4: the dot stands on its own)');
 my $parts = parts($headers, $body);
 like($parts->{'text/plain'}, qr/^    012345$/m, 'the code in the text');
 like($parts->{'text/plain'}, qr{^    https://app\.example\.org/auth/confirm_email\?token=abc-_~%26%3Cx%3E$}m,
@@ -175,6 +176,11 @@ like(decode_qp($body), qr/Line\r?\n\.\r?\n\.\.two\r?\nno address/, 'dots at the 
 enqueue($node, { kind => 'never_heard_of', recipient => 'kind@example.org' });
 is((run_bridge(@bridge, '--once'))[0], 8, 'a kind without template');
 is(fate('kind@example.org'), 'permanent: missing template: no locale has one for never_heard_of', 'is refused');
+$node->safe_psql('postgres', 'TRUNCATE auth_private.outbox');
+enqueue($node, {}, map { { kind => $_ % 2 ? 'none_of_ours' : 'nor_this_one' } } 1 .. 40);
+is((run_bridge(@bridge, '--once'))[0], 8, 'many that are refused at once');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM auth_private.outbox WHERE error = 'permanent: missing template: no locale has one for ' || kind}), 40,
+	'keep each the error of its own');
 enqueue($node, { channel => 'sms', recipient => '+491701234567' });
 is((run_bridge(@bridge, '--once'))[0], 8, 'an SMS for a mail server');
 like(fate('+491701234567'), qr/^permanent: the recipient is not a mail address/, 'is refused');
@@ -230,6 +236,28 @@ enqueue($node, { recipient => 'later@example.org' });
 	is(stop($bridge), 0, 'clean stop');
 	my $cpu = slurp_file($bridge->{log});
 	unlike($cpu, qr/level=error/, 'no error in its log');
+}
+$node->safe_psql('postgres', 'TRUNCATE auth_private.outbox');
+
+# ---- the connection to the database breaks as it is told of a mail
+write_file("$server->{dir}/hang", '');
+enqueue($node, { recipient => 'told@example.org' });
+{
+	my $bridge = start_bridge(@bridge, '--mail-timeout', '120', '--dot-timeout', '120', '--lease', '900');
+	ok(eventually('claimed', sub { $node->safe_psql('postgres', 'SELECT attempts FROM auth_private.outbox') }), 'a mail is on its way');
+	my $lock = $node->background_psql('postgres');
+	$lock->query_safe('BEGIN');
+	$lock->query_safe('SELECT FROM auth_private.outbox FOR UPDATE');
+	my $before = () = mails();
+	unlink "$server->{dir}/hang";
+	ok(eventually('telling', sub { $node->safe_psql('postgres',
+		q{SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'bridge' AND wait_event_type = 'Lock'}) }),
+		'whose bridge loses the database as it tells');
+	$lock->query_safe('ROLLBACK');
+	$lock->quit;
+	ok(eventually('settled', sub { fate('told@example.org') eq 'settled' }), 'tells again, long before the lease ends');
+	is(scalar(() = mails()), $before + 1, 'and has mailed it once');
+	is(stop($bridge), 0, 'clean stop');
 }
 $node->safe_psql('postgres', 'TRUNCATE auth_private.outbox');
 
