@@ -2,7 +2,7 @@
 -- auth.verify makes of tokens that one of them signed.
 
 BEGIN;
-SELECT plan(139);
+SELECT plan(140);
 
 SET LOCAL auth_session.require_confirmation = 'none';
 
@@ -291,6 +291,12 @@ SELECT is(auth_admin.rotate_signing_key(), NULL, 'F21: where none was published,
 SELECT kid AS published FROM auth_admin.signing_keys WHERE state = 'next' AND algorithm = 'EdDSA' \gset
 SELECT is(pg_temp.state(:'ahead'), 'active', 'and the key that signs goes on');
 SELECT is(auth_admin.rotate_signing_key(), :'published', 'the next run has that one sign');
+
+-- what a restore brings counts too: loaded with session_replication_role = replica
+
+SELECT results_eq($$ SELECT tgrelid::regclass::text, tgenabled FROM pg_trigger WHERE tgfoid = 'auth_private.table_changed'::regproc ORDER BY 1 $$,
+    $$ VALUES ('auth_private.mac_keys', 'A'::"char"), ('auth_private.revocations', 'A'), ('auth_private.signing_keys', 'A') $$,
+    'F21: every table of which a backend keeps something tells of its changes in every mode');
 
 -- who may see what
 
