@@ -24,17 +24,22 @@ typedef struct Totp
 	Datum recovery_codes;
 } Totp;
 
-/* Step: the account, held, as it is in force. */
+/*
+ * Step: the account, held, as it is in force. Whoever waited here while the
+ * password was changed has shown the one before it: AS_BUSY.
+ */
 static AsFailure
 lock_account(Totp *totp)
 {
+	AsAccount *account = &totp->owner.account;
+	AsPasswordHash verified = account->hash;
+	AsUuid id = account->id;
 	AsAccount row;
-	AsUuid id = totp->owner.account.id;
 
-	return as_account_lock(&id, AS_ACCOUNT_EXCLUSIVE, &row) &&
-	               as_account_find_in_force(&id, &totp->owner.account)
-	           ? AS_OK
-	           : AS_SESSION_REVOKED;
+	if (!as_account_lock(&id, AS_ACCOUNT_EXCLUSIVE, &row) ||
+	    !as_account_find_in_force(&id, account))
+		return AS_SESSION_REVOKED;
+	return strcmp(verified.phc, account->hash.phc) == 0 ? AS_OK : AS_BUSY;
 }
 
 /* ---- enroll_totp ---- */

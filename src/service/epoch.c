@@ -196,7 +196,6 @@ as_epoch_delete(const AsUuid *user_id, const AsPasswordHash *verified)
 {
 	AsLocked locked = as_account_try_lock(user_id, true);
 	AsAccount account;
-	int ended;
 
 	if (locked == AS_ABSENT || !as_account_find_in_force(user_id, &account))
 		return AS_USER_NOT_FOUND;
@@ -204,8 +203,8 @@ as_epoch_delete(const AsUuid *user_id, const AsPasswordHash *verified)
 		return AS_BUSY;
 	if (locked == AS_LOCKED)
 		return as_account_end(user_id) ? AS_OK : AS_USER_NOT_FOUND;
-	ended = count_living(user_id, NULL);
+	/* Events are told when the rows go, once. */
 	as_revocation_add_deletion(user_id);
-	(void) note_ended(user_id, ended);
+	as_context_changed();
 	return AS_OK;
 }
