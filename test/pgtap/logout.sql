@@ -69,8 +69,8 @@ SELECT results_eq(
 	format($$SELECT result FROM auth_admin.audit_log WHERE action = 'logout' AND session_id = %L$$, :'s3'),
 	ARRAY['ok'], 'G6: the audit log has one logout');
 SELECT pg_temp.raises(format('SELECT auth.logout(refresh_token => %L)', bad), 'invalid_token', 'E10: ' || what || ' ends nothing')
-FROM (VALUES ('', 'an empty token'), ('garbage', 'garbage'), (left(:'r', -1) || 'A', 'a forged token'), (:'a', 'an access token')) AS bad (bad, what)
-WHERE bad <> :'r';
+FROM (VALUES ('', 'an empty token'), ('garbage', 'garbage'), (left(:'r', -1) || CASE right(:'r', 1) WHEN 'A' THEN 'Q' ELSE 'A' END, 'a forged token'),
+	(:'a', 'an access token')) AS bad (bad, what);
 SELECT is(pg_temp.rows_of(:'s'), 2::bigint, 'E10: the session lives');
 SELECT auth.authenticate(:'bobs_a') \g /dev/null
 SELECT lives_ok(format('SELECT auth.logout(refresh_token => %L)', :'r'), 'a token counts in another user''s context, too');
