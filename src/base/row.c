@@ -1,9 +1,9 @@
 /*
  * row.c: one row by its primary key, without a statement.
  *
- * An UPDATE or DELETE of one row that is known by its key spends nine tenths of its time
- * on the executor's beginning and end; a session is renewed so often that it
- * shows. Here the row is fetched by the key's index and changed by the table's
+ * An UPDATE or DELETE of one row that is known by its key spends nine tenths of
+ * its time on the executor's beginning and end; a session is renewed so often
+ * that it shows. Here the row is fetched by the key's index and changed by the table's
  * access method, as the executor does: a version that somebody else is about
  * to replace is waited for, and looked at anew when it has been.
  *

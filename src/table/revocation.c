@@ -16,9 +16,9 @@
  * add up, and a session that is still uncommitted falls under it when it
  * commits. A row of weight 0 ends nothing; it has the user's epochs compared.
  * A ban, its end, a deletion and forgiven failures are carried in the same
- * way. A new password has the addresses that the account then had, too: a thief's change of address
- * that is left open would otherwise take the account from its owner after a
- * reset, when it commits.
+ * way. A new password has the addresses that the account then had, too: a
+ * thief's change of address that is left open would otherwise take the account
+ * from its owner after a reset, when it commits.
  * The recorder works all of them into the rows they name (fold.c).
  *
  * A row of everybody's (user_id all zeros) ends what was made before a time,

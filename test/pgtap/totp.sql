@@ -68,7 +68,8 @@ DELETE FROM auth_private.code_failures WHERE identifier = :'ada';
 
 SELECT pg_temp.totp(:'second_secret') AS code \gset
 SELECT auth.confirm_totp(left(:'code', 3) || ' ' || right(:'code', 3)) AS recovery \gset
-SELECT ok(true, 'a code as the app shows it, with a gap, turns it on');
+SELECT results_eq(format('SELECT count(*) FILTER (WHERE confirmed_at IS NOT NULL), count(*) FILTER (WHERE confirmed_at IS NULL) FROM auth_private.factors WHERE user_id = %L', :'ada'),
+	'VALUES (1::bigint, 0::bigint)', 'a code as the app shows it, with a gap, turns it on, and none is left pending');
 SELECT is(array_length(:'recovery'::text[], 1), 10, 'ten recovery codes');
 SELECT is((SELECT count(DISTINCT c) FROM unnest(:'recovery'::text[]) AS c WHERE c ~ '^[A-Z2-7]{4}(-[A-Z2-7]{4}){3}$'), 10::bigint, 'of 80 random bits each, all different');
 SELECT isnt(confirmed_at, NULL, 'it is on') FROM auth_private.factors WHERE user_id = :'ada';
