@@ -264,12 +264,12 @@ COMMENT ON COLUMN auth_private.devices.device IS
 	'a network (/24, or /48 of IPv6) and a family of user agents';
 
 CREATE TABLE auth_private.outbox (
-	id uuid PRIMARY KEY,
+	user_id uuid DEFAULT '00000000-0000-0000-0000-000000000000',
+	id uuid,
 	created_at timestamptz NOT NULL,
 	kind text NOT NULL,
 	channel text NOT NULL CHECK (channel IN ('email', 'sms', 'event')),
 	recipient text NOT NULL,
-	user_id uuid,
 	code_id uuid,
 	payload jsonb NOT NULL,
 	attempts integer NOT NULL,
@@ -282,16 +282,19 @@ CREATE TABLE auth_private.outbox (
 		WHEN 'signin_code' THEN 4 WHEN 'email_change' THEN 5 WHEN 'invitation' THEN 6
 		WHEN 'account_exists' THEN 7 WHEN 'password_changed' THEN 8 WHEN 'email_changed' THEN 9
 		WHEN 'phone_changed' THEN 10 WHEN 'mfa_changed' THEN 11 WHEN 'session_revoked' THEN 12
-		WHEN 'api_key_created' THEN 13 WHEN 'new_signin' THEN 14 ELSE 0 END) STORED
+		WHEN 'api_key_created' THEN 13 WHEN 'new_signin' THEN 14 ELSE 0 END) STORED,
+	PRIMARY KEY (user_id, id)
 ) WITH (fillfactor = 80);
 CREATE INDEX outbox_due ON auth_private.outbox (channel, lane, due_at)
 	WHERE settled_at IS NULL AND parked_at IS NULL;
-CREATE INDEX outbox_user ON auth_private.outbox (user_id, id);
+CREATE INDEX outbox_id ON auth_private.outbox (id);
 CREATE INDEX outbox_created ON auth_private.outbox (created_at);
 CREATE INDEX outbox_parked ON auth_private.outbox (parked_at)
 	WHERE parked_at IS NOT NULL AND settled_at IS NULL;
 COMMENT ON TABLE auth_private.outbox IS
 	'notifications on their way to the bridge, written with the change they tell of';
+COMMENT ON COLUMN auth_private.outbox.user_id IS
+	'whom it concerns; all zeros for nobody';
 COMMENT ON COLUMN auth_private.outbox.lane IS
 	'kinds have their turn in a claim by this, so that none keeps the others back; 0 comes last';
 COMMENT ON COLUMN auth_private.outbox.code_id IS
@@ -302,20 +305,26 @@ COMMENT ON COLUMN auth_private.outbox.parked_at IS
 	'when delivery was given up; release_notifications takes it up again';
 
 CREATE TABLE auth_private.audit_log (
-	id uuid PRIMARY KEY,
+	user_id uuid DEFAULT '00000000-0000-0000-0000-000000000000',
+	id uuid,
 	at timestamptz NOT NULL,
 	action text NOT NULL,
 	actor text NOT NULL,
 	result text NOT NULL,
 	reason text,
-	user_id uuid,
 	session_id uuid,
 	ip inet,
-	user_agent text
+	user_agent text,
+	PRIMARY KEY (user_id, id)
 );
-CREATE INDEX audit_log_user ON auth_private.audit_log (user_id, at);
+CREATE INDEX audit_log_at ON auth_private.audit_log (at);
+/* What auth_admin.audit_log shows as user_id, so that a user's rows are found there. */
+CREATE INDEX audit_log_user ON auth_private.audit_log
+	(NULLIF(user_id, '00000000-0000-0000-0000-000000000000'), at);
 COMMENT ON TABLE auth_private.audit_log IS
 	'what happened, one row per event; read through auth_admin.audit_log';
+COMMENT ON COLUMN auth_private.audit_log.user_id IS
+	'whose event it is; all zeros for nobody''s';
 COMMENT ON COLUMN auth_private.audit_log.actor IS
 	'who did it: user, system, or the role of an operator';
 

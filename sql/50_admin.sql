@@ -174,7 +174,8 @@ COMMENT ON VIEW auth_admin.deleted_users IS
 	'accounts that were active and are gone, and since when; kept deleted_retention. What an application''s own tables follow';
 
 CREATE VIEW auth_admin.audit_log WITH (security_barrier) AS
-SELECT id, at, action, actor, result, reason, user_id, session_id, ip, user_agent
+SELECT id, at, action, actor, result, reason,
+	NULLIF(user_id, '00000000-0000-0000-0000-000000000000') AS user_id, session_id, ip, user_agent
 FROM auth_private.audit_log;
 COMMENT ON VIEW auth_admin.audit_log IS
 	'what happened: when, what, by whom (user, system or an operator''s role), with which result and why, whose, from where; ids ascend with time';

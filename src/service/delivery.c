@@ -106,7 +106,7 @@ as_delivery_claim(int most, Datum lease, const char *channel, AsClaimed **rows)
 		if (strcmp(row->channel, "event") == 0 || add_derived(row))
 			(*rows)[live++] = *row;
 		else
-			as_outbox_settle_one(&row->id);
+			as_outbox_settle_one(&row->user_id, &row->id);
 	}
 	return live;
 }

@@ -11,16 +11,16 @@
 
 static AsStatement insert = AS_WRITES(
     "INSERT INTO auth_private.audit_log"
-    "       (id, at, action, actor, result, reason, user_id, session_id, ip,"
+    "       (user_id, id, at, action, actor, result, reason, session_id, ip,"
     "        user_agent)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::pg_catalog.inet, $10)");
+    " VALUES ($7, $1, $2, $3, $4, $5, $6, $8, $9::pg_catalog.inet, $10)");
 
 static AsStatement prune =
     AS_WRITES("WITH batch AS MATERIALIZED ("
-              "     SELECT id FROM auth_private.audit_log"
-              "      WHERE id < $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)"
+              "     SELECT user_id, id FROM auth_private.audit_log"
+              "      WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)"
               " DELETE FROM auth_private.audit_log"
-              "  WHERE id IN (SELECT id FROM batch)");
+              "  WHERE (user_id, id) IN (SELECT user_id, id FROM batch)");
 
 /* Which operator it was, where, and why, is for operators. */
 static AsStatement export = AS_EXPORTS(
@@ -31,7 +31,7 @@ static AsStatement export = AS_EXPORTS(
     " session_id,"
     " CASE WHEN actor IN ('user', 'system') THEN ip END AS ip,"
     " CASE WHEN actor IN ('user', 'system') THEN user_agent END AS user_agent",
-    "audit_log WHERE user_id = $1", "at DESC");
+    "audit_log WHERE user_id = $1", "id DESC");
 
 static const AsUuid *
 known(const AsUuid *uuid)
@@ -57,7 +57,7 @@ as_audit_log_write(const AsEvent *event, const char *remark)
 	            as_arg_text(event->action), as_arg_text(event->actor),
 	            as_arg_text(as_failure_code(event->result)),
 	            as_arg_text(remark != NULL ? remark : given(event->reason)),
-	            as_arg_uuid(known(&event->user_id)),
+	            as_arg_uuid(&event->user_id),
 	            as_arg_uuid(known(&event->session_id)),
 	            as_arg_text(given(event->address)),
 	            as_arg_text(given(event->user_agent))));
@@ -66,15 +66,12 @@ as_audit_log_write(const AsEvent *event, const char *remark)
 int
 as_audit_log_prune(TimestampTz now, int batch)
 {
-	AsUuid cutoff;
-
 	if (auth_session_audit_retention == 0)
 		return 0;
-	/* The ids begin with the time, so their index serves. */
-	cutoff = as_uuid_first_of(as_unix_milliseconds(
-	    as_after_seconds(now, -(int64) auth_session_audit_retention)));
-	return (int) as_store_run(&prune,
-	                          AS_ARGS(as_arg_uuid(&cutoff), as_arg_int(batch)));
+	return (int) as_store_run(
+	    &prune, AS_ARGS(as_arg_time(as_after_seconds(
+	                        now, -(int64) auth_session_audit_retention)),
+	                    as_arg_int(batch)));
 }
 
 Jsonb *

@@ -45,9 +45,9 @@
 
 static AsStatement insert = AS_WRITES(
     "INSERT INTO auth_private.outbox"
-    "       (id, created_at, kind, channel, recipient, user_id, code_id,"
+    "       (user_id, id, created_at, kind, channel, recipient, code_id,"
     "        payload, attempts, due_at, settled_at)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $2, $9)");
+    " VALUES ($6, $1, $2, $3, $4, $5, $7, $8, 0, $2, $9)");
 
 /*
  * One place for each lane of each channel, read twice: a share of it, and what
@@ -58,13 +58,13 @@ static AsStatement insert = AS_WRITES(
  */
 static AsStatement claim = AS_WRITES(
     "WITH batch AS MATERIALIZED ("
-    "     SELECT o.id, o.due_at, p.place"
+    "     SELECT o.user_id, o.id, o.due_at, p.place"
     "       FROM ROWS FROM (pg_catalog.unnest($4), pg_catalog.unnest($5),"
     "                       pg_catalog.unnest($6), pg_catalog.unnest($7),"
     "                       pg_catalog.unnest($8))"
     "            AS p (place, channel, lane, floor, taken),"
     "            LATERAL ("
-    "            SELECT id, due_at FROM auth_private.outbox AS o"
+    "            SELECT user_id, id, due_at FROM auth_private.outbox AS o"
     "             WHERE settled_at IS NULL AND parked_at IS NULL"
     "               AND o.channel = p.channel AND o.lane = p.lane"
     "               AND due_at >= p.floor AND due_at <= $1"
@@ -75,11 +75,12 @@ static AsStatement claim = AS_WRITES(
     "      LIMIT $2)"
     " UPDATE auth_private.outbox AS o"
     "    SET due_at = $1 + $3, attempts = attempts + 1"
-    "   FROM (SELECT id, due_at, place, pg_catalog.count(*) OVER () AS count"
+    "   FROM (SELECT user_id, id, due_at, place,"
+    "                pg_catalog.count(*) OVER () AS count"
     "           FROM batch) AS b"
-    "  WHERE o.id = b.id AND b.count > 0"
-    " RETURNING o.id, created_at, kind, channel, recipient, user_id, code_id,"
-    "           payload, b.place, b.due_at AS was_due_at,"
+    "  WHERE o.user_id = b.user_id AND o.id = b.id AND b.count > 0"
+    " RETURNING o.id, created_at, kind, channel, recipient, o.user_id,"
+    "           code_id, payload, b.place, b.due_at AS was_due_at,"
     "           (SELECT info ->> 'locale' FROM auth_private.accounts AS a"
     "             WHERE a.id = o.user_id) AS language");
 
@@ -87,6 +88,11 @@ static AsStatement settle =
     AS_WRITES("UPDATE auth_private.outbox"
               "   SET settled_at = $2, parked_at = NULL, error = NULL"
               " WHERE id = ANY ($1) AND settled_at IS NULL");
+
+static AsStatement settle_one =
+    AS_WRITES("UPDATE auth_private.outbox"
+              "   SET settled_at = $3, parked_at = NULL, error = NULL"
+              " WHERE user_id = $1 AND id = $2 AND settled_at IS NULL");
 
 /*
  * A parked row is taken up again, with all its tries before it, unless it is
@@ -111,10 +117,11 @@ static AsStatement release = AS_WRITES(
 
 static AsStatement prune = AS_WRITES(
     "WITH batch AS MATERIALIZED ("
-    "     SELECT id FROM auth_private.outbox"
+    "     SELECT user_id, id FROM auth_private.outbox"
     "      WHERE created_at <= $1 AND (settled_at <= $1 OR created_at <= $2)"
     "      ORDER BY created_at LIMIT $3 FOR UPDATE SKIP LOCKED)"
-    " DELETE FROM auth_private.outbox WHERE id IN (SELECT id FROM batch)");
+    " DELETE FROM auth_private.outbox"
+    "  WHERE (user_id, id) IN (SELECT user_id, id FROM batch)");
 
 /*
  * But what carries a code, which is in codes: a new address that is somebody
@@ -142,6 +149,7 @@ static const AsShape claimed_shape = AS_SHAPE(AsClaimed, claimed_columns);
 void
 as_outbox_add(const AsNotification *notification)
 {
+	static const AsUuid nobody;
 	TimestampTz now = GetCurrentTimestamp();
 	AsUuid id = as_uuid_ordered(as_unix_milliseconds(now));
 
@@ -153,7 +161,8 @@ as_outbox_add(const AsNotification *notification)
 	                        : notification->by_sms ? "sms"
 	                                               : "email"),
 	            as_arg_text(notification->recipient),
-	            as_arg_uuid(notification->user_id),
+	            as_arg_uuid(notification->user_id ? notification->user_id
+	                                              : &nobody),
 	            as_arg_uuid(notification->code_id),
 	            as_arg_jsonb(as_jsonb_parse(notification->payload)),
 	            as_arg_time(notification->is_decoy ? now : AS_NO_TIME)));
@@ -299,12 +308,11 @@ as_outbox_settle(Datum ids)
 }
 
 void
-as_outbox_settle_one(const AsUuid *id)
+as_outbox_settle_one(const AsUuid *user_id, const AsUuid *id)
 {
-	Datum element = PointerGetDatum(id);
-
-	(void) as_outbox_settle(PointerGetDatum(construct_array(
-	    &element, 1, UUIDOID, sizeof(AsUuid), false, TYPALIGN_CHAR)));
+	(void) as_store_run(&settle_one,
+	                    AS_ARGS(as_arg_uuid(user_id), as_arg_uuid(id),
+	                            as_arg_time(GetCurrentTimestamp())));
 }
 
 int

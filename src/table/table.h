@@ -714,8 +714,11 @@ extern int as_outbox_claim(int most, Datum lease, const char *channel,
 
 /* ids is a uuid[]; each says how many rows it found. */
 extern int as_outbox_settle(Datum ids);
-extern void as_outbox_settle_one(const AsUuid *id);
 extern int as_outbox_release(Datum ids, const char *error, bool is_permanent);
+
+/* Settles one that was claimed and must not be delivered. */
+extern void as_outbox_settle_one(const AsUuid *user_id, const AsUuid *id);
+
 /* What was sent to a user, but what carries a code. */
 extern Jsonb *as_outbox_export(const AsUuid *user_id);
 

@@ -44,16 +44,6 @@ as_uuid_ordered(uint64_t unix_ms)
 	return uuid;
 }
 
-AsUuid
-as_uuid_first_of(uint64_t unix_ms)
-{
-	AsUuid uuid;
-
-	memset(&uuid, 0, sizeof(uuid));
-	set_time(&uuid, unix_ms);
-	return uuid;
-}
-
 /* Before which of the 16 bytes the canonical form has a hyphen. */
 static bool
 hyphen_before(int byte)

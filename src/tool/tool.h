@@ -86,9 +86,6 @@ extern AsUuid as_uuid_random(void);
  */
 extern AsUuid as_uuid_ordered(uint64_t unix_ms);
 
-/* The least uuid that as_uuid_ordered can make of unix_ms. */
-extern AsUuid as_uuid_first_of(uint64_t unix_ms);
-
 extern bool as_uuid_equal(const AsUuid *a, const AsUuid *b);
 
 /* Whether a uuid is other than all zeros, which stands for unknown. */

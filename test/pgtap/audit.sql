@@ -115,5 +115,5 @@ FROM unnest(ARRAY['INSERT INTO auth_private.audit_log DEFAULT VALUES', 'UPDATE a
 	'TRUNCATE auth_private.audit_log', 'UPDATE auth_admin.audit_log SET result = ''ok''', 'DELETE FROM auth_admin.audit_log', 'SELECT FROM auth_admin.audit_log']) AS statement;
 
 SELECT * FROM finish();
-DELETE FROM auth_private.audit_log WHERE user_id IS NULL AND at >= :'began';
+DELETE FROM auth_private.audit_log WHERE user_id = '00000000-0000-0000-0000-000000000000' AND at >= :'began';
 SELECT pg_temp.clean_up() \g /dev/null

@@ -227,7 +227,8 @@ SELECT pg_temp.raises('SELECT auth_admin.release_notifications(''{}'', repeat(''
 SELECT pg_temp.raises_when_read_only(call, 'in a read-only transaction says so: ' || call)
 FROM unnest(ARRAY[$$SELECT * FROM auth_admin.claim_notifications(1, '1 s')$$, $$SELECT auth_admin.settle_notifications('{}')$$,
 	$$SELECT auth_admin.release_notifications('{}', '')$$]) AS call;
-SELECT throws_ok($$INSERT INTO auth_private.outbox VALUES (gen_random_uuid(), now(), 'x', 'fax', 'x', NULL, NULL, '{}', 0, now())$$, '23514', NULL,
+SELECT throws_ok($$INSERT INTO auth_private.outbox (id, created_at, kind, channel, recipient, payload, attempts, due_at)
+	VALUES (gen_random_uuid(), now(), 'x', 'fax', 'x', '{}', 0, now())$$, '23514', NULL,
 	'C14: there is email and SMS, nothing else');
 
 SELECT * FROM finish();

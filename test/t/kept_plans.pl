@@ -106,9 +106,8 @@ INSERT INTO auth_private.outbox (id, created_at, kind, channel, recipient, user_
 SELECT gen_random_uuid(), now(), 'new_signin', 'email', id || '@example.net', id, '{}', 0, now() FROM auth_private.accounts;
 INSERT INTO auth_private.codes (user_id, id, purpose, identifier, created_at, code_expires_at, link_expires_at)
 SELECT id, gen_random_uuid(), 'password_reset', id || '@example.net', now(), now(), now() + interval '1 day' FROM auth_private.accounts;
--- Their ids are ordered by time, from which the log is pruned.
-INSERT INTO auth_private.audit_log (id, at, action, actor, result)
-SELECT ('f' || substr(id::text, 2))::uuid, now(), 'signin', 'user', 'ok' FROM auth_private.accounts;
+INSERT INTO auth_private.audit_log (user_id, id, at, action, actor, result)
+SELECT id, gen_random_uuid(), now(), 'signin', 'user', 'ok' FROM auth_private.accounts;
 SQL
 leave($loader);
 
