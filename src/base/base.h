@@ -76,6 +76,12 @@ typedef enum AsNotifyNewSignin
 extern uint64 as_context_generation;
 extern void as_context_changed(void);
 
+/*
+ * Sets a setting of anybody's as SET LOCAL does, with the rights of who calls
+ * and the server's own checks, which raise.
+ */
+extern void as_setting_put(const char *name, const char *value);
+
 /* Sets auth_session_context_token as SET LOCAL does. */
 extern void as_context_token_set(const char *token);
 
@@ -109,6 +115,7 @@ typedef enum AsFailure
 	AS_SIGNUP_REFUSED,
 	AS_REAUTHENTICATION_REQUIRED,
 	AS_USER_MISMATCH,
+	AS_CROSS_SITE,
 	AS_FEATURE_DISABLED,
 	AS_SESSION_NOT_FOUND,
 	AS_USER_NOT_FOUND,

@@ -131,6 +131,10 @@ SETTING(trusted_proxies,          INT,  0,                  FROM_TO(0, 16),     
         0, NULL, NULL, "Proxies whose entries in x-forwarded-for count, from the right; 0 ignores the header.")
 SETTING(trusted_claims_roles,     TEXT, "",                 ANY,                            NONE, SUSET,
         GUC_LIST_INPUT, NULL, context_assigned, "Session users whose request.jwt.claims count as verified.")
+SETTING(cookies,                  BOOL, false,              ANY,                            NONE, SUSET,
+        0, NULL, NULL, "Whether browsers can keep their session in cookies.")
+SETTING(allowed_origins,          TEXT, "",                 ANY,                            NONE, SUSET,
+        GUC_LIST_INPUT, check_allowed_origins, NULL, "Origins besides that of site_url whose pages may act with a session in cookies.")
 SETTING(redact_functions,         TEXT, "",                 ANY,                            NONE, SUSET,
         0, NULL, NULL, "Functions of the application that pass secrets on; their arguments are masked in the log.")
 

@@ -145,6 +145,41 @@ check_site_url(char **newval, void **extra, GucSource source)
 	return true;
 }
 
+/* An origin is all of the URL: a path behind it would promise a limit. */
+static bool
+is_origin(const char *text)
+{
+	char origin[AS_ORIGIN_ROOM];
+	const char *host = strstr(text, "://");
+
+	return host != NULL && strchr(host + 3, '/') == NULL &&
+	       as_url_origin(text, origin);
+}
+
+static bool
+check_allowed_origins(char **newval, void **extra, GucSource source)
+{
+	const char *list = *newval;
+
+	while (*(list += strspn(list, ", ")) != '\0')
+	{
+		size_t n = strcspn(list, ", ");
+		char *item = pnstrdup(list, n);
+		bool is_sound = is_origin(item);
+
+		pfree(item);
+		if (!is_sound)
+		{
+			GUC_check_errdetail("Each must be an http or https URL of a host, "
+			                    "with a port if need be, and nothing else.");
+			GUC_check_errhint("For example: https://admin.app.example");
+			return false;
+		}
+		list += n;
+	}
+	return true;
+}
+
 /*
  * Whether somebody is there to be told that a value is refused. One that a
  * server or session starts with is taken whatever it is: in its place there
@@ -223,6 +258,13 @@ static void
 context_assigned(const char *newval, void *extra)
 {
 	as_context_changed();
+}
+
+void
+as_setting_put(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, superuser() ? PGC_SUSET : PGC_USERSET,
+	                         PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 }
 
 void

@@ -4,7 +4,8 @@
  *
  * A token is good by its signature, issuer, audience and times, and by its
  * session, at this moment. authenticate makes it the transaction's context;
- * check_request looks at what PostgREST was given.
+ * check_request looks at what PostgREST was given, and, where that names
+ * nobody, for whom the request is from otherwise.
  */
 #include "entry/entry.h"
 
@@ -122,6 +123,26 @@ claims_are_of(const AsContext *context, const char *claims)
 	return !named.is_anybody || (named.has_jti && !named.is_other);
 }
 
+/*
+ * Where else a request may say whom it is from, in this order: the first that it
+ * has anything of decides, and a bad one is never skipped. Each makes that the
+ * context and switches the role, or raises what is wrong with it; false where
+ * the request has nothing of it.
+ */
+static bool (*const sources[])(void) = {
+    as_cookie_take,
+};
+
+static void
+find_caller(void)
+{
+	for (int i = 0; i < (int) lengthof(sources); i++)
+	{
+		if (sources[i]())
+			return;
+	}
+}
+
 Datum
 auth_check_request(PG_FUNCTION_ARGS)
 {
@@ -133,7 +154,10 @@ auth_check_request(PG_FUNCTION_ARGS)
 	if (context != NULL && context->failure != AS_OK)
 		as_fail(context->failure, NULL);
 	claims = as_request_jwt_claims();
-	if (claims != NULL && !claims_are_of(context, claims))
+	if (claims != NULL && !as_caller_set_claims(claims) &&
+	    !claims_are_of(context, claims))
 		as_fail(AS_INVALID_TOKEN, NULL);
+	if (context == NULL)
+		find_caller();
 	PG_RETURN_VOID();
 }

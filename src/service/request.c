@@ -43,11 +43,11 @@
 
 /* ---- the settings behind it ---- */
 
-/* request.headers or request.jwt.claims, once defined. */
+/* A setting of PostgREST's, once defined. */
 typedef struct Watched
 {
 	const char *name;
-	int bit; /* in auth_session.request_is_set */
+	int bit; /* in auth_session.request_is_set; 0: no context is of it */
 	bool is_defined;
 	char *value;
 	struct config_generic *setting;
@@ -56,6 +56,11 @@ typedef struct Watched
 static Watched headers = {.name = "request.headers", .bit = 1};
 static Watched jwt_claims = {.name = "request.jwt.claims", .bit = 2};
 static Watched *const all_watched[] = {&headers, &jwt_claims};
+
+/* Of these no context is made, and no worker asks. */
+static Watched cookies = {.name = "request.cookies"};
+static Watched method = {.name = "request.method"};
+static Watched path = {.name = "request.path"};
 
 static void
 assign_watched(const char *newval, void *extra)
@@ -83,10 +88,10 @@ find_setting(const char *name)
 static void
 define(Watched *watched)
 {
-	DefineCustomStringVariable(watched->name,
-	                           "Set by PostgREST for each request.", NULL,
-	                           &watched->value, NULL, PGC_USERSET,
-	                           GUC_NOT_IN_SAMPLE, NULL, assign_watched, NULL);
+	DefineCustomStringVariable(
+	    watched->name, "Set by PostgREST for each request.", NULL,
+	    &watched->value, NULL, PGC_USERSET, GUC_NOT_IN_SAMPLE, NULL,
+	    watched->bit != 0 ? assign_watched : NULL, NULL);
 	watched->setting = find_setting(watched->name);
 	watched->is_defined = true;
 }
@@ -127,6 +132,26 @@ const char *
 as_request_jwt_claims(void)
 {
 	return watched_value(&jwt_claims);
+}
+
+bool
+as_request_is_safe(void)
+{
+	static const char *const safe[] = {"GET", "HEAD", "OPTIONS", "TRACE"};
+	const char *name = watched_value(&method);
+
+	for (int i = 0; name != NULL && i < (int) lengthof(safe); i++)
+	{
+		if (strcmp(name, safe[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+const char *
+as_request_path(void)
+{
+	return watched_value(&path);
 }
 
 /* ---- for parallel workers ---- */
@@ -218,6 +243,25 @@ set_bearer(AsRequest *request, const char *authorization)
 	if (request->bearer != NULL && strcmp(request->bearer, bearer) != 0)
 		bearer = "";
 	request->bearer = pstrdup(bearer);
+}
+
+static void
+set_session_form(AsRequest *request, const char *text)
+{
+	request->wants_cookies = text != NULL && pg_strcasecmp(text, "cookie") == 0;
+}
+
+/* What can't be read is no page of anybody's. */
+static void
+set_fetch_site(AsRequest *request, const char *text)
+{
+	request->is_same_origin = text != NULL && strcmp(text, "same-origin") == 0;
+}
+
+static void
+set_origin(AsRequest *request, const char *text)
+{
+	strlcpy(request->origin, text == NULL ? "" : text, sizeof(request->origin));
 }
 
 static void
@@ -384,8 +428,11 @@ static const struct
 	void (*set)(AsRequest *request, const char *text);
 } handlers[] = {
     {"authorization", set_bearer},
+    {"origin", set_origin},
+    {"sec-fetch-site", set_fetch_site},
     {"user-agent", set_user_agent},
     {"x-forwarded-for", set_forwarded_address},
+    {"x-session", set_session_form},
 };
 
 static bool
@@ -462,6 +509,42 @@ as_request(void)
 	parsed.lxid = AS_MY_LXID;
 	parsed.trusted_proxies = auth_session_trusted_proxies;
 	return &parsed.request;
+}
+
+/* ---- the cookies ---- */
+
+typedef struct Wanted
+{
+	const char *name;
+	char *value;
+} Wanted;
+
+/* Names have a case (RFC 6265 4.1.1); of two that differ none is the one. */
+static bool
+visit_cookie(const AsJsonMember *member, void *into)
+{
+	Wanted *wanted = into;
+	const char *value = member->type == AS_JSON_STRING ? member->text : "";
+
+	if (strcmp(member->name, wanted->name) != 0)
+		return true;
+	if (wanted->value != NULL && strcmp(wanted->value, value) != 0)
+		value = "";
+	wanted->value = pstrdup(value);
+	return true;
+}
+
+char *
+as_request_cookie(const char *name)
+{
+	const char *text = watched_value(&cookies);
+	Wanted wanted = {.name = name};
+
+	if (text != NULL &&
+	    !as_json_read_mended(text, strlen(text), HEADERS_MAX_BYTES,
+	                         visit_cookie, &wanted))
+		return pstrdup("");
+	return wanted.value;
 }
 
 AsOrigin

@@ -148,6 +148,9 @@ typedef struct AsRequest
 	char address[AS_ADDRESS_CHARS + 1]; /* "" when unknown */
 	uint8 address_key[AS_ADDRESS_KEY_BYTES];
 	char user_agent[AS_USER_AGENT_BYTES + 1];
+	bool wants_cookies;  /* x-session: cookie */
+	bool is_same_origin; /* sec-fetch-site says so; a page can't forge it */
+	char origin[AS_ORIGIN_ROOM]; /* "" for none; cut where it is too long */
 } AsRequest;
 
 /* What lets parallel workers know what the leader knows; from _PG_init. */
@@ -158,6 +161,18 @@ extern const AsRequest *as_request(void);
 
 /* request.jwt.claims, set in this transaction; NULL when there are none. */
 extern const char *as_request_jwt_claims(void);
+
+/* Whether its method is one that changes nothing (RFC 9110 section 9.2.1). */
+extern bool as_request_is_safe(void);
+
+/* request.path; NULL where there is none. */
+extern const char *as_request_path(void);
+
+/*
+ * The value of a cookie, in the caller's memory; NULL where there is none, ""
+ * where it can't be read.
+ */
+extern char *as_request_cookie(const char *name);
 
 /* Where a session comes from, out of the request. */
 extern AsOrigin as_request_origin(void);
@@ -237,6 +252,40 @@ extern const AsContext *as_context_quiet(void);
 
 /* The caller's live context; raises what is wrong with it. */
 extern const AsContext *as_context_require(void);
+
+/* ---- same_origin.c: whether a request is from a page of the application ---- */
+
+/*
+ * Whether the browser says that a page of this very origin sent it, or one of
+ * site_url's or of auth_session.allowed_origins. Who says nothing is another.
+ */
+extern bool as_request_is_from_own_page(void);
+
+/* ---- caller.c: a request becomes its caller's, with the role ---- */
+
+/*
+ * From here to the end of the transaction the role is this one, and
+ * request.jwt.claims, JSON in the database's encoding, match it, as if PostgREST
+ * had had them from a token. Whether the session user may have that role is the
+ * server's check. AS_INVALID_TOKEN where it may not, where there is no such
+ * role, for none and an empty one, and always where the session user is a
+ * superuser, who may have any. Not in a security-definer function.
+ */
+extern void as_caller_switch_role(const char *role, const char *claims);
+
+/* Whether these are the claims that the above set in this transaction. */
+extern bool as_caller_set_claims(const char *claims);
+
+/* ---- cookie.c: a browser's session, in cookies ---- */
+
+/*
+ * Makes the token in the cookie __Host-access, where auth_session.cookies is
+ * on, the context, with its role; false where the request has no such cookie. A
+ * request that could change something must be from a page of the
+ * application's, or AS_CROSS_SITE is raised. A token that is not live is, too,
+ * but stops no call by which one signs in, or out: that is from nobody.
+ */
+extern bool as_cookie_take(void);
 
 /* ---- attempt.c: one attempt, one way out ---- */
 

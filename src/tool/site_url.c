@@ -10,6 +10,8 @@
 #include "tool/tool.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -101,6 +103,17 @@ is_path(const char *at)
 	return true;
 }
 
+/* Behind the host of a URL, scheme and all; NULL where there is none. */
+static const char *
+behind_host(const char *url)
+{
+	const char *at = behind_scheme(url);
+
+	if (at == NULL)
+		return NULL;
+	return *at == '[' ? behind_address(at) : behind_domain(at);
+}
+
 bool
 as_site_url_is_sound(const char *url)
 {
@@ -108,10 +121,31 @@ as_site_url_is_sound(const char *url)
 
 	if (strlen(url) > AS_SITE_URL_MAX)
 		return false;
-	at = behind_scheme(url);
-	if (at != NULL)
-		at = *at == '[' ? behind_address(at) : behind_domain(at);
+	at = behind_host(url);
 	if (at != NULL)
 		at = behind_port(at);
 	return at != NULL && is_path(at);
+}
+
+bool
+as_url_origin(const char *url, char out[AS_ORIGIN_ROOM])
+{
+	const char *end;
+	size_t length;
+	bool is_https;
+	long port;
+
+	if (!as_site_url_is_sound(url))
+		return false;
+	end = behind_host(url);
+	length = (size_t) (end - url);
+	for (size_t i = 0; i < length; i++)
+		out[i] =
+		    (char) (url[i] >= 'A' && url[i] <= 'Z' ? url[i] | 0x20 : url[i]);
+	out[length] = '\0';
+	is_https = strncmp(out, "https:", 6) == 0;
+	port = *end == ':' ? strtol(end + 1, NULL, 10) : 0;
+	if (port != 0 && port != (is_https ? 443 : 80))
+		snprintf(out + length, AS_ORIGIN_ROOM - length, ":%ld", port);
+	return true;
 }

@@ -509,6 +509,16 @@ extern void as_code_tidy(char *utf8, size_t *length);
  */
 extern bool as_site_url_is_sound(const char *url);
 
+/* Room for an origin and a NUL: scheme, host of 253 characters, port. */
+#define AS_ORIGIN_ROOM 272
+
+/*
+ * Writes the origin of such a URL as browsers write it (RFC 6454 section 6.1):
+ * scheme and host in lower case, and the port but for the scheme's own. False
+ * where the URL is not sound.
+ */
+extern bool as_url_origin(const char *url, char out[AS_ORIGIN_ROOM]);
+
 /* ---- key_seal.c: secrets at rest ---- */
 
 #define AS_MASTER_KEY_BYTES 32

@@ -2,7 +2,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(84);
+SELECT plan(96);
 
 SELECT 'pgtap_app_' || :'run' AS app \gset
 CREATE ROLE :"app" LOGIN;
@@ -56,6 +56,10 @@ FROM unnest(ARRAY['app.example', 'https://app.example/?x=1', 'https://app.exampl
 	'https://app.example:', 'https://app.example:65536', 'https://app.example:80x', 'https://[::1', 'https://[::g]', 'https://[::1]x', 'https://app.example/%2',
 	'https://app.example/"><b>', 'https://app.example\@evil.example', 'https://b' || chr(252) || 'cher.example',
 	'https://app.example/' || repeat('x', 1024)]) AS url;
+SELECT ok(pg_temp.is_taken('allowed_origins', list), format('allowed_origins: "%s" is taken', list))
+FROM unnest(ARRAY['', 'https://app.example', 'HTTPS://App.Example:443', 'https://a.example, http://localhost:5173,http://[::1]:80']) AS list;
+SELECT ok(NOT pg_temp.is_taken('allowed_origins', list), format('allowed_origins: "%s" is not', list))
+FROM unnest(ARRAY['*', 'null', 'app.example', 'https://app.example/', 'https://a.example https://', 'https://a.example, *', 'https://*.app.example', 'https://a.example;https://b.example']) AS list;
 SET LOCAL auth_session.site_url = 'HTTPS://App.Example/Base';
 SELECT is(current_setting('auth_session.site_url'), 'https://App.Example/Base', 'a scheme has no case, and is read in lower case');
 
