@@ -94,6 +94,38 @@ SQL
 }
 $_->disconnect foreach $support, $monitor;
 
+# The tables of its example, as the roles that would use them: the application
+# logs in as its own, and neither the owner nor another user sees ada's note.
+{
+	my %dbh = map { $_ => sql_connect($node, dbname => 'readme', user => 'readme_app') } qw(ada bob nobody);
+	my $notes = 'SELECT count(*) FROM app.notes';
+
+	account($node, 'bob@example.org', dbname => 'readme');
+	foreach my $name (qw(ada bob))
+	{
+		$dbh{$name}->do('BEGIN');
+		$dbh{$name}->do('SELECT auth.authenticate($1)', {},
+			signin($node, "$name\@example.org", dbname => 'readme')->{access_token});
+	}
+	is($dbh{ada}->selectrow_array($notes), 1, 'the user sees his note');
+	is($dbh{bob}->selectrow_array($notes), 0, 'another user sees nothing');
+	is($dbh{bob}->do('DELETE FROM app.notes'), '0E0', 'and deletes nothing');
+	is($dbh{nobody}->selectrow_array($notes), 0, 'who shows no token sees nothing');
+	ok(!eval { $dbh{bob}->do(q{INSERT INTO app.notes (owner, text) VALUES ($1, 'planted')}, {}, $ada); 1 },
+		'another user writes nothing in his name');
+	is($dbh{bob}->state, '42501', 'since the policy forbids it');
+	ok(!eval { $dbh{nobody}->do(q{INSERT INTO app.notes (text) VALUES ('of nobody')}); 1 }, 'nobody writes nothing');
+	$_->do('ROLLBACK') foreach @dbh{qw(ada bob)};
+	is($dbh{bob}->selectrow_array($notes), 0, 'nor is anything seen on a connection where someone was signed in before');
+
+	is($node->safe_psql('readme', "SET ROLE readme_owner; $notes"), 0, 'nor does the owner of the tables see it');
+	is($node->safe_psql('readme', 'SET ROLE readme_owner; WITH gone AS (DELETE FROM app.users RETURNING 1) SELECT count(*) FROM gone'),
+		0, 'and the nightly DELETE spares who is there');
+	$node->safe_psql('readme', "SELECT auth_admin.delete_user('$ada'); SET ROLE readme_owner; DELETE FROM app.users");
+	is($node->safe_psql('readme', $notes), 0, 'of who is gone it takes everything');
+	$_->disconnect foreach values %dbh;
+}
+
 foreach my $block (grep { $_->[0] eq 'sh' } @blocks)
 {
 	foreach my $line (split /\n/, $block->[2])
