@@ -437,17 +437,6 @@ typedef void (*AsTupleVisit)(HeapTuple tuple, TupleDesc descriptor, void *into);
 extern uint64 as_store_each(AsStatement *statement, AsTupleVisit visit,
                             void *into, AsArgs args);
 
-/*
- * Looks for the row with two uuids as its primary key, in a table of
- * auth_private whose first three columns are uuids and the first two its key,
- * and copies the third. As AS_READ sees it, but without the executor, for the
- * one look-up that every request makes; and only among the rows that this
- * server holds itself, so false must mean no more than "look properly".
- */
-extern bool as_store_probe(const char *table, const char *primary_key,
-                           const AsUuid *first, const AsUuid *second,
-                           AsUuid *third);
-
 typedef enum AsLocked
 {
 	AS_LOCKED,
@@ -458,7 +447,7 @@ typedef enum AsLocked
 /*
  * Locks the newest version of the row with a key of one or two uuids (second
  * NULL), FOR UPDATE or else FOR KEY SHARE, until the transaction ends; waits
- * for nobody. Without the executor, as as_store_probe.
+ * for nobody. Without the executor, as as_row_probe.
  */
 extern AsLocked as_store_try_lock(const char *table, const char *primary_key,
                                   const AsUuid *first, const AsUuid *second,
@@ -553,6 +542,20 @@ typedef enum AsRowFound
 extern AsRowFound as_row_find(const char *table, const char *primary_key,
                               const AsUuid *key, const AsShape *shape,
                               void *row);
+
+/* ---- row_probe.c: whether a row is there ---- */
+
+/*
+ * Looks for the row with two uuids as its primary key, in a table of
+ * auth_private whose first three columns are uuids and the first two its key,
+ * and copies the third. As AS_READ sees it, but without the executor, and where
+ * it was found before without the index; only among the rows that this server
+ * holds itself, so false must mean no more than "look properly". The last four
+ * bytes of second are to be random.
+ */
+extern bool as_row_probe(const char *table, const char *primary_key,
+                         const AsUuid *first, const AsUuid *second,
+                         AsUuid *third);
 
 /* ---- watch.c: whether a table has changed ---- */
 

@@ -306,59 +306,6 @@ as_store_list(AsStatement *statement, const AsShape *shape, void *rows,
 	return all.count;
 }
 
-static bool
-probe(const char *table, const char *primary_key, const AsUuid *first,
-      const AsUuid *second, AsUuid *third)
-{
-	Relation relation = table_open(as_store_relation(table), AccessShareLock);
-	Snapshot snapshot = RegisterSnapshot(newest_snapshot());
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple tuple;
-	bool is_null;
-	bool found;
-
-	ScanKeyInit(&key[0], 1, BTEqualStrategyNumber, F_UUID_EQ,
-	            PointerGetDatum(first));
-	ScanKeyInit(&key[1], 2, BTEqualStrategyNumber, F_UUID_EQ,
-	            PointerGetDatum(second));
-	scan = systable_beginscan(relation, as_store_relation(primary_key), true,
-	                          snapshot, 2, key);
-	tuple = systable_getnext(scan);
-	found = HeapTupleIsValid(tuple);
-	if (found)
-		memcpy(third->bytes,
-		       DatumGetUUIDP(
-		           heap_getattr(tuple, 3, RelationGetDescr(relation), &is_null))
-		           ->data,
-		       sizeof(third->bytes));
-	systable_endscan(scan);
-	UnregisterSnapshot(snapshot);
-	table_close(relation, AccessShareLock);
-	return found;
-}
-
-bool
-as_store_probe(const char *table, const char *primary_key, const AsUuid *first,
-               const AsUuid *second, AsUuid *third)
-{
-	AsFrame frame;
-	bool found = false;
-
-	as_frame_enter_direct(&frame);
-	PG_TRY();
-	{
-		found = probe(table, primary_key, first, second, third);
-	}
-	PG_CATCH();
-	{
-		as_frame_fail(&frame);
-	}
-	PG_END_TRY();
-	as_frame_leave(&frame);
-	return found;
-}
-
 /* What table_tuple_lock says of the newest version of a row. */
 static AsLocked
 lock_tuple(Relation relation, HeapTuple tuple, Snapshot snapshot,

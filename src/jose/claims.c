@@ -17,6 +17,9 @@
 /* More digits than any clock has. */
 #define TIME_MAX_CHARS 64
 
+/* As many as LATEST has. */
+#define WHOLE_MAX_DIGITS 12
+
 /* A string; whether it is a UUID is no matter of form. */
 static bool
 take_id(const AsJsonMember *member, AsUuid *out, bool *has)
@@ -25,6 +28,24 @@ take_id(const AsJsonMember *member, AsUuid *out, bool *has)
 		return false;
 	*has = as_uuid_parse(member->text, member->length, out);
 	return true;
+}
+
+/* Most are: digits, and in range. */
+static bool
+take_whole_seconds(const AsJsonMember *member, int64_t *out)
+{
+	int64_t value = 0;
+
+	if (member->length > WHOLE_MAX_DIGITS)
+		return false;
+	for (size_t i = 0; i < member->length; i++)
+	{
+		if (member->text[i] < '0' || member->text[i] > '9')
+			return false;
+		value = value * 10 + (member->text[i] - '0');
+	}
+	*out = value;
+	return value <= LATEST;
 }
 
 /*
@@ -41,11 +62,13 @@ take_time(const AsJsonMember *member, int64_t *out, bool *has)
 	if (member->type != AS_JSON_NUMBER || member->length > TIME_MAX_CHARS ||
 	    member->text[0] == '-')
 		return false;
+	*has = true;
+	if (take_whole_seconds(member, out))
+		return true;
 	value = strtod(member->text, &end);
 	if (*end != '\0' || !(value < (double) (LATEST + 1)))
 		return false;
 	*out = (int64_t) value;
-	*has = true;
 	return true;
 }
 
@@ -71,45 +94,51 @@ visit_audience(const AsJsonMember *member, void *into)
 	return true;
 }
 
+static inline bool
+is(const char *name, const char *expected)
+{
+	return name[0] == expected[0] && strcmp(name, expected) == 0;
+}
+
 static bool
 visit_claim(const AsJsonMember *member, void *into)
 {
 	AsClaims *claims = into;
 	const char *name = member->name;
 
-	if (strcmp(name, "sub") == 0)
+	if (is(name, "sub"))
 		return take_id(member, &claims->sub, &claims->has_sub);
-	if (strcmp(name, "session_id") == 0)
+	if (is(name, "session_id"))
 		return take_id(member, &claims->session_id, &claims->has_session_id);
-	if (strcmp(name, "jti") == 0)
+	if (is(name, "jti"))
 		return take_id(member, &claims->jti, &claims->has_jti);
-	if (strcmp(name, "exp") == 0)
+	if (is(name, "exp"))
 		return take_time(member, &claims->exp, &claims->has_exp);
-	if (strcmp(name, "nbf") == 0)
+	if (is(name, "nbf"))
 		return take_time(member, &claims->nbf, &claims->has_nbf);
-	if (strcmp(name, "iat") == 0)
+	if (is(name, "iat"))
 		return take_time(member, &claims->iat, &claims->has_iat);
-	if (strcmp(name, "auth_time") == 0)
+	if (is(name, "auth_time"))
 		return take_time(member, &claims->auth_time, &claims->has_auth_time);
-	if (strcmp(name, "aal") == 0)
+	if (is(name, "aal"))
 		return take_text(member, claims->aal, AS_AAL_MAX);
-	if (strcmp(name, "act") == 0)
+	if (is(name, "act"))
 	{
 		claims->has_act = true;
 		return true;
 	}
-	if (strcmp(name, "iss") == 0)
+	if (is(name, "iss"))
 		return take_text(member, claims->iss, AS_ISSUER_MAX);
 
 	/* These two may be null: an account without an email has none. */
-	if (strcmp(name, "role") == 0)
+	if (is(name, "role"))
 		return member->type == AS_JSON_NULL ||
 		       take_text(member, claims->role, AS_ROLE_MAX);
-	if (strcmp(name, "email") == 0)
+	if (is(name, "email"))
 		return member->type == AS_JSON_NULL ||
 		       take_text(member, claims->email, AS_EMAIL_CLAIM_MAX);
 
-	if (strcmp(name, "aud") == 0)
+	if (is(name, "aud"))
 	{
 		if (member->type == AS_JSON_ARRAY)
 			return as_json_read_array(member->text, member->length, AS_JWT_MAX,

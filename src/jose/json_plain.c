@@ -14,6 +14,7 @@
  */
 #include "jose/jose.h"
 
+#include <stddef.h>
 #include <string.h>
 
 /* As json_reader.c. */
@@ -65,6 +66,26 @@ is_plain(unsigned char c)
 	return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
 }
 
+/* The same byte eight times; and the highest bit of each. */
+#define ALL(byte) (UINT64_C(0x0101010101010101) * (byte))
+#define HIGHEST   ALL(0x80)
+
+/*
+ * Whether all of eight characters are plain. Where none has its highest bit,
+ * the first of them that is too small for a subtraction gets it; and where none
+ * is too small, nothing is borrowed from another.
+ */
+static inline bool
+are_plain(const char *at)
+{
+	uint64_t word;
+
+	memcpy(&word, at, sizeof(word));
+	return ((word | (word - ALL(0x20)) | ((word ^ ALL('"')) - ALL(1)) |
+	         ((word ^ ALL('\\')) - ALL(1))) &
+	        HIGHEST) == 0;
+}
+
 /* RFC 8259 section 7, of unescaped ASCII; behind the opening quote. */
 static bool
 take_string(Rest *rest, Span *out)
@@ -72,6 +93,8 @@ take_string(Rest *rest, Span *out)
 	const char *at = rest->at;
 
 	out->begin = at;
+	while (rest->end - at >= (ptrdiff_t) sizeof(uint64_t) && are_plain(at))
+		at += sizeof(uint64_t);
 	while (at < rest->end && is_plain((unsigned char) *at))
 		at++;
 	out->end = at;
@@ -231,7 +254,7 @@ is_same(const Span *a, const Span *b)
 {
 	size_t length = (size_t) (a->end - a->begin);
 
-	return (size_t) (b->end - b->begin) == length &&
+	return (size_t) (b->end - b->begin) == length && *a->begin == *b->begin &&
 	       memcmp(a->begin, b->begin, length) == 0;
 }
 

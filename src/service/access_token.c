@@ -43,21 +43,26 @@ write_actor(StringInfo json, const char *actor)
 	as_json_raw(json, "act", object.data);
 }
 
+/* In the order in which jsonb has its keys: then it needs no sorting. */
 static char *
 claims_of(const AsAccount *account, const AsSession *session)
 {
 	StringInfoData json;
 
 	as_json_begin(&json);
-	as_json_text(&json, "iss", auth_session_issuer);
+	as_json_text(&json, "aal", session->aal);
+	if (session->actor != NULL)
+		write_actor(&json, session->actor);
+	write_methods(&json, &session->amr);
+	as_json_raw(&json, "app", as_jsonb_print(account->app));
 	as_json_text(&json, "aud", auth_session_audience);
-	as_json_uuid(&json, "sub", &account->id);
-	as_json_uuid(&json, "session_id", &session->id);
-	as_json_uuid(&json, "jti", &session->jti);
+	as_json_number(&json, "exp", as_unix_seconds(session->access_expires_at));
 	as_json_number(
 	    &json, "iat",
 	    as_unix_seconds(Max(session->renewed_at, session->auth_time)));
-	as_json_number(&json, "exp", as_unix_seconds(session->access_expires_at));
+	as_json_text(&json, "iss", auth_session_issuer);
+	as_json_uuid(&json, "jti", &session->jti);
+	as_json_uuid(&json, "sub", &account->id);
 	as_json_text(&json, "role", auth_session_authenticated_role);
 	as_json_text(
 	    &json, "email",
@@ -68,11 +73,7 @@ claims_of(const AsAccount *account, const AsSession *session)
 	/* Where an operator acts for the user, the user has not shown up. */
 	if (session->actor == NULL)
 		as_json_number(&json, "auth_time", as_unix_seconds(session->auth_time));
-	else
-		write_actor(&json, session->actor);
-	as_json_text(&json, "aal", session->aal);
-	write_methods(&json, &session->amr);
-	as_json_raw(&json, "app", as_jsonb_print(account->app));
+	as_json_uuid(&json, "session_id", &session->id);
 	as_json_end(&json);
 	return json.data;
 }

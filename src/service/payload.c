@@ -131,10 +131,15 @@ as_payload_jsonb(const AsAccessToken *token)
 		return jsonb;
 	}
 
-	text = as_text_from_utf8(token->payload, token->payload_length);
-	if (text == NULL)
-		return NULL;
-	jsonb = as_jsonb_parse(text);
+	/* What is written plainly is the same in UTF-8 and in any database. */
+	jsonb = as_plain_jsonb(token->payload, token->payload_length);
+	if (jsonb == NULL)
+	{
+		text = as_text_from_utf8(token->payload, token->payload_length);
+		if (text == NULL)
+			return NULL;
+		jsonb = as_jsonb_parse(text);
+	}
 	if (place != NULL)
 	{
 		place->jsonb = MemoryContextAlloc(place->memory, VARSIZE(jsonb));

@@ -222,6 +222,14 @@ extern bool as_payload_read(const AsJwt *jwt, AsAccessToken *out);
  */
 extern Jsonb *as_payload_jsonb(const AsAccessToken *token);
 
+/* ---- plain_jsonb.c: the Jsonb of an object that is written plainly ---- */
+
+/*
+ * As as_jsonb_parse, of a text of length bytes; NULL where it is not written
+ * plainly (json_plain.c): then that has to look.
+ */
+extern Jsonb *as_plain_jsonb(const char *text, size_t length);
+
 /* ---- context.c: who is calling ---- */
 
 typedef struct AsContext

@@ -58,8 +58,8 @@ as_token_cache_probe(const AsUuid *user_id, const AsUuid *session_id,
 {
 	/* On a standby an unlogged table can't be read. */
 	return !RecoveryInProgress() &&
-	       as_store_probe("token_cache", "token_cache_pkey", user_id,
-	                      session_id, jti);
+	       as_row_probe("token_cache", "token_cache_pkey", user_id, session_id,
+	                    jti);
 }
 
 static int

@@ -182,6 +182,40 @@ check_bounds(void)
 	      "65 are not");
 }
 
+/*
+ * Characters are looked at eight at a time: what stands beside another must not
+ * hide it, nor make it look like one that it isn't.
+ */
+static void
+check_pairs(void)
+{
+	static const char filled[] = "[\"aaaaaaaaaaaaaaaaaaaa\"]";
+	size_t length = strlen(filled);
+	char text[sizeof(filled)];
+	Shown *shown = malloc(sizeof(*shown));
+	bool all = shown != NULL;
+
+	memcpy(text, filled, sizeof(filled));
+	for (size_t at = 2; at < 12 && all; at++)
+	{
+		for (unsigned pair = 0; pair < 0x10000 && all; pair++)
+		{
+			unsigned char a = (unsigned char) (pair >> 8);
+			unsigned char b = (unsigned char) pair;
+			bool is_plain = a >= 0x20 && a < 0x80 && a != '"' && a != '\\' &&
+			                b >= 0x20 && b < 0x80 && b != '"' && b != '\\';
+
+			text[at] = (char) a;
+			text[at + 1] = (char) b;
+			all = (read_plain(text, length, true, false, shown) ==
+			       AS_JSON_PLAIN) == is_plain;
+		}
+		text[at] = 'a';
+	}
+	free(shown);
+	check(all, "any two characters side by side, anywhere, are what they are");
+}
+
 /* A generator of its own, so that every run is the same. */
 static uint32_t
 next(uint32_t *state)
@@ -228,5 +262,6 @@ check_plain(void)
 {
 	check_kinds();
 	check_bounds();
+	check_pairs();
 	check_changed();
 }
