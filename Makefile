@@ -5,7 +5,9 @@
 #   make uninstall       out of it again
 #   make clean           removes what was built, and the staged server
 #
-#   make demo            the five flows on a throw-away cluster
+#   make demo            the five flows, and what is behind them, on a throw-away
+#                        cluster
+#   make shell           a psql on such a cluster, with two users
 #   make check           every test on throw-away clusters; ends in "N passed,
 #                        N failed" (make test is the same)
 #   make test-regress    only test/sql, against expected/
@@ -50,7 +52,9 @@ DATA_built = $(SQL_SCRIPT)
 DATA = $(filter-out $(SQL_SCRIPT),$(wildcard sql/$(EXTENSION)--*.sql))
 
 PKG_CONFIG ?= pkg-config
-PG_CPPFLAGS = -Isrc -I$(BUILD) $(shell $(PKG_CONFIG) --cflags libsodium libcrypto libidn2 libqrencode) \
+BUILD_LIBS = libsodium libcrypto libidn2 libqrencode
+BUILD_HEADERS = sodium.h openssl/evp.h idn2.h qrencode.h unistr.h crypt.h
+PG_CPPFLAGS = -Isrc -I$(BUILD) $(shell $(PKG_CONFIG) --cflags $(BUILD_LIBS) 2>/dev/null) \
 	-DPGDLLEXPORT='__attribute__((visibility("default")))' \
 	-DAS_VERSION='"$(EXTVERSION)"'
 # ASSERT=1 checks what callers must hold, and columns against their statements.
@@ -58,25 +62,59 @@ ifneq ($(ASSERT),)
 PG_CPPFLAGS += -DUSE_ASSERT_CHECKING
 endif
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -fvisibility=hidden
-SHLIB_LINK = $(shell $(PKG_CONFIG) --libs libsodium libcrypto libidn2 libqrencode) -lunistring -lcrypt
+SHLIB_LINK = $(shell $(PKG_CONFIG) --libs $(BUILD_LIBS) 2>/dev/null) -lunistring -lcrypt
 
 # For installcheck: expected/ is looked for where the output goes.
 REGRESS = $(sort $(basename $(notdir $(wildcard test/sql/*.sql))))
 REGRESS_OPTS = --inputdir=test --outputdir=$(BUILD)/regress
 REGRESS_PREP = $(BUILD)/regress/expected
 
-# The system's own choice: pg_config on the PATH, else Debian's default.
-PG_CONFIG ?= $(shell command -v pg_config || ls /usr/lib/postgresql/*/bin/pg_config 2>/dev/null | tail -1)
+# The system's own choice: pg_config on the PATH, else Debian's newest.
+PG_CONFIG ?= $(shell command -v pg_config || \
+	ls /usr/lib/postgresql/*/bin/pg_config 2>/dev/null | sort -V | tail -n 1)
 ifneq ($(PG_CONFIG),)
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 endif
 ifneq ($(wildcard $(PGXS)),)
 include $(PGXS)
 else
-all install installcheck:
-	@echo "No PostgreSQL to build for: make packages PACKAGES=build installs one," >&2
-	@echo "PG_CONFIG=... names another one's pg_config." >&2
+all install uninstall installcheck:
+ifeq ($(PG_CONFIG),)
+	@echo "There is no pg_config, so no PostgreSQL to build for." >&2
+else
+	@echo "$(PG_CONFIG) has no PostgreSQL with development files to build for." >&2
+endif
+	@echo "On Debian, as root: make packages" >&2
+	@echo "Of another or a second server name the pg_config:" >&2
+	@echo "  make PG_CONFIG=/usr/lib/postgresql/17/bin/pg_config" >&2
 	@false
+endif
+
+# What is lacking is said once and with its cure, before the compiler says it.
+.PHONY: can-build can-install
+can-build:
+	@[ '$(MAJORVERSION)' -ge 15 ] || { \
+		echo "$(PG_CONFIG) is of PostgreSQL $(MAJORVERSION); auth_session needs 15 or later." >&2; \
+		false; }
+	@{ $(PKG_CONFIG) --exists $(BUILD_LIBS) && \
+		printf '#include <%s>\n' $(BUILD_HEADERS) | \
+		$(CC) $(PG_CPPFLAGS) -E -x c - >/dev/null; } 2>/dev/null || { \
+		echo "Missing is $(CC), $(PKG_CONFIG) or one of $(BUILD_HEADERS)." >&2; \
+		echo "On Debian: apt-get install $$(test/lib/packages list build | tr '\n' ' ')" >&2; \
+		echo "Other systems' names are in doc/install.md." >&2; \
+		false; }
+$(OBJS): | can-build
+
+can-install:
+	@for dir in '$(DESTDIR)$(pkglibdir)' '$(DESTDIR)$(datadir)/extension'; do \
+		while [ ! -e "$$dir" ]; do dir=$$(dirname "$$dir"); done; \
+		[ -w "$$dir" ] || { \
+			echo "$$dir is not yours to write to: sudo make install PG_CONFIG=$(PG_CONFIG)" >&2; \
+			echo "(without root: make stage, a private copy of the server)" >&2; \
+			exit 1; }; \
+	done
+ifneq ($(wildcard $(PGXS)),)
+installdirs uninstall install-bridge uninstall-bridge: can-install
 endif
 
 $(BUILD) $(BUILD)/regress:

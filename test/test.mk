@@ -22,7 +22,6 @@ stage:
 	@test/lib/stage
 
 test:
-	@test/lib/packages install test
 	@test/lib/run
 
 # PGXS has a recipe for check, which says that there is none and what to do
@@ -31,14 +30,15 @@ check: private SHELL = true
 check: test
 
 $(addprefix test-,$(TEST_PARTS)): test-%:
-	@test/lib/packages install test
 	@test/lib/run $*
 
-.PHONY: demo bench bench-scale
+.PHONY: demo shell bench bench-scale
 
 demo:
-	@test/lib/packages install demo
 	@test/demo
+
+shell:
+	@test/demo --shell
 
 bench:
 	@test/lib/packages install bench

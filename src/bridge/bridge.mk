@@ -16,14 +16,37 @@ BRIDGE_FLOORS = main flow \
 comma := ,
 BRIDGE_OBJS = $(patsubst %,src/bridge/%.o,$(subst $(comma), ,$(BRIDGE_FLOORS)))
 BRIDGE_TEMPLATES = $(sort $(wildcard src/bridge/templates/*/*.tmpl))
-BRIDGE_FILES = src/bridge/auth-session-bridge.service \
-	src/bridge/auth-session-bridge.conf
+
+# It is of no version of the server. Debian keeps a server's programs out of the
+# PATH and its manual pages out of man's way, so there it goes where these look.
+ifneq ($(filter /usr/lib/postgresql/%,$(bindir)),)
+BRIDGE_BINDIR ?= /usr/bin
+BRIDGE_MANDIR ?= /usr/share/man
+BRIDGE_DATADIR ?= /usr/share/auth_session
+BRIDGE_UNITDIR ?= /usr/lib/systemd/system
+else
+BRIDGE_BINDIR ?= $(bindir)
+BRIDGE_MANDIR ?= $(mandir)
+BRIDGE_DATADIR ?= $(datadir)/auth_session
+BRIDGE_UNITDIR ?= $(BRIDGE_DATADIR)
+endif
+# What the unit reads, and where the server's socket is.
+BRIDGE_SYSCONFDIR ?= /etc
+BRIDGE_SOCKETDIR ?= $(or $(shell sed -n 's/^\#define DEFAULT_PGSOCKET_DIR  *"\(..*\)"/\1/p' \
+	'$(includedir_server)/pg_config_manual.h' 2>/dev/null),/tmp)
+
+BRIDGE_UNIT = $(BUILD)/auth-session-bridge.service
+BRIDGE_CONF = $(BUILD)/auth-session-bridge.conf
+BRIDGE_INSTALLED = $(BRIDGE_BINDIR)/auth-session-bridge \
+	$(BRIDGE_MANDIR)/man1/auth-session-bridge.1 \
+	$(BRIDGE_DATADIR)/$(notdir $(BRIDGE_CONF)) \
+	$(BRIDGE_UNITDIR)/$(notdir $(BRIDGE_UNIT))
 
 BRIDGE_CPPFLAGS = -D_GNU_SOURCE -DBR_VERSION='"$(EXTVERSION)"' \
-	$(shell $(PKG_CONFIG) --cflags $(BRIDGE_LIBS))
-BRIDGE_LDLIBS = $(shell $(PKG_CONFIG) --libs $(BRIDGE_LIBS)) -lpthread
+	$(shell $(PKG_CONFIG) --cflags $(BRIDGE_LIBS) 2>/dev/null)
+BRIDGE_LDLIBS = $(shell $(PKG_CONFIG) --libs $(BRIDGE_LIBS) 2>/dev/null) -lpthread
 
-.PHONY: bridge install-bridge uninstall-bridge clean-bridge check-floors-bridge
+.PHONY: FORCE bridge install-bridge uninstall-bridge clean-bridge check-floors-bridge
 
 ifeq ($(shell $(PKG_CONFIG) --exists $(BRIDGE_LIBS) 2>/dev/null && echo yes),yes)
 all: bridge
@@ -31,8 +54,8 @@ install: install-bridge
 check-floors: check-floors-bridge
 else
 all:
-	@echo "The extension alone: auth-session-bridge is not built." >&2
-	@echo "It needs: apt-get install $(BRIDGE_PACKAGES)" >&2
+	@echo "The extension alone: auth-session-bridge is not built. On Debian it needs:" >&2
+	@echo "  apt-get install $(BRIDGE_PACKAGES)" >&2
 endif
 uninstall: uninstall-bridge
 clean: clean-bridge
@@ -55,17 +78,24 @@ check-floors-bridge: bridge
 	@nm -A -P $(BRIDGE_OBJS) | awk -v floors='$(BRIDGE_FLOORS)' \
 		-f src/bridge/floors.awk
 
-install-bridge: bridge
-	$(MKDIR_P) '$(DESTDIR)$(bindir)' '$(DESTDIR)$(mandir)/man1' \
-		'$(DESTDIR)$(datadir)/auth_session'
-	$(INSTALL_PROGRAM) $(BRIDGE) '$(DESTDIR)$(bindir)'
-	$(INSTALL_DATA) doc/auth-session-bridge.1 '$(DESTDIR)$(mandir)/man1'
-	$(INSTALL_DATA) $(BRIDGE_FILES) '$(DESTDIR)$(datadir)/auth_session'
+# The paths are those of this very call, whatever the last one was told.
+$(BRIDGE_UNIT) $(BRIDGE_CONF): $(BUILD)/%: src/bridge/%.in FORCE | $(BUILD)
+	sed -e 's|@bindir@|$(BRIDGE_BINDIR)|g' -e 's|@confdir@|$(BRIDGE_DATADIR)|g' \
+		-e 's|@sysconfdir@|$(BRIDGE_SYSCONFDIR)|g' \
+		-e 's|@socketdir@|$(BRIDGE_SOCKETDIR)|g' $< >$@.new
+	mv $@.new $@
+
+install-bridge: bridge $(BRIDGE_UNIT) $(BRIDGE_CONF)
+	$(MKDIR_P) $(foreach file,$(BRIDGE_INSTALLED),'$(DESTDIR)$(dir $(file))')
+	$(INSTALL_PROGRAM) $(BRIDGE) '$(DESTDIR)$(BRIDGE_BINDIR)'
+	$(INSTALL_DATA) doc/auth-session-bridge.1 '$(DESTDIR)$(BRIDGE_MANDIR)/man1'
+	$(INSTALL_DATA) $(BRIDGE_CONF) '$(DESTDIR)$(BRIDGE_DATADIR)'
+	$(INSTALL_DATA) $(BRIDGE_UNIT) '$(DESTDIR)$(BRIDGE_UNITDIR)'
 
 uninstall-bridge:
-	rm -f '$(DESTDIR)$(bindir)/auth-session-bridge' \
-		'$(DESTDIR)$(mandir)/man1/auth-session-bridge.1' \
-		$(addprefix '$(DESTDIR)$(datadir)/auth_session'/,$(notdir $(BRIDGE_FILES)))
+	rm -f $(BRIDGE_INSTALLED:%='$(DESTDIR)%')
+	[ ! -d '$(DESTDIR)$(BRIDGE_DATADIR)' ] || \
+		rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(BRIDGE_DATADIR)'
 
 clean-bridge:
 	rm -f $(BRIDGE) $(BRIDGE_OBJS) src/bridge/builtin.c

@@ -21,8 +21,8 @@ my ($make_key) = $readme =~ /`(echo "whsec_[^`]*)`/;
 my ($role) = $grants =~ /CREATE ROLE (\w+) LOGIN/;
 
 # ---- one name for the role and its system user
-like(slurp_file('src/bridge/auth-session-bridge.service'), qr/^User=\Q$role\E$/m, 'the unit runs as a user of the role\'s name');
-like(slurp_file('src/bridge/auth-session-bridge.conf'), qr/^database = .* user=\Q$role\E$/m, 'the sample configuration has it');
+like(slurp_file('src/bridge/auth-session-bridge.service.in'), qr/^User=\Q$role\E$/m, 'the unit runs as a user of the role\'s name');
+like(slurp_file('src/bridge/auth-session-bridge.conf.in'), qr/^database = .* user=\Q$role\E$/m, 'the sample configuration has it');
 like(slurp_file('doc/auth-session-bridge.1'), qr/^CREATE ROLE \Q$role\E LOGIN;$/m, 'and so has the manual page');
 
 # ---- the peers
@@ -75,9 +75,9 @@ run_as_written($_, '--once') foreach @commands[ 1, 2 ];
 is((lines("$server->{dir}/mails"))[-1]{to}[0], 'bob@example.org', 'by way of the broker, too');
 
 # ---- the sample configuration
-write_file("$dir/conf", slurp_file('src/bridge/auth-session-bridge.conf') =~ s/^#((?!consume)[a-z-]+ = )/$1/gmr
-	  =~ s/127\.0\.0\.1:5672/'127.0.0.1:' . free_port()/er =~ s{/var/run/postgresql}{/nowhere}r
-	  =~ s{/etc/auth-session-bridge\.key}{$dir/key}r =~ s{^templates = .*\n|^metrics = .*\n}{}gmr, 0600);
+write_file("$dir/conf", slurp_file('src/bridge/auth-session-bridge.conf.in') =~ s/^#((?!consume)[a-z-]+ = )/$1/gmr
+	  =~ s/127\.0\.0\.1:5672/'127.0.0.1:' . free_port()/er =~ s{\@socketdir\@}{/nowhere}r
+	  =~ s{\@sysconfdir\@/auth-session-bridge\.key}{$dir/key}r =~ s{^templates = .*\n|^metrics = .*\n}{}gmr, 0600);
 my ($status, undef, $log) = run_bridge('--config', "$dir/conf", '--check');
 is($status, 3, 'the sample configuration, whole, is understood') or diag($log);
 

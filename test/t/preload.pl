@@ -1,5 +1,6 @@
 # Without shared_preload_libraries: the library loads (pg_upgrade and pg_restore
-# need that), the extension can be created, and every function says what to set.
+# need that), the extension can be created, which warns, and every function says
+# what to set.
 use strict;
 use warnings;
 use AuthSession;
@@ -10,8 +11,9 @@ my $database = 'postgres';
 
 $node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
 $node->start;
-is($node->psql($database, 'CREATE EXTENSION auth_session'),
-	0, 'CREATE EXTENSION works without the library preloaded');
+my ($created, undef, $warning) = $node->psql($database, 'CREATE EXTENSION auth_session');
+is($created, 0, 'CREATE EXTENSION works without the library preloaded');
+like($warning, qr/WARNING:  auth_session is not in shared_preload_libraries.*HINT:  Add auth_session to/s, 'and says so, and what to do');
 
 # Every function in C that somebody can call, with arguments of its types. The
 # helpers of pg_dump, triggers and event triggers, can't be called.
@@ -43,6 +45,8 @@ $node->append_conf('postgresql.conf', "shared_preload_libraries = 'auth_session'
 $node->restart;
 is($node->safe_psql($database, q{SELECT status FROM auth.signup('ada@example.org', 'correct horse battery staple')}),
 	'pending', 'with the setting it works');
+(undef, undef, $warning) = $node->psql($database, 'DROP EXTENSION auth_session; CREATE EXTENSION auth_session');
+unlike($warning, qr/preload/, 'and CREATE EXTENSION says nothing of it');
 
 $node->stop;
 done_testing;
