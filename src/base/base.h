@@ -202,6 +202,28 @@ extern TimestampTz as_after_seconds(TimestampTz from, int64 seconds);
 /* Milliseconds by a clock that nobody can set, the same in all processes. */
 extern int64 as_clock_ms(void);
 
+/* ---- relation.c: tables and indexes by their names ---- */
+
+/*
+ * The relation's Oid, InvalidOid where it doesn't exist. table is a constant:
+ * it is known again by its address.
+ */
+extern Oid as_store_relation(const char *table);
+
+/* ---- distributed.c: whether this server holds a table's rows itself ---- */
+
+/*
+ * False where only a statement finds a table's rows: they are not all in its
+ * own heap, since it is partitioned, of another access method, or Citus'.
+ */
+extern bool as_is_local(Oid relation);
+
+/*
+ * True where Citus has the tables, and other servers their rows: a lock on
+ * anything but a row is then this server's alone. In a transaction.
+ */
+extern bool as_is_distributed(void);
+
 /* ---- frame.c: the conditions under which the store works ---- */
 
 #define AS_PLANNER_MEMBER(type, name, value) type name;
@@ -447,11 +469,18 @@ typedef enum AsLocked
 /*
  * Locks the newest version of the row with a key of one or two uuids (second
  * NULL), FOR UPDATE or else FOR KEY SHARE, until the transaction ends; waits
- * for nobody. Without the executor, as as_row_probe.
+ * for nobody. Without the executor, as as_row_probe; of a table that is local.
  */
 extern AsLocked as_store_try_lock(const char *table, const char *primary_key,
                                   const AsUuid *first, const AsUuid *second,
                                   bool for_update);
+
+/*
+ * The same by statements, for a table that is not local: lock selects the row
+ * FOR ... SKIP LOCKED, look selects it alone.
+ */
+extern AsLocked as_store_lock_by(AsStatement *lock, AsStatement *look,
+                                 AsArgs key);
 
 /*
  * Takes an exclusive lock on a value that need not have a row yet, until the
@@ -465,12 +494,6 @@ extern void as_store_lock_value(const char *table, uint32 key);
  * synchronous_commit the caller set, before or after.
  */
 extern void as_store_make_durable(void);
-
-/*
- * The relation's Oid, InvalidOid where it doesn't exist. table is a constant:
- * it is known again by its address.
- */
-extern Oid as_store_relation(const char *table);
 
 /* ---- row.c: one row by its primary key, without a statement ---- */
 

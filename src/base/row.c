@@ -14,8 +14,8 @@
  * is a serialization failure, the caller is told to use a statement: it is
  * never wrong.
  *
- * Only rows that this server holds itself are found. A table whose rows are
- * elsewhere has none here, and a statement finds them.
+ * Only a table whose rows this server holds itself (distributed.c) is looked at;
+ * of any other a statement finds the rows.
  */
 #include "base/base.h"
 
@@ -78,7 +78,7 @@ has_condition(Relation relation)
 static bool
 is_plain(Relation relation)
 {
-	return relation->rd_rel->relkind == RELKIND_RELATION &&
+	return as_is_local(RelationGetRelid(relation)) &&
 	       relation->rd_rules == NULL &&
 	       !relation->rd_rel->relforcerowsecurity &&
 	       RelationGetDescr(relation)->natts <= AS_ROW_MAX_COLUMNS;
@@ -263,8 +263,7 @@ end_lookup(Lookup *lookup)
 
 /*
  * An unknown user must cost what a known one does, so what isn't here is absent,
- * and no statement looks again; but the rows of a table that is distributed are
- * not here at all.
+ * and no statement looks again; unless the rows are elsewhere.
  */
 static AsRowFound
 find(const char *table, const char *primary_key, const AsUuid *key,
@@ -276,8 +275,7 @@ find(const char *table, const char *primary_key, const AsUuid *key,
 	AsRowFound found = AS_ROW_ELSEWHERE;
 
 	if (RelationGetDescr(relation)->natts <= AS_ROW_MAX_COLUMNS &&
-	    relation->rd_rel->relkind == RELKIND_RELATION &&
-	    RelationGetNumberOfBlocks(relation) > 0)
+	    as_is_local(RelationGetRelid(relation)))
 	{
 		found = AS_ROW_ABSENT;
 		if (begin_lookup(&lookup, relation, primary_key, key, NULL, &row))
