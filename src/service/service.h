@@ -1026,6 +1026,14 @@ extern void as_proof_forgive(AsAttempt *attempt, const AsProof *proof,
 /* All wrong tries at an address, for any purpose. */
 extern void as_proof_forgive_all(const char *identifier);
 
+/* ---- nobody.c: whom an address stands for that has nobody ---- */
+
+/*
+ * The id for which the look-ups and writes of an address are made that nobody
+ * has: of no account, and the same each time. identifier is canonical.
+ */
+extern AsUuid as_nobody_at(const char *identifier);
+
 /* ---- owner_code.c: codes that are for who owns an address ---- */
 
 /*

@@ -158,21 +158,6 @@ as_purpose_kind(AsPurpose purpose)
 	           : purpose_names[purpose];
 }
 
-/* Whom the codes for an address are issued to that has nobody. */
-static AsUuid
-nobody_at(const char *identifier)
-{
-	AsDigest digest;
-	AsUuid nobody;
-
-	/* Version 8 (RFC 9562 section 5.8): no account has such an id. */
-	as_digest(identifier, strlen(identifier), &digest);
-	memcpy(nobody.bytes, digest.bytes, sizeof(nobody.bytes));
-	nobody.bytes[6] = (nobody.bytes[6] & 0x0f) | 0x80;
-	nobody.bytes[8] = (nobody.bytes[8] & 0x3f) | 0x80;
-	return nobody;
-}
-
 /* What gives an account away by itself is good for less long. */
 static int
 link_ttl_of(AsPurpose purpose)
@@ -189,7 +174,7 @@ as_code_issue(const AsUuid *user_id, AsPurpose purpose, const char *identifier,
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	code->user_id = user_id == NULL ? nobody_at(identifier) : *user_id;
+	code->user_id = *user_id;
 	code->id = as_uuid_random();
 	code->purpose = purpose;
 	code->identifier = pstrdup(identifier);

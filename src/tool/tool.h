@@ -125,7 +125,8 @@ typedef enum AsMacPurpose
 	AS_MAC_REFRESH_SUCCESSOR = 2, /* the secret of the next refresh token */
 	AS_MAC_CODE = 3,              /* the short one-time code */
 	AS_MAC_LINK = 4,              /* the tag of a link token */
-	AS_MAC_MFA = 5                /* the tag of an mfa token */
+	AS_MAC_MFA = 5,               /* the tag of an mfa token */
+	AS_MAC_NOBODY = 8             /* whom an unknown address stands for */
 } AsMacPurpose;
 
 /* Derives the key of a purpose from the server's MAC key (libsodium KDF). */
