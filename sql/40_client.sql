@@ -34,7 +34,7 @@ RETURNS auth.tokens
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_signin';
 COMMENT ON FUNCTION auth.signin(text, text, text) IS
-	'opens a session by exactly one of email and phone, and the password; where the account has a second factor, answers nothing but an mfa_token, for signin_totp. Fails with invalid_request, invalid_credentials, not_confirmed and banned (both only after the right password), throttled, busy, read_only';
+	'opens a session by exactly one of email and phone, and the password; where the account has a second factor, answers nothing but an mfa_token, for signin_totp. Where the request has the header x-session: cookie, and auth_session.cookies is on, both tokens are cookies of the response and NULL in the answer. Fails with feature_disabled, cross_site, invalid_request, invalid_credentials, not_confirmed and banned (both only after the right password), throttled, busy, read_only';
 
 -- Secret: masked in the log.
 CREATE FUNCTION auth.renew(refresh_token text DEFAULT NULL)
@@ -42,7 +42,7 @@ RETURNS auth.tokens
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_renew';
 COMMENT ON FUNCTION auth.renew(text) IS
-	'makes the next tokens of a session; the former access token ends. The same token within refresh_reuse_grace answers the same again. Fails with invalid_request, invalid_token, user_mismatch, session_revoked, session_expired, refresh_token_reused, busy, read_only';
+	'makes the next tokens of a session; the former access token ends. The same token within refresh_reuse_grace answers the same again. Without an argument it is the token in the cookie __Secure-refresh, where auth_session.cookies is on and __Host-access is of the same session; then, and where the request has the header x-session: cookie, both tokens are cookies of the response and NULL in the answer. Fails with feature_disabled, cross_site, invalid_request, invalid_token, user_mismatch, session_revoked, session_expired, refresh_token_reused, busy, read_only';
 
 -- Secret: masked in the log.
 CREATE FUNCTION auth.logout(session_id uuid DEFAULT NULL, refresh_token text DEFAULT NULL)
@@ -50,14 +50,14 @@ RETURNS void
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_logout';
 COMMENT ON FUNCTION auth.logout(uuid, text) IS
-	'ends a session of the caller, its own by default; or the one of a refresh token, without a context (RFC 7009). Fails with invalid_request, invalid_token, session_not_found, busy, read_only, and those of a context';
+	'ends a session of the caller, its own by default; or the one of a refresh token, without a context (RFC 7009). Without a context the session is that of the cookie __Host-access, also where that has expired; the cookies of a session that has ended are cleared. Fails with cross_site, invalid_request, invalid_token, session_not_found, busy, read_only, and those of a context';
 
 CREATE FUNCTION auth.logout_all(keep_current boolean DEFAULT false)
 RETURNS integer
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_logout_all';
 COMMENT ON FUNCTION auth.logout_all(boolean) IS
-	'ends all sessions of the caller, but the current one when asked to keep it; answers how many. Fails with busy, read_only, and those of a context';
+	'ends all sessions of the caller, but the current one when asked to keep it; answers how many, and clears the cookies of the current one if it ends. Fails with cross_site, busy, read_only, and those of a context';
 
 CREATE FUNCTION auth.sessions()
 RETURNS SETOF auth.session
@@ -147,7 +147,7 @@ RETURNS void
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_reset_password';
 COMMENT ON FUNCTION auth.reset_password(text, text, text) IS
-	'sets a new password by a one-time code, or by a link token, which needs no identifier; ends all sessions and signs nobody in. Fails with invalid_request, invalid_code, weak_password, busy, read_only';
+	'sets a new password by a one-time code, or by a link token, which needs no identifier; ends all sessions and signs nobody in, and clears the cookies of the request. Fails with invalid_request, invalid_code, weak_password, busy, read_only';
 
 CREATE FUNCTION auth.request_signin_code(identifier text)
 RETURNS void
@@ -162,7 +162,7 @@ RETURNS auth.tokens
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_signin_code';
 COMMENT ON FUNCTION auth.signin_code(text, text) IS
-	'opens a session by a one-time code, or by a link token, which needs no identifier, where passwordless is on. Fails with feature_disabled, invalid_request, invalid_code, not_confirmed and banned (both only after the right code), throttled, busy, read_only';
+	'opens a session by a one-time code, or by a link token, which needs no identifier, where passwordless is on. Where the request has the header x-session: cookie, and auth_session.cookies is on, both tokens are cookies of the response and NULL in the answer. Fails with feature_disabled, cross_site, invalid_request, invalid_code, not_confirmed and banned (both only after the right code), throttled, busy, read_only';
 
 -- Secret: masked in the log.
 CREATE FUNCTION auth.enroll_totp()
@@ -202,7 +202,7 @@ RETURNS auth.tokens
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_signin_totp';
 COMMENT ON FUNCTION auth.signin_totp(text, text) IS
-	'the second step of a sign-in that answered an mfa_token, good for five minutes and once: opens the session by a code of the app or a recovery code. Fails with invalid_request, invalid_token, token_expired, invalid_code, banned, throttled, busy, read_only';
+	'the second step of a sign-in that answered an mfa_token, good for five minutes and once: opens the session by a code of the app or a recovery code. Where the request has the header x-session: cookie, and auth_session.cookies is on, both tokens are cookies of the response and NULL in the answer. Fails with feature_disabled, cross_site, invalid_request, invalid_token, token_expired, invalid_code, banned, throttled, busy, read_only';
 
 -- Secret: masked in the log.
 CREATE FUNCTION auth.reauthenticate(password text DEFAULT NULL, code text DEFAULT NULL)
@@ -210,7 +210,7 @@ RETURNS auth.tokens
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_reauthenticate';
 COMMENT ON FUNCTION auth.reauthenticate(text, text) IS
-	'shows anew who the caller is, by password, code of the second factor, or both: another access token of the same session with a fresh auth_time, and aal2 with a code; the old one ends, the refresh token in hand stays good. Fails with invalid_request, invalid_credentials, invalid_code, reauthentication_required (for who acts for the user), throttled, busy, read_only, and those of a context';
+	'shows anew who the caller is, by password, code of the second factor, or both: another access token of the same session with a fresh auth_time, and aal2 with a code; the old one ends, the refresh token in hand stays good. A token that was in a cookie is replaced there, and NULL in the answer, as where the request has the header x-session: cookie. Fails with feature_disabled, cross_site, invalid_request, invalid_credentials, invalid_code, reauthentication_required (for who acts for the user), throttled, busy, read_only, and those of a context';
 
 -- Secret: masked in the log.
 CREATE FUNCTION auth.delete_account(password text)
@@ -218,7 +218,7 @@ RETURNS void
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_delete_account';
 COMMENT ON FUNCTION auth.delete_account(text) IS
-	'deletes the account of the caller with its addresses, codes and sessions, at once and for good. Takes the password, or where the account has none (NULL) a sign-in of the last ten minutes. Fails with invalid_request, invalid_credentials, reauthentication_required, throttled, busy, read_only, and those of a context';
+	'deletes the account of the caller with its addresses, codes and sessions, at once and for good, and clears its cookies. Takes the password, or where the account has none (NULL) a sign-in of the last ten minutes. Fails with invalid_request, invalid_credentials, reauthentication_required, throttled, busy, read_only, and those of a context';
 
 CREATE FUNCTION auth.export_account()
 RETURNS jsonb

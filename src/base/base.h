@@ -39,6 +39,9 @@ typedef struct AsBytes
 
 /* ---- settings.c: the settings, a row of setting_list.h each ---- */
 
+/* The longest attribute of a cookie that browsers take (RFC 6265bis). */
+#define AS_COOKIE_PATH_MAX 1024
+
 /* Defines them all; from _PG_init. */
 extern void as_settings_define(void);
 

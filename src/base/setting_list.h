@@ -133,6 +133,10 @@ SETTING(trusted_claims_roles,     TEXT, "",                 ANY,                
         GUC_LIST_INPUT, NULL, context_assigned, "Session users whose request.jwt.claims count as verified.")
 SETTING(cookies,                  BOOL, false,              ANY,                            NONE, SUSET,
         0, NULL, NULL, "Whether browsers can keep their session in cookies.")
+SETTING(cookie_refresh_path,      TEXT, "/rpc/renew",       ANY,                            NONE, SUSET,
+        0, check_cookie_path, NULL, "The path at which browsers reach auth.renew, and send the refresh token to.")
+SETTING(cookie_prefixes,          BOOL, true,               ANY,                            NONE, SUSET,
+        0, check_cookie_prefixes, NULL, "Whether cookies are bound to their host and to https; off only where site_url is http.")
 SETTING(allowed_origins,          TEXT, "",                 ANY,                            NONE, SUSET,
         GUC_LIST_INPUT, check_allowed_origins, NULL, "Origins besides that of site_url whose pages may act with a session in cookies.")
 SETTING(redact_functions,         TEXT, "",                 ANY,                            NONE, SUSET,

@@ -193,6 +193,44 @@ is_being_set(GucSource source)
 	        source >= PGC_S_INTERACTIVE);
 }
 
+/* RFC 6265 section 4.1.1, path-av: what would end the attribute is no path. */
+static bool
+check_cookie_path(char **newval, void **extra, GucSource source)
+{
+	const char *at = *newval;
+	bool is_sound = *at == '/' && strlen(at) <= AS_COOKIE_PATH_MAX;
+
+	for (; is_sound && *at != '\0'; at++)
+		is_sound = *at > ' ' && *at <= '~' && *at != ';' && *at != ',';
+	if (is_sound)
+		return true;
+	GUC_check_errdetail("It must be a path such as /rpc/renew, of at most %d "
+	                    "characters.",
+	                    AS_COOKIE_PATH_MAX);
+	return false;
+}
+
+/*
+ * Without their prefixes cookies are for development. What is set before
+ * site_url is known is taken, and counts only where that is http (cookie.c).
+ */
+static bool
+check_cookie_prefixes(bool *newval, void **extra, GucSource source)
+{
+	if (*newval || !is_being_set(source) || source == PGC_S_FILE ||
+	    strncmp(auth_session_site_url, "http://", 7) == 0)
+		return true;
+	if (source == PGC_S_TEST)
+	{
+		ereport(NOTICE, (errmsg("cookies keep their prefixes unless "
+		                        "auth_session.site_url is http")));
+		return true;
+	}
+	GUC_check_errdetail("It can be off only where auth_session.site_url is "
+	                    "http.");
+	return false;
+}
+
 /*
  * A hook's name. What is set for a database, a role or the server may be meant
  * for another database, or for a function that is still to come: of that a

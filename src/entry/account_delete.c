@@ -53,5 +53,6 @@ auth_delete_account(PG_FUNCTION_ARGS)
 
 	as_attempt_run(&deletion.attempt, "delete_account", delete_account,
 	               &deletion);
+	as_cookie_clear();
 	PG_RETURN_VOID();
 }

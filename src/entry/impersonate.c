@@ -57,7 +57,8 @@ impersonate(void *flow)
 	AsOperation *operation = &impersonate->operation;
 	AsFailure outcome;
 
-	if ((outcome = as_operation_find(operation)) == AS_OK &&
+	if ((outcome = as_cookie_check(&operation->attempt)) == AS_OK &&
+	    (outcome = as_operation_find(operation)) == AS_OK &&
 	    (outcome = read_reason(operation)) == AS_OK)
 		outcome = open_session(impersonate);
 	return outcome;
@@ -70,5 +71,6 @@ auth_admin_impersonate(PG_FUNCTION_ARGS)
 
 	as_operation_run(&flow.operation, fcinfo, "impersonate", impersonate);
 	PG_RETURN_DATUM(as_answer_tokens(fcinfo, &flow.grant.account,
-	                                 &flow.grant.session, NULL));
+	                                 &flow.grant.session, NULL,
+	                                 as_request()->wants_cookies));
 }

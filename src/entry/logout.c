@@ -5,6 +5,9 @@
  * takes the token, whatever transactions others keep open. A
  * refresh token needs no context (RFC 7009): whoever has it may end what it
  * stands for, and one whose session is gone already is no error.
+ *
+ * Nor does a browser's cookie that has expired: one who leaves must not be told
+ * to renew first. Whatever it was worth, the browser is told to forget it.
  */
 #include "entry/entry.h"
 
@@ -15,8 +18,16 @@ typedef struct Logout
 {
 	FunctionCallInfo fcinfo;
 	AsAttempt attempt;
+	bool by_cookie; /* without a context */
 	int ended;
 } Logout;
+
+/* Whether a browser that is nobody says by its cookie whom it means. */
+static bool
+is_by_cookie(AsFailure outcome)
+{
+	return outcome == AS_NOT_AUTHENTICATED && as_cookie_is_there();
+}
 
 /* ---- logout ---- */
 
@@ -37,12 +48,28 @@ find_by_token(Logout *logout)
 }
 
 static AsFailure
+find_by_cookie(Logout *logout)
+{
+	AsFailure outcome = as_cookie_may_set(&logout->attempt);
+	AsAccessToken token;
+
+	logout->by_cookie = true;
+	if (outcome != AS_OK || as_cookie_read(&token) != AS_OK)
+		return outcome;
+	logout->attempt.event.user_id = token.claims.sub;
+	logout->attempt.event.session_id = token.claims.session_id;
+	return AS_OK;
+}
+
+static AsFailure
 find_by_context(Logout *logout)
 {
 	FunctionCallInfo fcinfo = logout->fcinfo;
 	AsFailure outcome = as_attempt_require_context(&logout->attempt);
 	AsUuid session_id;
 
+	if (PG_ARGISNULL(0) && is_by_cookie(outcome))
+		return find_by_cookie(logout);
 	if (outcome == AS_OK && as_call_uuid(fcinfo, 0, &session_id))
 		logout->attempt.event.session_id = session_id;
 	return outcome;
@@ -65,7 +92,7 @@ log_out(void *flow)
 		return outcome;
 	if (as_session_end(&event->user_id, &event->session_id))
 		return AS_OK;
-	if (!by_token)
+	if (!by_token && !logout->by_cookie)
 		return AS_SESSION_NOT_FOUND;
 	logout->attempt.is_silent = true;
 	return AS_OK;
@@ -77,10 +104,30 @@ auth_logout(PG_FUNCTION_ARGS)
 	Logout logout = {.fcinfo = fcinfo};
 
 	as_attempt_run(&logout.attempt, "logout", log_out, &logout);
+	if (logout.by_cookie || as_cookie_is_of(&logout.attempt.event.user_id,
+	                                        &logout.attempt.event.session_id))
+		as_cookie_clear();
 	PG_RETURN_VOID();
 }
 
 /* ---- logout_all ---- */
+
+/* Of a session that is gone: the others are for somebody signed in to end. */
+static AsFailure
+log_out_of_nothing(Logout *logout)
+{
+	AsFailure outcome = as_cookie_may_set(&logout->attempt);
+	AsAccessToken token;
+
+	logout->by_cookie = true;
+	logout->attempt.is_silent = true;
+	if (outcome != AS_OK || as_cookie_read(&token) != AS_OK)
+		return outcome;
+	outcome = as_session_check(&token.claims.sub, &token.claims.session_id,
+	                           &token.claims.jti, GetCurrentTimestamp());
+	return outcome == AS_OK || outcome == AS_TOKEN_EXPIRED ? AS_TOKEN_EXPIRED
+	                                                       : AS_OK;
+}
 
 static AsFailure
 log_out_all(void *flow)
@@ -91,6 +138,8 @@ log_out_all(void *flow)
 	bool keep_current = !PG_ARGISNULL(0) && PG_GETARG_BOOL(0);
 	AsFailure outcome = as_attempt_require_context(&logout->attempt);
 
+	if (is_by_cookie(outcome))
+		return log_out_of_nothing(logout);
 	if (outcome != AS_OK)
 		return outcome;
 	return as_epoch_begin(&event->user_id,
@@ -104,5 +153,7 @@ auth_logout_all(PG_FUNCTION_ARGS)
 	Logout logout = {.fcinfo = fcinfo};
 
 	as_attempt_run(&logout.attempt, "logout_all", log_out_all, &logout);
+	if (logout.by_cookie || PG_ARGISNULL(0) || !PG_GETARG_BOOL(0))
+		as_cookie_clear();
 	PG_RETURN_INT32(logout.ended);
 }

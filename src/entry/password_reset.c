@@ -117,5 +117,6 @@ auth_reset_password(PG_FUNCTION_ARGS)
 	Reset reset = {.fcinfo = fcinfo};
 
 	as_attempt_run(&reset.attempt, "reset_password", reset_password, &reset);
+	as_cookie_clear();
 	PG_RETURN_VOID();
 }

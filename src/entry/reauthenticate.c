@@ -22,7 +22,8 @@ typedef struct Reauthentication
 	AsFactorProof proof;
 	AsProof sent;
 	AsCode code;
-	AsUuid jti; /* of the token in hand */
+	AsUuid jti;      /* of the token in hand */
+	bool to_cookies; /* where that was in one, or was asked for */
 	AsSession session;
 } Reauthentication;
 
@@ -38,6 +39,18 @@ read_code(Reauthentication *again)
 		return as_factor_proof_read(&again->attempt, again->fcinfo, 1,
 		                            &again->proof);
 	return as_proof_read_code(&again->attempt, again->fcinfo, 1, &again->sent);
+}
+
+/* What was in a cookie must not be given to the page. */
+static AsFailure
+check_cookies(Reauthentication *again)
+{
+	const AsEvent *event = &again->attempt.event;
+
+	again->to_cookies = as_request()->wants_cookies ||
+	                    (as_request()->bearer == NULL &&
+	                     as_cookie_is_of(&event->user_id, &event->session_id));
+	return again->to_cookies ? as_cookie_may_set(&again->attempt) : AS_OK;
 }
 
 static AsFailure
@@ -151,6 +164,7 @@ reauthenticate(void *flow)
 	AsFailure outcome;
 
 	if ((outcome = as_owner_find(attempt, owner)) == AS_OK &&
+	    (outcome = check_cookies(again)) == AS_OK &&
 	    (outcome = read_arguments(again)) == AS_OK &&
 	    (outcome = prove(again)) == AS_OK &&
 	    (!owner->has_given_password ||
@@ -166,6 +180,6 @@ auth_reauthenticate(PG_FUNCTION_ARGS)
 	Reauthentication again = {.fcinfo = fcinfo};
 
 	as_attempt_run(&again.attempt, "reauthenticate", reauthenticate, &again);
-	PG_RETURN_DATUM(
-	    as_answer_tokens(fcinfo, &again.owner.account, &again.session, NULL));
+	PG_RETURN_DATUM(as_answer_tokens(fcinfo, &again.owner.account,
+	                                 &again.session, NULL, again.to_cookies));
 }

@@ -9,6 +9,8 @@
  * its victim: that session ends, through the recorder, since this
  * transaction is about to be lost.
  *
+ * Of a browser it is the one in the cookie, and so is the next.
+ *
  * A renewal that succeeds tells nobody anything, and a session has one every
  * few minutes: it is audited only where auth_session.audit_renewals is on. All
  * that is refused is recorded in any case.
@@ -21,24 +23,41 @@ typedef struct Renew
 {
 	FunctionCallInfo fcinfo;
 	AsAttempt attempt;
+	bool by_cookie;
 	AsRefreshToken presented;
 	AsRefreshToken next;
 	AsAccount account;
 	AsSession session;
 } Renew;
 
+/* The argument, or what the browser keeps. */
+static bool
+find_token(Renew *renew, AsText *text)
+{
+	FunctionCallInfo fcinfo = renew->fcinfo;
+
+	renew->by_cookie = PG_ARGISNULL(0);
+	if (!renew->by_cookie)
+		return as_call_secret(fcinfo, 0, AS_REFRESH_TOKEN_CHARS, text);
+	text->bytes = as_cookie_refresh_token();
+	if (text->bytes == NULL)
+		return true;
+	text->length = strlen(text->bytes);
+	as_call_keep_secret(text->bytes, text->length);
+	return text->length <= AS_REFRESH_TOKEN_CHARS;
+}
+
 static AsFailure
 read_token(Renew *renew)
 {
-	FunctionCallInfo fcinfo = renew->fcinfo;
-	AsText text;
+	AsText text = {0};
 	AsMacKey successor_key;
+	bool is_short = find_token(renew, &text);
 
-	if (PG_ARGISNULL(0))
+	if (text.bytes == NULL && is_short)
 		return as_attempt_tell(&renew->attempt, AS_INVALID_REQUEST,
 		                       "Give a refresh_token.");
-	if (!as_call_secret(fcinfo, 0, AS_REFRESH_TOKEN_CHARS, &text) ||
-	    !as_refresh_token_read(&text, &renew->presented) ||
+	if (!is_short || !as_refresh_token_read(&text, &renew->presented) ||
 	    !as_mac_key(AS_MAC_REFRESH_SUCCESSOR, false, &successor_key))
 		return AS_INVALID_TOKEN;
 	as_refresh_token_next(&renew->presented, &successor_key, &renew->next);
@@ -59,6 +78,24 @@ check_context(Renew *renew)
 		return AS_OK;
 	return as_attempt_refuse(&renew->attempt, AS_USER_MISMATCH,
 	                         "belongs to another user");
+}
+
+/*
+ * A sibling domain can plant a refresh token of another session, and whoever
+ * came back to this one would act as somebody else: it can't plant the cookie
+ * beside it, which must be of the same.
+ */
+static AsFailure
+check_cookies(Renew *renew)
+{
+	const AsRefreshToken *presented = &renew->presented;
+
+	if (!renew->by_cookie)
+		return as_cookie_check(&renew->attempt);
+	if (!as_cookie_is_of(&presented->user_id, &presented->session_id))
+		return as_attempt_refuse(&renew->attempt, AS_USER_MISMATCH,
+		                         "belongs to another session");
+	return as_cookie_may_set(&renew->attempt);
 }
 
 static bool
@@ -167,6 +204,7 @@ renew_session(void *flow)
 	AsFailure outcome;
 
 	if ((outcome = read_token(renew)) == AS_OK &&
+	    (outcome = check_cookies(renew)) == AS_OK &&
 	    (outcome = check_context(renew)) == AS_OK &&
 	    (outcome = rotate(renew)) == AS_OK)
 		outcome = check_account(renew);
@@ -182,5 +220,6 @@ auth_renew(PG_FUNCTION_ARGS)
 
 	as_attempt_run(&renew.attempt, "renew", renew_session, &renew);
 	PG_RETURN_DATUM(
-	    as_answer_tokens(fcinfo, &renew.account, &renew.session, &renew.next));
+	    as_answer_tokens(fcinfo, &renew.account, &renew.session, &renew.next,
+	                     renew.by_cookie || as_request()->wants_cookies));
 }

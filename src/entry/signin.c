@@ -151,7 +151,8 @@ sign_in(void *flow)
 
 	grant->aal = "aal1";
 	as_grant_add_method(grant, "pwd");
-	if ((outcome = read_arguments(signin)) == AS_OK &&
+	if ((outcome = as_cookie_check(attempt)) == AS_OK &&
+	    (outcome = read_arguments(signin)) == AS_OK &&
 	    (outcome = look_up_account(signin)) == AS_OK &&
 	    (outcome = take_try(signin)) == AS_OK &&
 	    (outcome = check_password(signin)) == AS_OK &&

@@ -75,6 +75,7 @@ sign_in(void *flow)
 	grant->aal = "aal1";
 	as_grant_add_method(grant, "otp");
 	if ((outcome = check_enabled(attempt)) == AS_OK &&
+	    (outcome = as_cookie_check(attempt)) == AS_OK &&
 	    (outcome = as_proof_read(attempt, signin->fcinfo, proof)) == AS_OK &&
 	    (outcome = as_proof_follow(attempt, proof,
 	                               AS_PURPOSE_SET(AS_PURPOSE_SIGNIN_CODE))) ==

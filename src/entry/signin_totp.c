@@ -55,7 +55,8 @@ sign_in(void *flow)
 	SecondStep *step = flow;
 	AsFailure outcome;
 
-	if ((outcome = read_arguments(step)) == AS_OK &&
+	if ((outcome = as_cookie_check(&step->attempt)) == AS_OK &&
+	    (outcome = read_arguments(step)) == AS_OK &&
 	    (outcome = look_up(step)) == AS_OK &&
 	    (outcome = as_factor_proof_try(&step->attempt, &step->proof)) == AS_OK)
 	{

@@ -64,35 +64,40 @@ as_answer_account(FunctionCallInfo fcinfo, const AsAccount *account)
 	return form_result(fcinfo, values, nulls);
 }
 
-/* The refresh token as text; zeroes both. */
-static Datum
-print_refresh_token(AsRefreshToken *token)
+/* The refresh token as text; zeroes token. */
+static void
+print_refresh_token(AsRefreshToken *token,
+                    char text[AS_REFRESH_TOKEN_CHARS + 1])
 {
-	char text[AS_REFRESH_TOKEN_CHARS + 1];
 	AsMacKey tag_key;
-	Datum printed;
 
 	(void) as_mac_key(AS_MAC_REFRESH_TAG, true, &tag_key);
 	as_refresh_token_print(token, &tag_key, text);
 	as_wipe(&tag_key, sizeof(tag_key));
 	as_wipe(token, sizeof(*token));
-	printed = CStringGetTextDatum(text);
-	as_wipe(text, sizeof(text));
-	return printed;
 }
 
 Datum
 as_answer_tokens(FunctionCallInfo fcinfo, const AsAccount *account,
-                 const AsSession *session, AsRefreshToken *token)
+                 const AsSession *session, AsRefreshToken *token,
+                 bool to_cookies)
 {
 	Datum values[8] = {0};
 	bool nulls[8] = {false};
 	int64 now = as_unix_seconds(GetCurrentTimestamp());
+	char *access = as_access_token_make(account, session);
+	char refresh[AS_REFRESH_TOKEN_CHARS + 1] = "";
 
 	if (token != NULL)
-		values[4] = print_refresh_token(token);
-	nulls[4] = token == NULL;
-	set_text(&values[0], &nulls[0], as_access_token_make(account, session));
+		print_refresh_token(token, refresh);
+	as_response_keep_from_caches();
+	if (to_cookies)
+		as_cookie_set(session, access, refresh);
+	set_text(&values[0], &nulls[0], to_cookies ? NULL : access);
+	set_text(&values[4], &nulls[4],
+	         to_cookies || token == NULL ? NULL : refresh);
+	as_wipe(access, strlen(access));
+	as_wipe(refresh, sizeof(refresh));
 	set_text(&values[1], &nulls[1], "bearer");
 	values[2] = Int32GetDatum(
 	    (int32) (as_unix_seconds(session->access_expires_at) - now));
@@ -109,6 +114,7 @@ as_answer_mfa_token(FunctionCallInfo fcinfo, char *mfa_token)
 	Datum values[8] = {0};
 	bool nulls[8] = {true, true, true, true, true, true, true, false};
 
+	as_response_keep_from_caches();
 	values[7] = CStringGetTextDatum(mfa_token);
 	as_wipe(mfa_token, strlen(mfa_token));
 	return form_result(fcinfo, values, nulls);

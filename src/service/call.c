@@ -49,9 +49,8 @@ forget(void *argument)
 	dlist_delete(&secret->node);
 }
 
-/* bytes are in the current memory context, and go with it. */
-static void
-remember(char *bytes, size_t length)
+void
+as_call_keep_secret(char *bytes, size_t length)
 {
 	AsSecret *secret = palloc(sizeof(AsSecret));
 
@@ -120,7 +119,7 @@ as_call_secret(FunctionCallInfo fcinfo, int argument, size_t most, AsText *out)
 	if (!as_call_text(fcinfo, argument, most, out))
 		return false;
 	if (out->bytes != NULL)
-		remember(out->bytes, out->length);
+		as_call_keep_secret(out->bytes, out->length);
 	return true;
 }
 
@@ -136,7 +135,7 @@ as_call_password(FunctionCallInfo fcinfo, int argument, AsPassword *out,
 	    text.bytes == NULL ||
 	    !as_password_normalize(text.bytes, text.length, out, &count))
 		return false;
-	remember(unconstify(char *, out->bytes), out->length);
+	as_call_keep_secret(unconstify(char *, out->bytes), out->length);
 	if (characters != NULL)
 		*characters = count;
 	return true;

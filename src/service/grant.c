@@ -134,5 +134,5 @@ as_grant_answer(FunctionCallInfo fcinfo, AsGrant *grant)
 	if (grant->mfa_token != NULL)
 		return as_answer_mfa_token(fcinfo, grant->mfa_token);
 	return as_answer_tokens(fcinfo, &grant->account, &grant->session,
-	                        &grant->token);
+	                        &grant->token, as_request()->wants_cookies);
 }

@@ -61,6 +61,12 @@ extern bool as_call_secret(FunctionCallInfo fcinfo, int argument, size_t most,
 extern bool as_call_password(FunctionCallInfo fcinfo, int argument,
                              AsPassword *out, size_t *characters);
 
+/*
+ * The same for a secret that is no argument: bytes are in the current memory
+ * context, and go with it.
+ */
+extern void as_call_keep_secret(char *bytes, size_t length);
+
 /* Zeroes the secrets that were read since a mark was taken. */
 typedef struct AsSecret AsSecret;
 extern AsSecret *as_call_secrets_mark(void);
@@ -116,10 +122,13 @@ extern Datum as_answer_account(FunctionCallInfo fcinfo,
 
 /*
  * The auth.tokens; zeroes token, NULL where there is none to tell. Makes the
- * keys that sign on first use.
+ * keys that sign on first use. to_cookies: both tokens are cookies of the
+ * response, and NULL in the answer. No cache may keep either (RFC 6749 section
+ * 5.1).
  */
 extern Datum as_answer_tokens(FunctionCallInfo fcinfo, const AsAccount *account,
-                              const AsSession *session, AsRefreshToken *token);
+                              const AsSession *session, AsRefreshToken *token,
+                              bool to_cookies);
 
 /* The auth.tokens that is nothing but an mfa token; zeroes it. */
 extern Datum as_answer_mfa_token(FunctionCallInfo fcinfo, char *mfa_token);
@@ -261,7 +270,15 @@ extern const AsContext *as_context_quiet(void);
 /* The caller's live context; raises what is wrong with it. */
 extern const AsContext *as_context_require(void);
 
-/* ---- same_origin.c: whether a request is from a page of the application ---- */
+/* ---- response.c: headers of the response that PostgREST sends ---- */
+
+/* Behind those that are there; value is in the database's encoding. */
+extern void as_response_add_header(const char *name, const char *value);
+
+/* Cache-Control: no-store, once. */
+extern void as_response_keep_from_caches(void);
+
+/* ---- same_origin.c: whether a page of the application sent a request ---- */
 
 /*
  * Whether the browser says that a page of this very origin sent it, or one of
@@ -273,8 +290,8 @@ extern bool as_request_is_from_own_page(void);
 
 /*
  * From here to the end of the transaction the role is this one, and
- * request.jwt.claims, JSON in the database's encoding, match it, as if PostgREST
- * had had them from a token. Whether the session user may have that role is the
+ * request.jwt.claims, JSON in the database's encoding, match it, as if
+ * PostgREST had had them from a token. Whether the session user may have that role is the
  * server's check. AS_INVALID_TOKEN where it may not, where there is no such
  * role, for none and an empty one, and always where the session user is a
  * superuser, who may have any. Not in a security-definer function.
@@ -283,17 +300,6 @@ extern void as_caller_switch_role(const char *role, const char *claims);
 
 /* Whether these are the claims that the above set in this transaction. */
 extern bool as_caller_set_claims(const char *claims);
-
-/* ---- cookie.c: a browser's session, in cookies ---- */
-
-/*
- * Makes the token in the cookie __Host-access, where auth_session.cookies is
- * on, the context, with its role; false where the request has no such cookie. A
- * request that could change something must be from a page of the
- * application's, or AS_CROSS_SITE is raised. A token that is not live is, too,
- * but stops no call by which one signs in, or out: that is from nobody.
- */
-extern bool as_cookie_take(void);
 
 /* ---- attempt.c: one attempt, one way out ---- */
 
@@ -392,6 +398,59 @@ extern AsFailure as_attempt_refuse(AsAttempt *attempt, AsFailure failure,
                                    const char *reason);
 extern AsFailure as_attempt_fail(AsAttempt *attempt, AsFailure failure,
                                  const char *reason);
+
+/* ---- cookie.c: a browser's session, in cookies ---- */
+
+/*
+ * Makes the token in the cookie __Host-access, where auth_session.cookies is
+ * on, the context, with its role; false where the request has no such cookie. A
+ * request that could change something must be from a page of the
+ * application's, or AS_CROSS_SITE is raised. A token that is not live is, too,
+ * but stops no call by which one signs in, or out: that is from nobody.
+ */
+extern bool as_cookie_take(void);
+
+/* Whether the request has the cookie of an access token, of any worth. */
+extern bool as_cookie_is_there(void);
+
+/*
+ * Its access token, as as_access_token_read: genuine, if expired;
+ * AS_INVALID_TOKEN where there is none.
+ */
+extern AsFailure as_cookie_read(AsAccessToken *token);
+
+/* Whether that is genuine, and of this session. */
+extern bool as_cookie_is_of(const AsUuid *user_id, const AsUuid *session_id);
+
+/*
+ * The refresh token in the cookie, in the caller's memory, unread; NULL where
+ * there is none or auth_session.cookies is off.
+ */
+extern char *as_cookie_refresh_token(void);
+
+/*
+ * Step: whether a request may be answered with cookies: AS_FEATURE_DISABLED
+ * where they are off, AS_CROSS_SITE where it is from no page of the
+ * application's, who would be signed in as somebody else. as_cookie_check: only
+ * if it asks for cookies (x-session: cookie); first in each flow that answers
+ * with tokens.
+ */
+extern AsFailure as_cookie_may_set(AsAttempt *attempt);
+extern AsFailure as_cookie_check(AsAttempt *attempt);
+
+/*
+ * Cookies of the response: the tokens of a session, for as long as it lasts.
+ * refresh "": the browser keeps the one that it has. AS_BUSY is raised where
+ * browsers would drop the access token for its length.
+ */
+extern void as_cookie_set(const AsSession *session, const char *access,
+                          const char *refresh);
+
+/*
+ * The browser is told to forget both, where it has any and a page of the
+ * application's sent the request.
+ */
+extern void as_cookie_clear(void);
 
 /* ---- signin_limit.c: how many sign-ins may fail ---- */
 

@@ -2,7 +2,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(96);
+SELECT plan(110);
 
 SELECT 'pgtap_app_' || :'run' AS app \gset
 CREATE ROLE :"app" LOGIN;
@@ -60,6 +60,15 @@ SELECT ok(pg_temp.is_taken('allowed_origins', list), format('allowed_origins: "%
 FROM unnest(ARRAY['', 'https://app.example', 'HTTPS://App.Example:443', 'https://a.example, http://localhost:5173,http://[::1]:80']) AS list;
 SELECT ok(NOT pg_temp.is_taken('allowed_origins', list), format('allowed_origins: "%s" is not', list))
 FROM unnest(ARRAY['*', 'null', 'app.example', 'https://app.example/', 'https://a.example https://', 'https://a.example, *', 'https://*.app.example', 'https://a.example;https://b.example']) AS list;
+SELECT ok(pg_temp.is_taken('cookie_refresh_path', path) = taken, format('cookie_refresh_path: "%s" is %s', left(path, 40), CASE WHEN taken THEN 'taken' ELSE 'not' END))
+FROM (VALUES ('/', true), ('/api/rpc/renew', true), ('/' || repeat('x', 1023), true), ('/' || repeat('x', 1024), false), ('', false), ('rpc/renew', false),
+	('/a; Domain=evil.example', false), ('/a,b', false), ('/a b', false), (E'/a\r\nSet-Cookie: x=y', false), ('/' || chr(228), false)) AS paths (path, taken);
+SET LOCAL auth_session.site_url = '';
+SELECT ok(NOT pg_temp.is_taken('cookie_prefixes', 'off'), 'cookie_prefixes: not off without a site_url');
+SET LOCAL auth_session.site_url = 'http://app.example';
+SELECT ok(pg_temp.is_taken('cookie_prefixes', 'off'), 'off over plain http');
+SET LOCAL auth_session.site_url = 'https://app.example';
+SELECT ok(NOT pg_temp.is_taken('cookie_prefixes', 'off'), 'not off over https');
 SET LOCAL auth_session.site_url = 'HTTPS://App.Example/Base';
 SELECT is(current_setting('auth_session.site_url'), 'https://App.Example/Base', 'a scheme has no case, and is read in lower case');
 

@@ -1,154 +1,28 @@
-# The statements that PostgREST sends, as it sends them: extended protocol,
-# each prepared on its own, the role switched by set_config, one transaction
-# per request. The service must work through them without a line of glue.
+# The statements that PostgREST sends (PostgREST.pm): the service must work
+# through them without a line of glue.
 use strict;
 use warnings;
 use AuthSession;
-use DBD::Pg ':pg_types';
 use JSON::PP;
-use MIME::Base64;
+use PostgREST;
 use Test::More;
 
 my $json = JSON::PP->new->canonical;
 my $node = new_node('main');
 my $database = 'postgres';
 
+PostgREST::roles($node);
 $node->safe_psql($database, <<'SQL');
-CREATE ROLE anon NOLOGIN;
-CREATE ROLE authenticated NOLOGIN;
-CREATE ROLE authenticator LOGIN NOINHERIT;
-GRANT anon, authenticated TO authenticator;
 CREATE TABLE public.notes (owner uuid NOT NULL DEFAULT auth.uid(), body text);
 ALTER TABLE public.notes ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON public.notes USING (owner = auth.uid());
 GRANT SELECT, INSERT ON public.notes TO authenticated;
 SQL
 
-my $dbh = sql_connect($node, user => 'authenticator');
-$dbh->do("SET client_encoding = 'UTF8'");
-$dbh->do('SET client_min_messages TO WARNING');
+my $rest = PostgREST->new($node);
+my $dbh = $rest->dbh;
 
-# Prepares, executes and reads one statement; each is prepared by the server.
-# The body of a request is a json, all else is of unknown type.
-sub statement
-{
-	my ($sql, @arguments) = @_;
-	my $prepared = $dbh->prepare($sql, { pg_server_prepare => 1, pg_switch_prepared => 1 });
-
-	$prepared->bind_param($_ + 1,
-		ref $arguments[$_] ? @{ $arguments[$_] } : $arguments[$_])
-	  foreach 0 .. $#arguments;
-	$prepared->execute;
-	return $prepared->{NUM_OF_FIELDS} ? $prepared->fetchrow_hashref : undef;
-}
-
-# request(OPTION => VALUE...): one HTTP request. rpc: the function; body: its
-# arguments; or table: the table to read, or to write to (insert). token: of the
-# first Authorization header, which role and claims are taken from, and which is
-# passed on but where there is another one in headers, or without_header. kind
-# (scalar, set, void or row), read_only, select (the columns). Answers with the status, as
-# PostgREST derives it, and the body; the failure's code where there is one.
-sub request
-{
-	my (%option) = @_;
-	my $body = $option{body} || {};
-	my $headers = {
-		'user-agent'   => 'curl/7.88.1',
-		'content-type' => 'application/json',
-		'host'         => '127.0.0.1:3000',
-		'accept'       => '*/*',
-		%{ $option{headers} || {} }
-	};
-	my $claims = { role => 'anon' };
-	my $result;
-
-	if ($option{token})
-	{
-		my (undef, $payload) = split /\./, $option{token};
-		$payload =~ tr{-_}{+/};
-		$claims = decode_json(
-			decode_base64($payload));
-		$headers->{authorization} //= "Bearer $option{token}"
-		  unless $option{without_header};
-	}
-
-	my $done = eval {
-		$dbh->do('BEGIN ISOLATION LEVEL READ COMMITTED READ '
-			  . ($option{read_only} ? 'ONLY' : 'WRITE'));
-		statement(
-			q{select set_config('search_path', $1, true), set_config('role', $2, true), set_config('request.jwt.claims', $3, true), set_config('request.method', $4, true), set_config('request.path', $5, true), set_config('request.headers', $6, true), set_config('request.cookies', $7, true)},
-			'"auth", "public"',
-			$claims->{role},
-			$json->encode($claims),
-			$option{read_only} ? 'GET' : 'POST',
-			$option{rpc} ? "/rpc/$option{rpc}" : "/$option{table}",
-			$json->encode($headers),
-			'{}');
-		statement('select "auth"."check_request"()')
-		  unless $option{no_pre_request};
-		$result = statement(main_statement(%option),
-			%$body ? [ $json->encode($body), { pg_type => PG_JSON } ] : ());
-		$dbh->do('COMMIT');
-		1;
-	};
-	if (!$done)
-	{
-		my $state = $dbh->state;
-		my $error = $dbh->errstr;
-		my ($detail) = $error =~ /^DETAIL:\s+(\S+)$/m;
-
-		$dbh->do('ABORT');
-		return {
-			status => $state =~ /^PT(\d{3})$/ ? $1 : $state,
-			code   => $detail // $error
-		};
-	}
-	return {
-		status => ($option{kind} // '') eq 'void' ? 204 : 200,
-		body => defined $result->{body}
-		? JSON::PP->new->allow_nonref->decode($result->{body})
-		: undef
-	};
-}
-
-sub main_statement
-{
-	my (%option) = @_;
-	my %type = (
-		keep_current => 'boolean', session_id => 'uuid', info => 'jsonb');
-	my @names = sort keys %{ $option{body} || {} };
-	my $kind = $option{kind} // 'row';
-	my ($source, $call);
-
-	if ($option{insert})
-	{
-		return
-		  qq{WITH pgrst_source AS (INSERT INTO "public"."$option{table}"("body") VALUES ('$option{insert}') RETURNING 1) SELECT '' AS total_result_set, pg_catalog.count(_postgrest_t) AS page_total, null AS body FROM (SELECT * FROM pgrst_source) _postgrest_t};
-	}
-	if ($option{table})
-	{
-		return qq{WITH pgrst_source AS ( SELECT "public"."$option{table}".* FROM "public"."$option{table}"   )  SELECT null::bigint AS total_result_set, pg_catalog.count(_postgrest_t) AS page_total, coalesce(json_agg(_postgrest_t), '[]') AS body, nullif(current_setting('response.headers', true), '') AS response_headers, nullif(current_setting('response.status', true), '') AS response_status, '' AS response_inserted FROM ( SELECT * FROM pgrst_source ) _postgrest_t};
-	}
-
-	my $columns = join ', ', map { qq{"$_"} } @names;
-	my $typed = join ', ', map { qq{"$_" } . ($type{$_} // 'text') } @names;
-	my $passed = join ', ', map { qq{"$_" := pgrst_body."$_"} } @names;
-	$call = qq{"auth"."$option{rpc}"($passed)};
-	my $from = @names
-	  ? qq{(SELECT \$1 AS json_data) pgrst_payload, LATERAL (SELECT $columns FROM json_to_record(pgrst_payload.json_data) AS _($typed) LIMIT 1) pgrst_body , LATERAL }
-	  : '';
-	my $tail = q{nullif(current_setting('response.headers', true), '') AS response_headers, nullif(current_setting('response.status', true), '') AS response_status, '' AS response_inserted};
-
-	if ($kind eq 'scalar' || $kind eq 'void')
-	{
-		return qq{WITH pgrst_source AS (SELECT pgrst_call.pgrst_scalar FROM $from(SELECT $call pgrst_scalar) pgrst_call) SELECT null::bigint AS total_result_set, 1 AS page_total, coalesce(json_agg(_postgrest_t.pgrst_scalar)->0, 'null') AS body, $tail FROM (SELECT "$option{rpc}".* FROM "pgrst_source" AS "$option{rpc}"   ) _postgrest_t};
-	}
-	my $select = $option{select} // qq{"$option{rpc}".*};
-	my $aggregate = $kind eq 'set'
-	  ? q{coalesce(json_agg(_postgrest_t), '[]')}
-	  : q{coalesce(json_agg(_postgrest_t)->0, 'null')};
-	return qq{WITH pgrst_source AS (SELECT "pgrst_call".* FROM $from$call pgrst_call) SELECT null::bigint AS total_result_set, 1 AS page_total, $aggregate AS body, $tail FROM (SELECT $select FROM "pgrst_source" AS "$option{rpc}"   ) _postgrest_t};
-}
+sub request { return $rest->request(@_) }
 
 my %ada = (email => 'ada@example.org', password => $PASSWORD);
 my $answer;
@@ -272,17 +146,17 @@ request(rpc => 'logout', kind => 'void', token => $_->{access_token}) foreach $l
 # Another token's claims beside the bearer's.
 my $one = request(rpc => 'signin', body => \%ada)->{body};
 $dbh->do('BEGIN');
-statement(q{select set_config('request.headers', $1, true), set_config('request.jwt.claims', $2, true)},
+$rest->statement(q{select set_config('request.headers', $1, true), set_config('request.jwt.claims', $2, true)},
 	$json->encode({ authorization => "Bearer $one->{access_token}" }),
 	$json->encode({ jti => '00000000-0000-4000-8000-000000000000' }));
-ok(!eval { statement('select "auth"."check_request"()'); 1 },
+ok(!eval { $rest->statement('select "auth"."check_request"()'); 1 },
 	'claims of another token than the bearer are refused');
 like($dbh->errstr, qr/^DETAIL:\s+invalid_token$/m, 'as an invalid token');
 $dbh->do('ABORT');
 
 # Nothing of a request is left on the connection.
 $dbh->do('BEGIN');
-is(statement('select auth.uid() AS u')->{u}, undef,
+is($rest->statement('select auth.uid() AS u')->{u}, undef,
 	'G10: the next transaction of the connection has no context');
 $dbh->do('COMMIT');
 

@@ -653,6 +653,86 @@ form 'PostgREST, a cast of the result', '22P02', sub {
 		qq({"email":"$email","password":") . secret($password) . '"}');
 };
 
+# ---- cookies ----
+
+# A request as PostgREST sends it, by a page that keeps its session in cookies.
+sub cookie_request
+{
+	my ($wire, $cookies, $path, $sql, @values) = @_;
+
+	$wire->query("SET auth_session.cookies = on; SET SESSION AUTHORIZATION web");
+	$wire->query('BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE');
+	$wire->parse('', $set_config, (25) x 7);
+	$wire->bind('', '', [ '"auth", "public"', 'anon', '{"role":"anon"}', 'POST', $path,
+		'{"user-agent":"curl","x-session":"cookie","sec-fetch-site":"same-origin"}', $cookies ]);
+	$wire->execute('');
+	$wire->sync;
+	my $answer = $wire->query('select "auth"."check_request"()');
+	if (!$answer->{error})
+	{
+		$wire->parse('', $sql, (114) x @values);
+		$wire->bind('', '', \@values);
+		$wire->execute('');
+		$answer = $wire->sync;
+	}
+	$wire->query($answer->{error} ? 'ROLLBACK' : 'COMMIT');
+	return $answer;
+}
+
+# The secrets in the Set-Cookie headers of a response, by the cookies' names.
+sub set_cookies
+{
+	my $answer = shift;
+	my %cookie = $answer->{rows}[0][3] =~ /"Set-Cookie":"([^=]+)=([^;]+);/g;
+
+	is(join(' ', sort keys %cookie), '__Host-access __Secure-refresh', "$form: sets cookies");
+	secret($_) foreach values %cookie;
+	return %cookie;
+}
+
+my %cookie;
+$node->safe_psql('postgres', <<'SQL');
+CREATE ROLE anon;
+CREATE ROLE authenticated;
+CREATE ROLE web LOGIN NOINHERIT IN ROLE anon, authenticated;
+SQL
+form 'cookies, sign in', '', sub {
+	my $answer = cookie_request($_[0], '{}', '/rpc/signin', sprintf($signin, '*'),
+		qq({"email":"$email","password":") . secret($password) . '"}');
+
+	%cookie = set_cookies($answer);
+	return $answer;
+};
+form 'cookies, renew', '', sub {
+	my $answer = cookie_request($_[0],
+		sprintf('{"__Host-access":"%s","__Secure-refresh":"%s"}', map { secret($_) } @cookie{qw(__Host-access __Secure-refresh)}),
+		'/rpc/renew',
+		q{SELECT null, 1, row_to_json(r)::text, current_setting('response.headers') FROM auth.renew() AS r});
+
+	%cookie = set_cookies($answer);
+	return $answer;
+};
+form 'cookies, fails', 'PT401', sub {
+	cookie_request($_[0], sprintf('{"__Host-access":"%s"}', secret('eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI0In0.' . random_word(43))),
+		'/notes', 'SELECT 1');
+};
+form 'cookies, a statement of the application fails', '22P02', sub {
+	cookie_request($_[0], sprintf('{"__Host-access":"%s"}', secret($cookie{'__Host-access'})),
+		'/notes', q{SELECT current_setting('request.cookies')::int});
+};
+form 'cookies in statements', '22P02', sub {
+	my $wire = shift;
+	my ($access, $refresh) = map { secret($_) } @cookie{qw(__Host-access __Secure-refresh)};
+	my $all = qq({"__Host-access":"$access","__Secure-refresh":"$refresh"});
+
+	$wire->query("SET request.cookies = '$all'");
+	$wire->query("SET request.headers = '" . qq({"cookie":"__Host-access=$access; __Secure-refresh=$refresh"}) . "'");
+	$wire->query("SELECT set_config('request.cookies', '$all', false)");
+	$wire->query("SELECT set_config('response.headers', '[" . qq({"Set-Cookie":"__Secure-refresh=$refresh; Path=/rpc/renew"}) . "]', false)");
+	$wire->query("DO \$\$ BEGIN PERFORM set_config('request.cookies', '$all', true); RAISE LOG '%', current_setting('request.cookies'); END \$\$");
+	return $wire->query("SELECT '$all'::int");
+};
+
 # ---- tokens by their shape, where no function is named ----
 
 form 'tokens by shape', '22P02', sub {
