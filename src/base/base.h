@@ -583,6 +583,30 @@ extern bool as_row_probe(const char *table, const char *primary_key,
                          const AsUuid *first, const AsUuid *second,
                          AsUuid *third);
 
+/* ---- finding.c: what an operator should know of, gathered ---- */
+
+/* What was found, what may come of it, and what to do: a sentence or two each. */
+typedef struct AsFinding
+{
+	char *finding;
+	char *risk;
+	char *cure;
+} AsFinding;
+
+/* In the order in which they were added; all zeros to begin with. */
+typedef struct AsFindings
+{
+	List *list; /* of AsFinding, in the memory of whoever adds */
+} AsFindings;
+
+/* Adds one; copies the texts. */
+extern void as_finding_add(AsFindings *findings, const char *finding,
+                           const char *risk, const char *cure);
+
+/* Adds those that a statement answers with: columns finding, risk, cure. */
+extern void as_finding_select(AsFindings *findings, AsStatement *check,
+                              AsArgs args);
+
 /* ---- watch.c: whether a table has changed ---- */
 
 typedef enum AsWatched

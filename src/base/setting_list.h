@@ -53,7 +53,7 @@ SETTING(claims_hook,              TEXT, "",                 ANY,                
 SETTING(claims_hook_roles,        TEXT, "",                 ANY,                            NONE, SUSET,
         0, NULL, NULL, "Roles that the claims hook may put into the role claim.")
 SETTING(master_key_file,          TEXT, "",                 ANY,                            NONE, SIGHUP,
-        GUC_SUPERUSER_ONLY, NULL, NULL, "File of 32 bytes, mode 0600, under which keys at rest are sealed.")
+        GUC_SUPERUSER_ONLY, check_master_key_file, NULL, "File of 32 bytes, mode 0600, under which keys at rest are sealed.")
 
 /* ---- accounts, codes and messages ---- */
 SETTING(require_confirmation,     ENUM, AS_CONFIRM_ALL,     ONE_OF(confirmations),          NONE, SUSET,

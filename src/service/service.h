@@ -1204,6 +1204,19 @@ extern bool as_confirm_is_change(const AsProof *proof);
 extern AsFailure as_confirm_change(AsAttempt *attempt, const AsProof *proof,
                                    AsAccount *account);
 
+/* ---- check_server.c, check_rights.c, check_work.c: what to know of ---- */
+
+/*
+ * Each adds what an operator should know of: of the server and its settings
+ * (false where the library was not preloaded, and nothing else can be said), of
+ * who may do what, and of what others have to do. counts is NULL where this
+ * database has none; cron, what auth_private.maintenance_jobs() answers.
+ */
+extern bool as_server_check(AsFindings *findings, const AsCounts *counts);
+extern void as_rights_check(AsFindings *findings);
+extern void as_work_check(AsFindings *findings, const AsCounts *counts,
+                          const Jsonb *cron);
+
 /* ---- export.c: all that is kept about a user ---- */
 
 /*

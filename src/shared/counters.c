@@ -21,6 +21,7 @@ typedef struct Place
 {
 	pg_atomic_uint32 database; /* InvalidOid: free */
 	pg_atomic_uint64 pruned_at;
+	pg_atomic_uint64 forwarded_at;
 	pg_atomic_uint64 counts[AS_COUNTERS];
 	pg_atomic_uint64 refusals[AS_FAILURES_MOST];
 } Place;
@@ -39,6 +40,7 @@ init_place(Place *place)
 {
 	pg_atomic_init_u32(&place->database, InvalidOid);
 	pg_atomic_init_u64(&place->pruned_at, 0);
+	pg_atomic_init_u64(&place->forwarded_at, 0);
 	for (int i = 0; i < AS_COUNTERS; i++)
 		pg_atomic_init_u64(&place->counts[i], 0);
 	for (int i = 0; i < AS_FAILURES_MOST; i++)
@@ -134,6 +136,25 @@ as_counters_pruned(TimestampTz at)
 }
 
 bool
+as_counters_forwarded(void)
+{
+	Place *place = our_place();
+
+	return place != NULL &&
+	       pg_atomic_exchange_u64(&place->forwarded_at,
+	                              (uint64) GetCurrentTimestamp()) == 0;
+}
+
+/* 0 is never. */
+static TimestampTz
+time_of(pg_atomic_uint64 *at)
+{
+	uint64 value = pg_atomic_read_u64(at);
+
+	return value == 0 ? AS_NO_TIME : (TimestampTz) value;
+}
+
+bool
 as_counters_read(AsCounts *out)
 {
 	Place *place = our_place();
@@ -142,9 +163,8 @@ as_counters_read(AsCounts *out)
 		return false;
 	out->since = counters->since;
 	out->discarded = (int64) pg_atomic_read_u64(&counters->discarded);
-	out->pruned_at = (TimestampTz) pg_atomic_read_u64(&place->pruned_at);
-	if (out->pruned_at == 0)
-		out->pruned_at = AS_NO_TIME;
+	out->pruned_at = time_of(&place->pruned_at);
+	out->forwarded_at = time_of(&place->forwarded_at);
 	for (int i = 0; i < AS_COUNTERS; i++)
 		out->counts[i] = (int64) pg_atomic_read_u64(&place->counts[i]);
 	for (int i = 0; i < AS_FAILURES_MOST; i++)

@@ -541,6 +541,15 @@ typedef enum AsMasterKeyOutcome
 extern AsMasterKeyOutcome as_master_key_read(const char *path,
                                              AsMasterKey *out);
 
+/* What is wrong with the file, in a sentence; NULL: nothing. */
+extern const char *as_master_key_fault(AsMasterKeyOutcome outcome);
+
+/* The name of a master key in what is sealed under it: a digest. */
+#define AS_MASTER_KEY_ID_BYTES 16
+
+extern void as_master_key_id(const AsMasterKey *master,
+                             uint8_t id[AS_MASTER_KEY_ID_BYTES]);
+
 typedef enum AsSealOutcome
 {
 	AS_SEAL_OPENED,
