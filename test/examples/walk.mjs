@@ -4,7 +4,8 @@
 //
 // Prints TAP. The mails are read from the outbox with psql (PGHOST and so on:
 // of a superuser). PREFIX is of the addresses, so that several can be walked in
-// one database; pages: those that the links lead to are served, too.
+// one database; pages: those that the links lead to are served, too. FORWARDED in
+// the environment: what a proxy in front would say of the client.
 import { execFileSync } from 'node:child_process';
 
 const [module, base, prefix, pages] = process.argv.slice(2);
@@ -15,9 +16,12 @@ const sent = [];
 let count = 0;
 
 const fetched = globalThis.fetch;
-globalThis.fetch = (url, ...rest) => {
+globalThis.fetch = (url, options) => {
 	sent.push(String(url));
-	return fetched(url, ...rest);
+	// As a proxy in front of it would.
+	if (process.env.FORWARDED)
+		options.headers['X-Forwarded-For'] = process.env.FORWARDED;
+	return fetched(url, options);
 };
 
 function ok(is, name, got) {

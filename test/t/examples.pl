@@ -62,8 +62,10 @@ sub served
 	my ($out, $err) = ('', '');
 	local $ENV{PGUSER} = $user;
 	local $ENV{PORT} = 0;
+	local $ENV{PGRST_SERVER_PORT} = 0;
+	local $ENV{NODE_PATH} = "$directory/examples/node/node_modules";
 	my $process = start(\@command, '<', \undef, '>', \$out, '2>', \$err,
-		IPC::Run::timer($PostgreSQL::Test::Utils::timeout_default));
+		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
 
 	until ($out =~ /^listening on .*\n/m)
 	{
@@ -105,6 +107,12 @@ SKIP:
 	skip 'npm or its registry is missing, and so Node.js\' pg', 1
 	  unless npm_installed("$directory/examples/node");
 	walked('node', $client, 'node', 'notes_app', 1, 'node', "$directory/examples/node/server.mjs");
+
+	# The proxy in front is the walk itself.
+	local $ENV{FORWARDED} = '127.0.0.1';
+	command_ok([ 'psql', '-qX', '-v', 'ON_ERROR_STOP=1', '-f', 'examples/postgrest/roles.sql' ], 'the roles of PostgREST');
+	walked('postgrest', "$directory/examples/postgrest/client.mjs", 'postgrest', 'authenticator', 0,
+		'node', 'test/lib/postgrest.mjs', 'examples/postgrest/postgrest.conf');
 }
 foreach my $driver ([ 'psycopg', 'psycopg, psycopg_pool', 'python3-psycopg and python3-psycopg-pool' ],
 	[ 'psycopg2', 'psycopg2', 'python3-psycopg2' ])
