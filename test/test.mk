@@ -47,3 +47,15 @@ bench:
 bench-scale:
 	@test/lib/packages install bench
 	@test/bench/scale
+
+# What is handed on, as who gets it would: each installed somewhere of its own.
+.PHONY: check-install check-dist check-deb
+
+check-install:
+	@test/packaging/install
+
+check-dist: dist
+	@test/packaging/dist $(DIST)
+
+check-deb:
+	@test/packaging/deb
