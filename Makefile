@@ -33,7 +33,8 @@
 #   make deb             the Debian packages, in build/deb/
 #
 #   make stage           a private copy of the server with the extension
-#   make packages        the Debian packages for PACKAGES=build (test, bench...)
+#   make packages        the Debian packages that a build needs (PACKAGES=test,
+#                        bench ... those of another group)
 #   make help            this list
 #
 # Of the tests TESTS='signin renew' are only those of these names; KEEP=1 leaves

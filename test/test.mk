@@ -12,8 +12,8 @@ TEST_PARTS = regress pgtap isolation tap
 
 .PHONY: packages stage check test $(addprefix test-,$(TEST_PARTS))
 
-# Which group of packages `make packages` installs.
-PACKAGES ?= build
+# Which groups of packages `make packages` installs.
+PACKAGES ?= build bridge
 
 packages:
 	@test/lib/packages install $(PACKAGES)
