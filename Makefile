@@ -22,12 +22,19 @@
 #   make check-recorder  who gets a place in the queue, without a server
 #   make check-throttle  counts under a clock of its own, without a server
 #   make check-bridge    messages at random, without a server
-#   make fuzz            libFuzzer on these three, FUZZ_SECONDS=60 each
+#   make fuzz            libFuzzer on jose, redact, bridge, FUZZ_SECONDS=60 each
+#   make check-install   make install and uninstall, into a directory
+#   make check-dist      the archive for PGXN, installed by its client and tried
+#   make check-deb       the Debian packages in a fresh chroot, as root (minutes)
 #   make bench           the figures of the README
 #   make bench-scale     the same calls beside ten million sessions (an hour)
 #
+#   make dist            the archive for PGXN, in build/
+#   make deb             the Debian packages, in build/deb/
+#
 #   make stage           a private copy of the server with the extension
-#   make packages        the Debian packages for PACKAGES=build (test, bench...)
+#   make packages        the Debian packages that a build needs (PACKAGES=test,
+#                        bench ... those of another group)
 #   make help            this list
 #
 # Of the tests TESTS='signin renew' are only those of these names; KEEP=1 leaves
@@ -167,5 +174,6 @@ ifneq ($(wildcard $(PGXS)),)
 include src/bridge/bridge.mk
 endif
 
+include src/packaging/packaging.mk
 include test/test.mk
 include test/fuzz/fuzz.mk

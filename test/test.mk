@@ -12,8 +12,8 @@ TEST_PARTS = regress pgtap isolation tap
 
 .PHONY: packages stage check test $(addprefix test-,$(TEST_PARTS))
 
-# Which group of packages `make packages` installs.
-PACKAGES ?= build
+# Which groups of packages `make packages` installs.
+PACKAGES ?= build bridge
 
 packages:
 	@test/lib/packages install $(PACKAGES)
@@ -47,3 +47,15 @@ bench:
 bench-scale:
 	@test/lib/packages install bench
 	@test/bench/scale
+
+# What is handed on, as who gets it would: each installed somewhere of its own.
+.PHONY: check-install check-dist check-deb
+
+check-install:
+	@test/packaging/install
+
+check-dist: dist
+	@test/packaging/dist $(DIST)
+
+check-deb:
+	@test/packaging/deb
