@@ -335,6 +335,7 @@ typedef struct AsArg
 /* Of a value; a NULL pointer is SQL NULL. What they allocate is the caller's.
  */
 extern AsArg as_arg_uuid(const AsUuid *uuid);
+extern AsArg as_arg_uuids(const AsUuid *uuids, int count);
 extern AsArg as_arg_text(const char *text);
 extern AsArg as_arg_texts(const AsTexts *texts);
 extern AsArg as_arg_bytes(const void *bytes, size_t length);
