@@ -17,6 +17,8 @@
 #   make installcheck    test/sql on a running server, PGHOST and PGPORT, that
 #                        has the extension installed and preloaded
 #   make check-floors    no call goes up (test/lib/floors)
+#   make check-statements
+#                        statements would do on several nodes, without a server
 #   make check-jose      vectors and attacks on tokens, without a server
 #   make check-redact    statements at random, without a server
 #   make check-recorder  who gets a place in the queue, without a server
@@ -161,6 +163,12 @@ $(OBJS) $(OBJS:.o=.bc): $(wildcard $(FLOORS:%=src/%/*.h))
 check-floors: check-floors-extension
 check-floors-extension: all
 	@test/lib/floors $(OBJS)
+
+# Only where the tables are on several nodes would the server refuse these.
+.PHONY: check-statements
+check-statements: | $(BUILD)
+	@test/lib/statements '$(CC) -E $(filter -I%,$(CPPFLAGS))' \
+		$$(grep -lE '^static AsStatement ' $(wildcard $(FLOORS:%=src/%/*.c)))
 
 # The common passwords are data, not SQL; behind the grants they need none.
 $(SQL_SCRIPT): $(SQL_FRAGMENTS) sql/common-passwords.txt auth_session.control

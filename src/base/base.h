@@ -338,6 +338,7 @@ typedef struct AsArg
 /* Of a value; a NULL pointer is SQL NULL. What they allocate is the caller's.
  */
 extern AsArg as_arg_uuid(const AsUuid *uuid);
+extern AsArg as_arg_uuids(const AsUuid *uuids, int count);
 extern AsArg as_arg_text(const char *text);
 
 /* An address as text, which must be one. */

@@ -439,6 +439,18 @@ as_arg_uuid(const AsUuid *uuid)
 }
 
 AsArg
+as_arg_uuids(const AsUuid *uuids, int count)
+{
+	Datum *items = palloc(sizeof(Datum) * Max(count, 1));
+
+	for (int i = 0; i < count; i++)
+		items[i] = PointerGetDatum(&uuids[i]);
+	return as_arg_datum(UUIDARRAYOID, PointerGetDatum(construct_array(
+	                                      items, count, UUIDOID, UUID_LEN,
+	                                      false, TYPALIGN_CHAR)));
+}
+
+AsArg
 as_arg_text(const char *text)
 {
 	return (AsArg){TEXTOID,
