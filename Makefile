@@ -31,6 +31,8 @@
 #   make bench           the figures of the README
 #   make bench-scale     the same calls beside ten million sessions (an hour)
 #
+#   make reference       doc/reference.md and doc/settings.md, from the catalog
+#
 #   make dist            the archive for PGXN, in build/
 #   make deb             the Debian packages, in build/deb/
 #

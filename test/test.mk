@@ -59,3 +59,12 @@ check-dist: dist
 
 check-deb:
 	@test/packaging/deb
+
+# Written beside, so that what fails leaves the pages as they are.
+.PHONY: reference
+
+reference:
+	@test/lib/stage >/dev/null
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+	test/lib/cluster run -e test/lib/reference "$$dir" && \
+	cp "$$dir"/reference.md "$$dir"/settings.md doc/

@@ -140,6 +140,9 @@ extern int as_failure_sqlstate(AsFailure failure);
 /* Called with each failure that is raised; or NULL. */
 extern void (*as_failure_hook)(AsFailure failure);
 
+/* The same where auth_session.log_refusals is on. */
+extern void (*as_failure_log)(AsFailure failure);
+
 /*
  * Raises a failure; never returns. hint is a constant sentence, or NULL for
  * the failure's own. Never put user input or a secret into it.

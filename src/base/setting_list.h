@@ -92,6 +92,8 @@ SETTING(default_locale,           TEXT, "en",               ANY,                
         0, check_locale, NULL, "The language (BCP 47) of messages to users whose info has no locale.")
 SETTING(audit_retention,          INT,  90 * DAY,           FROM_TO(0, 10 * YEAR),          S,    SUSET,
         0, NULL, NULL, "How long audit rows are kept; 0 for ever.")
+SETTING(log_refusals,             BOOL, false,              ANY,                            NONE, SUSET,
+        0, NULL, NULL, "Whether each refusal is a line of the server log, with the client's address and the code.")
 SETTING(audit_renewals,           BOOL, false,              ANY,                            NONE, SUSET,
         0, NULL, NULL, "Whether renewals that succeed are written to the audit log.")
 

@@ -1204,6 +1204,11 @@ extern bool as_confirm_is_change(const AsProof *proof);
 extern AsFailure as_confirm_change(AsAttempt *attempt, const AsProof *proof,
                                    AsAccount *account);
 
+/* ---- refusal_log.c: a line of the server log for each refusal ---- */
+
+/* From _PG_init. */
+extern void as_refusal_log_init(void);
+
 /* ---- check_server.c, check_rights.c, check_work.c: what to know of ---- */
 
 /*

@@ -22,6 +22,7 @@ typedef struct Place
 	pg_atomic_uint32 database; /* InvalidOid: free */
 	pg_atomic_uint64 pruned_at;
 	pg_atomic_uint64 forwarded_at;
+	pg_atomic_uint64 lines; /* a second << 32 | the lines asked for in it */
 	pg_atomic_uint64 counts[AS_COUNTERS];
 	pg_atomic_uint64 refusals[AS_FAILURES_MOST];
 } Place;
@@ -41,6 +42,7 @@ init_place(Place *place)
 	pg_atomic_init_u32(&place->database, InvalidOid);
 	pg_atomic_init_u64(&place->pruned_at, 0);
 	pg_atomic_init_u64(&place->forwarded_at, 0);
+	pg_atomic_init_u64(&place->lines, 0);
 	for (int i = 0; i < AS_COUNTERS; i++)
 		pg_atomic_init_u64(&place->counts[i], 0);
 	for (int i = 0; i < AS_FAILURES_MOST; i++)
@@ -143,6 +145,31 @@ as_counters_forwarded(void)
 	return place != NULL &&
 	       pg_atomic_exchange_u64(&place->forwarded_at,
 	                              (uint64) GetCurrentTimestamp()) == 0;
+}
+
+/* A database beyond the last place has nothing to count by, and no lines. */
+bool
+as_counters_may_log(int *left_out)
+{
+	Place *place = our_place();
+	uint64 second = (uint64) (as_clock_ms() / 1000) & PG_UINT32_MAX;
+	uint64 before;
+	uint64 after;
+
+	*left_out = 0;
+	if (place == NULL)
+		return false;
+	before = pg_atomic_read_u64(&place->lines);
+	do
+		after = before >> 32 == second ? before + 1 : second << 32 | 1;
+	while (!pg_atomic_compare_exchange_u64(&place->lines, &before, after));
+
+	/* Whoever begins another second tells of the last one. */
+	if (before >> 32 != second)
+		*left_out = (int) ((before & PG_UINT32_MAX) > AS_REFUSAL_LINES
+		                       ? (before & PG_UINT32_MAX) - AS_REFUSAL_LINES
+		                       : 0);
+	return (after & PG_UINT32_MAX) <= AS_REFUSAL_LINES;
 }
 
 /* 0 is never. */

@@ -148,6 +148,15 @@ extern void as_counters_pruned(TimestampTz at);
  */
 extern bool as_counters_forwarded(void);
 
+/* Lines about refusals that a database gets in a second. */
+#define AS_REFUSAL_LINES 100
+
+/*
+ * Whether a line about a refusal may be logged now, and how many were left out
+ * in the last second that had any, which are told once.
+ */
+extern bool as_counters_may_log(int *left_out);
+
 /* The counts of this database; false where it has none. */
 extern bool as_counters_read(AsCounts *out);
 
