@@ -48,6 +48,7 @@
 #include "storage/condition_variable.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
+#include "utils/resowner.h"
 
 #define SLOTS 4096
 
@@ -131,6 +132,7 @@ static Recorder *recorder = NULL;
 static LWLock *recorder_lock = NULL;
 
 static int wake_on_commit = 0; /* AsWork bits */
+static bool is_committed = false;
 
 /* ---- one slot; all under the lock ---- */
 
@@ -605,18 +607,34 @@ as_recorder_submit(AsRecord *record, AsRecordHold *hold, int wait_ms)
 	                                   : outcome;
 }
 
-/* The transaction is visible to others by then. */
+/* Until the end of the transaction; from its commit on, what is left to do. */
 static void
 recorder_on_transaction_end(XactEvent event, void *arg)
 {
-	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
-	    event != XACT_EVENT_PREPARE)
-		return;
 	if (event == XACT_EVENT_COMMIT)
-		for (int work = 1; work <= AS_WORK_ALL; work <<= 1)
-			if ((wake_on_commit & work) != 0)
-				as_dispatch_wake(work);
+		is_committed = true;
+	else if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		wake_on_commit = 0;
+}
+
+/*
+ * Not before this: at XACT_EVENT_COMMIT the transaction is visible, but its
+ * invalidations (watch.c) are still to be sent. Who is told then, and looks at
+ * once, could take what it has for what there is, and is told no more.
+ */
+static void
+recorder_on_release(ResourceReleasePhase phase, bool isCommit, bool isTopLevel,
+                    void *arg)
+{
+	int works = wake_on_commit;
+
+	if (phase != RESOURCE_RELEASE_AFTER_LOCKS || !isTopLevel || !is_committed)
+		return;
+	is_committed = false;
 	wake_on_commit = 0;
+	for (int work = 1; work <= AS_WORK_ALL; work <<= 1)
+		if ((works & work) != 0)
+			as_dispatch_wake(work);
 }
 
 void
@@ -629,6 +647,7 @@ as_recorder_wake(AsWork work)
 	if (!registered)
 	{
 		RegisterXactCallback(recorder_on_transaction_end, NULL);
+		RegisterResourceReleaseCallback(recorder_on_release, NULL);
 		registered = true;
 	}
 	wake_on_commit |= work;

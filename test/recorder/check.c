@@ -17,6 +17,7 @@
 #include "storage/condition_variable.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
+#include "utils/resowner.h"
 
 /* In the order in which they register. */
 #define WORKER 0
@@ -39,6 +40,7 @@ static int logged = 0;
 static int locks = 0;
 static int broadcasts = 0;
 static XactCallback at_end_of_transaction = NULL;
+static ResourceReleaseCallback at_release = NULL;
 static pg_on_exit_callback at_exit[2];
 static int at_exits = 0;
 static pg_on_exit_callback at_stop = NULL;
@@ -187,6 +189,12 @@ void
 RegisterXactCallback(XactCallback callback, void *arg)
 {
 	at_end_of_transaction = callback;
+}
+
+void
+RegisterResourceReleaseCallback(ResourceReleaseCallback callback, void *arg)
+{
+	at_release = callback;
 }
 
 void
@@ -629,6 +637,22 @@ check_holding(void)
 	is_standby = false;
 }
 
+/* The end of a transaction, in the server's order. */
+static void
+release(bool is_commit)
+{
+	at_release(RESOURCE_RELEASE_BEFORE_LOCKS, is_commit, true, NULL);
+	at_release(RESOURCE_RELEASE_LOCKS, is_commit, true, NULL);
+	at_release(RESOURCE_RELEASE_AFTER_LOCKS, is_commit, true, NULL);
+}
+
+static void
+commit(void)
+{
+	at_end_of_transaction(XACT_EVENT_COMMIT, NULL);
+	release(true);
+}
+
 static void
 check_life(void)
 {
@@ -680,17 +704,25 @@ check_life(void)
 
 	as_recorder_wake(AS_WORK_BRIDGE);
 	at_end_of_transaction(XACT_EVENT_ABORT, NULL);
+	release(false);
 	check(woken == 0, "a rollback wakes no bridge");
 	as_recorder_wake(AS_WORK_BRIDGE);
+	at_release(RESOURCE_RELEASE_AFTER_LOCKS, true, true, NULL);
+	check(woken == 0, "nor does what is released within a transaction");
 	at_end_of_transaction(XACT_EVENT_COMMIT, NULL);
-	at_end_of_transaction(XACT_EVENT_COMMIT, NULL);
-	check(woken == 1, "a commit does, once");
+	check(woken == 0, "a commit does not before its invalidations are out");
+	at_release(RESOURCE_RELEASE_LOCKS, true, true, NULL);
+	at_release(RESOURCE_RELEASE_AFTER_LOCKS, true, false, NULL);
+	check(woken == 0, "which is with the release of its locks");
+	at_release(RESOURCE_RELEASE_AFTER_LOCKS, true, true, NULL);
+	commit();
+	check(woken == 1, "then it does, once");
 	auth_session_notify = false;
 	as_recorder_wake(AS_WORK_BRIDGE);
-	at_end_of_transaction(XACT_EVENT_COMMIT, NULL);
+	commit();
 	check(woken == 1, "unless auth_session.notify is off");
 	as_recorder_wake(AS_WORK_FOLD);
-	at_end_of_transaction(XACT_EVENT_COMMIT, NULL);
+	commit();
 	check(woken == 1 + AS_WORK_FOLD, "which is nothing to other work");
 }
 

@@ -155,6 +155,11 @@ unlike(slurp_file('examples/postgrest/postgrest.conf'), qr/^\s*(jwt-secret|db-ur
 is($node->safe_psql('app', q{SELECT count(*) FROM pg_db_role_setting WHERE array_to_string(setconfig, ' ') LIKE '%jwt%'}),
 	0, 'nor has a role');
 
+# A retired key is gone from PostgREST, too.
+$node->safe_psql('app', q{SELECT auth_admin.retire_signing_key(kid) FROM auth_admin.signing_keys WHERE state = 'retiring'});
+says(qr/verifies with 2 keys\n(?:.*\n)*verifies with 1 keys$/m);
+pass('a key that is retired is taken from PostgREST');
+
 $postgrest->signal('TERM');
 $postgrest->finish;
 $node->stop;
