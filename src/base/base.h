@@ -314,6 +314,9 @@ typedef struct AsArg
  */
 extern AsArg as_arg_uuid(const AsUuid *uuid);
 extern AsArg as_arg_text(const char *text);
+
+/* An address as text, which must be one. */
+extern AsArg as_arg_inet(const char *address);
 extern AsArg as_arg_texts(const AsTexts *texts);
 extern AsArg as_arg_bytes(const void *bytes, size_t length);
 extern AsArg as_arg_int(int32 value);
@@ -472,7 +475,7 @@ extern void as_store_make_durable(void);
  */
 extern Oid as_store_relation(const char *table);
 
-/* ---- row.c: one row by its primary key, without a statement ---- */
+/* ---- row.c: one row by its primary key, or a new one, without a statement ---- */
 
 /* A column of a row, and the value that it is to have. */
 typedef struct AsNewValue
@@ -509,6 +512,14 @@ extern AsRevised as_row_revise(const char *table, const char *primary_key,
                                const AsUuid *first, const AsUuid *second,
                                const AsShape *shape, void *row,
                                AsRowRevise revise, const void *context);
+
+/*
+ * Inserts a row of these values, NULL for every other column; false where
+ * nothing was done, since only a statement may. A unique index refuses it as it
+ * does a statement.
+ */
+extern bool as_row_insert(const char *table, const AsNewValue *values,
+                          int count);
 
 /* A key of two uuids. */
 typedef struct AsRowKey

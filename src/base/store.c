@@ -479,6 +479,16 @@ as_arg_text(const char *text)
 }
 
 AsArg
+as_arg_inet(const char *address)
+{
+	return (AsArg){INETOID,
+	               address == NULL
+	                   ? (Datum) 0
+	                   : DirectFunctionCall1(inet_in, CStringGetDatum(address)),
+	               address == NULL};
+}
+
+AsArg
 as_arg_texts(const AsTexts *texts)
 {
 	Datum *items = palloc(sizeof(Datum) * Max(texts->count, 1));
