@@ -18,17 +18,28 @@
 #   make installcheck    test/sql on a running server, PGHOST and PGPORT, that
 #                        has the extension installed and preloaded
 #   make check-floors    no call goes up (test/lib/floors)
+#   make check-statements
+#                        statements would do on several nodes, without a server
 #   make check-jose      vectors and attacks on tokens, without a server
 #   make check-redact    statements at random, without a server
 #   make check-recorder  who gets a place in the queue, without a server
 #   make check-throttle  counts under a clock of its own, without a server
 #   make check-bridge    messages at random, without a server
-#   make fuzz            libFuzzer on these three, FUZZ_SECONDS=60 each
+#   make fuzz            libFuzzer on jose, redact, bridge, FUZZ_SECONDS=60 each
+#   make check-install   make install and uninstall, into a directory
+#   make check-dist      the archive for PGXN, installed by its client and tried
+#   make check-deb       the Debian packages in a fresh chroot, as root (minutes)
 #   make bench           the figures of the README
 #   make bench-scale     the same calls beside ten million sessions (an hour)
 #
+#   make reference       doc/reference.md and doc/settings.md, from the catalog
+#
+#   make dist            the archive for PGXN, in build/
+#   make deb             the Debian packages, in build/deb/
+#
 #   make stage           a private copy of the server with the extension
-#   make packages        the Debian packages for PACKAGES=build (test, bench...)
+#   make packages        the Debian packages that a build needs (PACKAGES=test,
+#                        bench ... those of another group)
 #   make help            this list
 #
 # Of the tests TESTS='signin renew' are only those of these names; KEEP=1 leaves
@@ -156,6 +167,12 @@ check-floors: check-floors-extension
 check-floors-extension: all
 	@test/lib/floors $(OBJS)
 
+# Only where the tables are on several nodes would the server refuse these.
+.PHONY: check-statements
+check-statements: | $(BUILD)
+	@test/lib/statements '$(CC) -E $(filter -I%,$(CPPFLAGS))' \
+		$$(grep -lE '^static AsStatement ' $(wildcard $(FLOORS:%=src/%/*.c)))
+
 # The common passwords are data, not SQL; behind the grants they need none.
 $(SQL_SCRIPT): $(SQL_FRAGMENTS) sql/common-passwords.txt auth_session.control
 	{ cat $(SQL_FRAGMENTS); echo; \
@@ -168,5 +185,6 @@ ifneq ($(wildcard $(PGXS)),)
 include src/bridge/bridge.mk
 endif
 
+include src/packaging/packaging.mk
 include test/test.mk
 include test/fuzz/fuzz.mk

@@ -96,6 +96,11 @@ DECLARE
 	job bigint;
 BEGIN
 	IF EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN
+		IF NOT has_schema_privilege('cron', 'USAGE') THEN
+			RAISE EXCEPTION 'permission denied for schema cron'
+				USING ERRCODE = 'insufficient_privilege',
+				HINT = format('As a superuser run: GRANT USAGE ON SCHEMA cron TO %I;', current_user);
+		END IF;
 		EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO job
 			USING 'auth_session maintenance', schedule, statement;
 		RETURN job;

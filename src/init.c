@@ -37,4 +37,5 @@ _PG_init(void)
 	as_recorder_init();
 	as_prepared_init();
 	as_request_init();
+	as_refusal_log_init();
 }

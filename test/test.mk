@@ -12,8 +12,8 @@ TEST_PARTS = regress pgtap isolation tap
 
 .PHONY: packages stage check test $(addprefix test-,$(TEST_PARTS))
 
-# Which group of packages `make packages` installs.
-PACKAGES ?= build
+# Which groups of packages `make packages` installs.
+PACKAGES ?= build bridge
 
 packages:
 	@test/lib/packages install $(PACKAGES)
@@ -50,3 +50,24 @@ bench:
 bench-scale:
 	@test/lib/packages install bench
 	@test/bench/scale
+
+# What is handed on, as who gets it would: each installed somewhere of its own.
+.PHONY: check-install check-dist check-deb
+
+check-install:
+	@test/packaging/install
+
+check-dist: dist
+	@test/packaging/dist $(DIST)
+
+check-deb:
+	@test/packaging/deb
+
+# Written beside, so that what fails leaves the pages as they are.
+.PHONY: reference
+
+reference:
+	@test/lib/stage >/dev/null
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+	test/lib/cluster run -e test/lib/reference "$$dir" && \
+	cp "$$dir"/reference.md "$$dir"/settings.md doc/

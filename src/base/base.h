@@ -140,6 +140,9 @@ extern int as_failure_sqlstate(AsFailure failure);
 /* Called with each failure that is raised; or NULL. */
 extern void (*as_failure_hook)(AsFailure failure);
 
+/* The same where auth_session.log_refusals is on. */
+extern void (*as_failure_log)(AsFailure failure);
+
 /*
  * Raises a failure; never returns. hint is a constant sentence, or NULL for
  * the failure's own. Never put user input or a secret into it.
@@ -204,6 +207,28 @@ extern TimestampTz as_after_seconds(TimestampTz from, int64 seconds);
 
 /* Milliseconds by a clock that nobody can set, the same in all processes. */
 extern int64 as_clock_ms(void);
+
+/* ---- relation.c: tables and indexes by their names ---- */
+
+/*
+ * The relation's Oid, InvalidOid where it doesn't exist. table is a constant:
+ * it is known again by its address.
+ */
+extern Oid as_store_relation(const char *table);
+
+/* ---- distributed.c: whether this server holds a table's rows itself ---- */
+
+/*
+ * False where only a statement finds a table's rows: they are not all in its
+ * own heap, since it is partitioned, of another access method, or Citus'.
+ */
+extern bool as_is_local(Oid relation);
+
+/*
+ * True where Citus has the tables, and other servers their rows: a lock on
+ * anything but a row is then this server's alone. In a transaction.
+ */
+extern bool as_is_distributed(void);
 
 /* ---- frame.c: the conditions under which the store works ---- */
 
@@ -316,7 +341,11 @@ typedef struct AsArg
 /* Of a value; a NULL pointer is SQL NULL. What they allocate is the caller's.
  */
 extern AsArg as_arg_uuid(const AsUuid *uuid);
+extern AsArg as_arg_uuids(const AsUuid *uuids, int count);
 extern AsArg as_arg_text(const char *text);
+
+/* An address as text, which must be one. */
+extern AsArg as_arg_inet(const char *address);
 extern AsArg as_arg_texts(const AsTexts *texts);
 extern AsArg as_arg_bytes(const void *bytes, size_t length);
 extern AsArg as_arg_int(int32 value);
@@ -450,11 +479,18 @@ typedef enum AsLocked
 /*
  * Locks the newest version of the row with a key of one or two uuids (second
  * NULL), FOR UPDATE or else FOR KEY SHARE, until the transaction ends; waits
- * for nobody. Without the executor, as as_row_probe.
+ * for nobody. Without the executor, as as_row_probe; of a table that is local.
  */
 extern AsLocked as_store_try_lock(const char *table, const char *primary_key,
                                   const AsUuid *first, const AsUuid *second,
                                   bool for_update);
+
+/*
+ * The same by statements, for a table that is not local: lock selects the row
+ * FOR ... SKIP LOCKED, look selects it alone.
+ */
+extern AsLocked as_store_lock_by(AsStatement *lock, AsStatement *look,
+                                 AsArgs key);
 
 /*
  * Takes an exclusive lock on a value that need not have a row yet, until the
@@ -469,13 +505,7 @@ extern void as_store_lock_value(const char *table, uint32 key);
  */
 extern void as_store_make_durable(void);
 
-/*
- * The relation's Oid, InvalidOid where it doesn't exist. table is a constant:
- * it is known again by its address.
- */
-extern Oid as_store_relation(const char *table);
-
-/* ---- row.c: one row by its primary key, without a statement ---- */
+/* ---- row.c: one row by its primary key, or a new one, without a statement ---- */
 
 /* A column of a row, and the value that it is to have. */
 typedef struct AsNewValue
@@ -512,6 +542,14 @@ extern AsRevised as_row_revise(const char *table, const char *primary_key,
                                const AsUuid *first, const AsUuid *second,
                                const AsShape *shape, void *row,
                                AsRowRevise revise, const void *context);
+
+/*
+ * Inserts a row of these values, NULL for every other column; false where
+ * nothing was done, since only a statement may. A unique index refuses it as it
+ * does a statement.
+ */
+extern bool as_row_insert(const char *table, const AsNewValue *values,
+                          int count);
 
 /* A key of two uuids. */
 typedef struct AsRowKey
@@ -559,6 +597,30 @@ extern AsRowFound as_row_find(const char *table, const char *primary_key,
 extern bool as_row_probe(const char *table, const char *primary_key,
                          const AsUuid *first, const AsUuid *second,
                          AsUuid *third);
+
+/* ---- finding.c: what an operator should know of, gathered ---- */
+
+/* What was found, what may come of it, and what to do: a sentence or two each. */
+typedef struct AsFinding
+{
+	char *finding;
+	char *risk;
+	char *cure;
+} AsFinding;
+
+/* In the order in which they were added; all zeros to begin with. */
+typedef struct AsFindings
+{
+	List *list; /* of AsFinding, in the memory of whoever adds */
+} AsFindings;
+
+/* Adds one; copies the texts. */
+extern void as_finding_add(AsFindings *findings, const char *finding,
+                           const char *risk, const char *cure);
+
+/* Adds those that a statement answers with: columns finding, risk, cure. */
+extern void as_finding_select(AsFindings *findings, AsStatement *check,
+                              AsArgs args);
 
 /* ---- watch.c: whether a table has changed ---- */
 

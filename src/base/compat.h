@@ -53,10 +53,12 @@
 /* Which indexes an update asks for: all or none; only the summarizing from 16. */
 #if PG_VERSION_NUM >= 160000
 #define AsIndexesToUpdate            TU_UpdateIndexes
+#define AS_ALL_INDEXES               TU_All
 #define as_wants_indexes(indexes)    ((indexes) != TU_None)
 #define as_only_summarizing(indexes) , (indexes) == TU_Summarizing
 #else
 #define AsIndexesToUpdate         bool
+#define AS_ALL_INDEXES            true
 #define as_wants_indexes(indexes) (indexes)
 #define as_only_summarizing(indexes)
 #endif

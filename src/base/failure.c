@@ -111,6 +111,7 @@ as_failure_sqlstate(AsFailure failure)
 }
 
 void (*as_failure_hook)(AsFailure failure) = NULL;
+void (*as_failure_log)(AsFailure failure) = NULL;
 
 void
 as_fail(AsFailure failure, const char *hint)
@@ -119,6 +120,8 @@ as_fail(AsFailure failure, const char *hint)
 
 	if (as_failure_hook != NULL)
 		as_failure_hook(failure);
+	if (auth_session_log_refusals && as_failure_log != NULL)
+		as_failure_log(failure);
 	if (hint == NULL)
 		hint = text->hint;
 	ereport(ERROR,

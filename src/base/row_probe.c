@@ -80,10 +80,8 @@ take_third(const Probe *probe, HeapTuple tuple)
 static bool
 can_be_read(Relation relation, const ItemPointerData *place)
 {
-	return ItemPointerIsValid(place) &&
-	       relation->rd_tableam == GetHeapamTableAmRoutine() &&
-	       ItemPointerGetBlockNumber(place) <
-	           RelationGetNumberOfBlocks(relation);
+	return ItemPointerIsValid(place) && ItemPointerGetBlockNumber(place) <
+	                                        RelationGetNumberOfBlocks(relation);
 }
 
 static bool
@@ -139,8 +137,7 @@ find(const char *table, const char *primary_key, const AsUuid *first,
 	bool found = false;
 
 	probe.relation = table_open(as_store_relation(table), AccessShareLock);
-	/* One that somebody partitioned has no rows of its own. */
-	if (probe.relation->rd_rel->relkind == RELKIND_RELATION)
+	if (as_is_local(RelationGetRelid(probe.relation)))
 	{
 		/* A parallel operation can't take another than the query's. */
 		probe.snapshot = RegisterSnapshot(

@@ -53,7 +53,7 @@ SETTING(claims_hook,              TEXT, "",                 ANY,                
 SETTING(claims_hook_roles,        TEXT, "",                 ANY,                            NONE, SUSET,
         0, NULL, NULL, "Roles that the claims hook may put into the role claim.")
 SETTING(master_key_file,          TEXT, "",                 ANY,                            NONE, SIGHUP,
-        GUC_SUPERUSER_ONLY, NULL, NULL, "File of 32 bytes, mode 0600, under which keys at rest are sealed.")
+        GUC_SUPERUSER_ONLY, check_master_key_file, NULL, "File of 32 bytes, mode 0600, under which keys at rest are sealed.")
 
 /* ---- accounts, codes and messages ---- */
 SETTING(require_confirmation,     ENUM, AS_CONFIRM_ALL,     ONE_OF(confirmations),          NONE, SUSET,
@@ -92,6 +92,8 @@ SETTING(default_locale,           TEXT, "en",               ANY,                
         0, check_locale, NULL, "The language (BCP 47) of messages to users whose info has no locale.")
 SETTING(audit_retention,          INT,  90 * DAY,           FROM_TO(0, 10 * YEAR),          S,    SUSET,
         0, NULL, NULL, "How long audit rows are kept; 0 for ever.")
+SETTING(log_refusals,             BOOL, false,              ANY,                            NONE, SUSET,
+        0, NULL, NULL, "Whether each refusal is a line of the server log, with the client's address and the code.")
 SETTING(audit_renewals,           BOOL, false,              ANY,                            NONE, SUSET,
         0, NULL, NULL, "Whether renewals that succeed are written to the audit log.")
 

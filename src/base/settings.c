@@ -286,6 +286,31 @@ check_signup_hook(char **newval, void **extra, GucSource source)
 	return check_hook(*newval, &as_signup_hook_shape, source);
 }
 
+/*
+ * The postmaster says at start, and at each reload, what no session would come
+ * to know before it needs a key. The value is taken all the same: a server that
+ * does not start helps nobody, and without the file every key is refused.
+ */
+static bool
+check_master_key_file(char **newval, void **extra, GucSource source)
+{
+	AsMasterKey key;
+	const char *fault;
+
+	if (IsUnderPostmaster || (*newval)[0] == '\0')
+		return true;
+	fault = as_master_key_fault(as_master_key_read(*newval, &key));
+	as_wipe(&key, sizeof(key));
+	if (fault != NULL)
+		ereport(WARNING,
+		        (errcode(ERRCODE_CONFIG_FILE_ERROR),
+		         errmsg("the master key file \"%s\" is refused", *newval),
+		         errdetail_internal("%s", fault),
+		         errhint("No key can be opened or stored until it is "
+		                 "mended.")));
+	return true;
+}
+
 void
 as_context_changed(void)
 {

@@ -345,6 +345,12 @@ try_lock(const char *table, const char *primary_key, const AsUuid *first,
 	/* What this transaction wrote just now is to be seen. */
 	CommandCounterIncrement();
 	relation = table_open(as_store_relation(table), RowShareLock);
+	if (!as_is_local(RelationGetRelid(relation)))
+	{
+		/* It has become another meanwhile. */
+		table_close(relation, NoLock);
+		return AS_HELD;
+	}
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	ScanKeyInit(&key[0], 1, BTEqualStrategyNumber, F_UUID_EQ,
 	            PointerGetDatum(first));
@@ -385,6 +391,14 @@ as_store_try_lock(const char *table, const char *primary_key,
 	return locked;
 }
 
+AsLocked
+as_store_lock_by(AsStatement *lock, AsStatement *look, AsArgs key)
+{
+	if (as_store_run(lock, key) > 0)
+		return AS_LOCKED;
+	return as_store_run(look, key) > 0 ? AS_HELD : AS_ABSENT;
+}
+
 void
 as_store_lock_value(const char *table, uint32 key)
 {
@@ -410,52 +424,6 @@ as_store_make_durable(void)
 	ForceSyncCommit();
 }
 
-/* ---- names ---- */
-
-/*
- * Relations by the constants that name them, till a message says that some
- * relation or schema has changed its name.
- */
-static struct
-{
-	const char *name;
-	Oid relation;
-} known[16];
-static int known_count = 0;
-
-static void
-forget_names(Datum argument, int cache, uint32 hash)
-{
-	known_count = 0;
-}
-
-Oid
-as_store_relation(const char *table)
-{
-	static bool is_registered = false;
-	Oid relation;
-
-	if (!is_registered)
-	{
-		CacheRegisterSyscacheCallback(RELNAMENSP, forget_names, (Datum) 0);
-		CacheRegisterSyscacheCallback(NAMESPACENAME, forget_names, (Datum) 0);
-	}
-	is_registered = true;
-	for (int i = 0; i < known_count; i++)
-		if (known[i].name == table)
-			return known[i].relation;
-
-	relation =
-	    get_relname_relid(table, get_namespace_oid(AS_PRIVATE_SCHEMA, true));
-	if (OidIsValid(relation) && known_count < (int) lengthof(known))
-	{
-		known[known_count].name = table;
-		known[known_count].relation = relation;
-		known_count++;
-	}
-	return relation;
-}
-
 /* ---- parameters ---- */
 
 AsArg
@@ -471,11 +439,33 @@ as_arg_uuid(const AsUuid *uuid)
 }
 
 AsArg
+as_arg_uuids(const AsUuid *uuids, int count)
+{
+	Datum *items = palloc(sizeof(Datum) * Max(count, 1));
+
+	for (int i = 0; i < count; i++)
+		items[i] = PointerGetDatum(&uuids[i]);
+	return as_arg_datum(UUIDARRAYOID, PointerGetDatum(construct_array(
+	                                      items, count, UUIDOID, UUID_LEN,
+	                                      false, TYPALIGN_CHAR)));
+}
+
+AsArg
 as_arg_text(const char *text)
 {
 	return (AsArg){TEXTOID,
 	               text == NULL ? (Datum) 0 : CStringGetTextDatum(text),
 	               text == NULL};
+}
+
+AsArg
+as_arg_inet(const char *address)
+{
+	return (AsArg){INETOID,
+	               address == NULL
+	                   ? (Datum) 0
+	                   : DirectFunctionCall1(inet_in, CStringGetDatum(address)),
+	               address == NULL};
 }
 
 AsArg

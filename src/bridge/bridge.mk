@@ -48,7 +48,9 @@ BRIDGE_LDLIBS = $(shell $(PKG_CONFIG) --libs $(BRIDGE_LIBS) 2>/dev/null) -lpthre
 
 .PHONY: FORCE bridge install-bridge uninstall-bridge clean-bridge check-floors-bridge
 
-ifeq ($(shell $(PKG_CONFIG) --exists $(BRIDGE_LIBS) 2>/dev/null && echo yes),yes)
+# EXTENSION_ONLY=1 leaves the bridge to a call of its own.
+ifneq ($(EXTENSION_ONLY),)
+else ifeq ($(shell $(PKG_CONFIG) --exists $(BRIDGE_LIBS) 2>/dev/null && echo yes),yes)
 all: bridge
 install: install-bridge
 check-floors: check-floors-bridge
@@ -57,7 +59,9 @@ all:
 	@echo "The extension alone: auth-session-bridge is not built. On Debian it needs:" >&2
 	@echo "  apt-get install $(BRIDGE_PACKAGES)" >&2
 endif
+ifeq ($(EXTENSION_ONLY),)
 uninstall: uninstall-bridge
+endif
 clean: clean-bridge
 
 bridge: $(BRIDGE)

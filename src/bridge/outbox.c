@@ -28,8 +28,16 @@
 #define IDS_MOST 10000
 
 static const char listen_sql[] = "LISTEN auth_session_outbox";
+/*
+ * The second column is what ALTER DATABASE and ALTER ROLE have stored of it: a
+ * session has what was there when it began.
+ */
 static const char site_sql[] =
-    "SELECT pg_catalog.current_setting('auth_session.site_url', true)";
+    "SELECT pg_catalog.current_setting('auth_session.site_url', true),"
+    " (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', s.setdatabase,"
+    "   s.setrole, e), ' ' ORDER BY s.setdatabase, s.setrole)"
+    "  FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) e"
+    "  WHERE e OPERATOR(pg_catalog.~~*) 'auth\\_session.site\\_url=%')";
 static const char granted_sql[] =
     "SELECT pg_catalog.bool_and("
     "pg_catalog.has_function_privilege(f, 'execute')) FROM (VALUES "
@@ -54,6 +62,7 @@ typedef struct Outbox
 	BrSource source;
 	PGconn *connection;
 	char *site_url;       /* or NULL */
+	char *site_stored;    /* what the connection began with */
 	int64_t site_read_at; /* br_clock_now's scale */
 } Outbox;
 
@@ -75,6 +84,7 @@ outbox_free(BrSource *source)
 
 	outbox_close(source);
 	free(outbox->site_url);
+	free(outbox->site_stored);
 	free(outbox);
 }
 
@@ -248,25 +258,38 @@ run(Outbox *outbox, const char *sql, int n, const char *const *values,
  * What links begin with.  That there is nothing is said when it is found, and
  * not again until there was something meanwhile.
  */
-static bool
-read_site(Outbox *outbox, BrFault *fault)
+static void
+keep_site(Outbox *outbox, const char *url)
 {
 	bool said = outbox->site_read_at != 0 && outbox->site_url == NULL;
-	PGresult *result =
-	    run(outbox, site_sql, 0, NULL, "reading auth_session.site_url", fault);
 
-	if (result == NULL)
-		return false;
 	free(outbox->site_url);
-	outbox->site_url = NULL;
-	if (PQntuples(result) == 1 && *PQgetvalue(result, 0, 0))
-		outbox->site_url = br_copy(PQgetvalue(result, 0, 0));
-	else if (!said)
+	outbox->site_url = *url ? br_copy(url) : NULL;
+	if (*url == '\0' && !said)
 		br_log(BR_WARNING, "no_links", "text",
 		       "auth_session.site_url is not set: no message has a link",
 		       (char *) NULL);
-	PQclear(result);
 	outbox->site_read_at = br_clock_now();
+}
+
+static PGresult *
+ask_site(Outbox *outbox, BrFault *fault)
+{
+	return run(outbox, site_sql, 0, NULL, "reading auth_session.site_url",
+	           fault);
+}
+
+static bool
+read_site(Outbox *outbox, BrFault *fault)
+{
+	PGresult *result = ask_site(outbox, fault);
+
+	if (result == NULL)
+		return false;
+	keep_site(outbox, PQgetvalue(result, 0, 0));
+	free(outbox->site_stored);
+	outbox->site_stored = br_copy(PQgetvalue(result, 0, 1));
+	PQclear(result);
 	return true;
 }
 
@@ -371,6 +394,26 @@ give_back(Outbox *outbox, const char *id, const char *why, BrFault *fault)
 	return good;
 }
 
+/* Another connection where the one there is began with another value. */
+static bool
+follow_site(BrSource *source, BrFault *fault)
+{
+	Outbox *outbox = (Outbox *) source;
+	PGresult *result = ask_site(outbox, fault);
+	bool is_stale;
+
+	if (result == NULL)
+		return false;
+	is_stale = strcmp(PQgetvalue(result, 0, 1), outbox->site_stored) != 0;
+	if (!is_stale)
+		keep_site(outbox, PQgetvalue(result, 0, 0));
+	PQclear(result);
+	if (!is_stale)
+		return true;
+	outbox_close(source);
+	return outbox_open(source, fault);
+}
+
 static bool
 outbox_take(BrSource *source, const char *channel, size_t most, BrList *list,
             BrFault *fault)
@@ -385,7 +428,7 @@ outbox_take(BrSource *source, const char *channel, size_t most, BrList *list,
 	int row;
 
 	if (br_clock_now() - outbox->site_read_at >= source->options->poll * 1000 &&
-	    !read_site(outbox, fault))
+	    !follow_site(source, fault))
 		return false;
 	snprintf(number, sizeof(number), "%zu", most);
 	snprintf(lease, sizeof(lease), "%d seconds", source->options->lease);

@@ -314,7 +314,7 @@ newest_pending(const AsIdentifier *identifier, AsAccount *account)
 {
 	AsClaimList claims;
 	AsUuid owner;
-	AsUuid nobody = as_uuid_random();
+	AsUuid nobody = as_nobody_at(identifier->canonical);
 	bool is_owned = as_identifier_owner(identifier->canonical, &owner);
 	bool is_pending;
 	int next = 0;

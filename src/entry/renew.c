@@ -113,6 +113,29 @@ refuse_gone(Renew *renew)
 	                         "session has ended");
 }
 
+/* Whether the row knows the token as its current one. */
+static bool
+is_current(const Renew *renew)
+{
+	AsDigest digest;
+
+	as_refresh_token_digest(&renew->presented, &digest);
+	return (uint32) renew->session.generation == renew->presented.generation &&
+	       as_digest_equal(&digest, &renew->session.refresh_digest);
+}
+
+/*
+ * The UPDATE missed a row that is there and knows the token: on another node,
+ * where it has moved meanwhile. That is no fault of the token's.
+ */
+static AsFailure
+rotate_again(Renew *renew)
+{
+	return as_session_renew(&renew->presented, &renew->next, &renew->session)
+	           ? AS_OK
+	           : AS_BUSY;
+}
+
 /*
  * What a genuine token is that is not the current one of a session. Reads
  * without a lock: the recorder is to delete this very row.
@@ -132,6 +155,8 @@ classify(Renew *renew)
 	if (session->expires_at <= GetCurrentTimestamp())
 		return as_attempt_refuse(&renew->attempt, AS_SESSION_EXPIRED,
 		                         "session has expired");
+	if (is_current(renew))
+		return rotate_again(renew);
 	current = (uint32) session->generation;
 	if (presented->generation >= current)
 		/* Of a renewal that was rolled back, or of before a restore. */

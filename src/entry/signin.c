@@ -50,12 +50,13 @@ read_arguments(SignIn *signin)
 static AsFailure
 look_up_account(SignIn *signin)
 {
+	AsUuid nobody = as_nobody_at(signin->identifier.canonical);
 	AsUuid owner;
 	bool is_owned = as_identifier_owner(signin->identifier.canonical, &owner);
 
 	/* An unknown identifier makes the same look-up, of nobody. */
 	if (!is_owned)
-		owner = as_uuid_random();
+		owner = nobody;
 	signin->is_known =
 	    as_account_find_in_force(&owner, &signin->grant.account) && is_owned;
 	if (signin->is_known)

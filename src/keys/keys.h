@@ -130,6 +130,15 @@ typedef enum AsSealing
  */
 extern AsSealing as_keys_seal(const char *previous_file, int *sealed);
 
+/* ---- key_check.c: what an operator should know of the keys ---- */
+
+/*
+ * Adds what is wrong with the master key's file, with what is stored without
+ * it or under another one, and keys that are too short. Reads every row of
+ * second factors; opens nothing.
+ */
+extern void as_keys_check(AsFindings *findings);
+
 /* ---- the files of this floor among themselves ---- */
 
 #define AS_SIGNING_KEYS "signing_keys"

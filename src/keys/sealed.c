@@ -29,29 +29,18 @@ static const AsShape row_shape = AS_SHAPE(SealedRow, row_columns);
 static bool
 read_master_key(AsMasterKey *out)
 {
-	const char *why = NULL;
+	const char *fault;
 
 	if (auth_session_master_key_file[0] == '\0')
 		return false;
-	switch (as_master_key_read(auth_session_master_key_file, out))
-	{
-		case AS_MASTER_KEY_OK:
-			return true;
-		case AS_MASTER_KEY_MISSING:
-			why = "It is no regular file that the server can read.";
-			break;
-		case AS_MASTER_KEY_MODE:
-			why =
-			    "It must belong to the user of the server and be of mode 0600.";
-			break;
-		case AS_MASTER_KEY_SIZE:
-			why = "It must have exactly 32 bytes, not all of them zero.";
-			break;
-	}
+	fault = as_master_key_fault(
+	    as_master_key_read(auth_session_master_key_file, out));
+	if (fault == NULL)
+		return true;
 	ereport(LOG_SERVER_ONLY, (errcode(ERRCODE_CONFIG_FILE_ERROR),
 	                          errmsg("the master key file \"%s\" is refused",
 	                                 auth_session_master_key_file),
-	                          errdetail("%s", why)));
+	                          errdetail_internal("%s", fault)));
 	return false;
 }
 

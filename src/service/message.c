@@ -80,6 +80,7 @@ as_message_send_code(const AsAccount *account, AsPurpose purpose,
                      const AsIdentifier *identifier)
 {
 	const char *recipient = recipient_of(account, purpose, identifier);
+	AsUuid nobody = as_nobody_at(identifier->canonical);
 	AsCode code;
 	AsNotification notification = {
 	    .kind = as_purpose_kind(purpose),
@@ -89,7 +90,7 @@ as_message_send_code(const AsAccount *account, AsPurpose purpose,
 	    .is_decoy = recipient == NULL,
 	};
 
-	as_code_issue(recipient == NULL ? NULL : &account->id, purpose,
+	as_code_issue(recipient == NULL ? &nobody : &account->id, purpose,
 	              identifier->canonical, &code);
 	notification.user_id = &code.user_id;
 	notification.code_id = &code.id;

@@ -10,10 +10,11 @@
 static bool
 find_owner(const AsIdentifier *identifier, AsAccount *account)
 {
+	AsUuid nobody = as_nobody_at(identifier->canonical);
 	AsUuid owner;
 
 	if (!as_identifier_owner(identifier->canonical, &owner))
-		owner = as_uuid_random();
+		owner = nobody;
 	return as_account_find_in_force(&owner, account) &&
 	       !as_account_is_banned(account, GetCurrentTimestamp());
 }
@@ -49,13 +50,15 @@ as_owner_code_try(AsAttempt *attempt, const AsProof *proof, AsPurpose purpose,
                   AsAccount *account, AsCode *code)
 {
 	const char *identifier = proof->identifier.canonical;
+	AsUuid nobody = as_nobody_at(identifier);
 	AsCodeTry one;
 	AsUuid owner;
 	AsFailure outcome;
 	int count = 0;
 
-	if (as_identifier_owner(identifier, &owner) &&
-	    as_account_find_in_force(&owner, account) &&
+	if (!as_identifier_owner(identifier, &owner))
+		owner = nobody;
+	if (as_account_find_in_force(&owner, account) &&
 	    as_code_find_for(&owner, purpose, identifier, &one.code))
 	{
 		attempt->event.user_id = owner;

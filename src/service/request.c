@@ -385,6 +385,22 @@ forwarded_entry(const char *list, int proxies)
 	}
 }
 
+/*
+ * Whoever passes a client's address on expects limits by it, and has none: told
+ * once, and by auth_admin.check_configuration.
+ */
+static void
+tell_untrusted(void)
+{
+	if (as_counters_forwarded())
+		ereport(
+		    LOG_SERVER_ONLY,
+		    (errmsg("x-forwarded-for is sent by a role for which no proxy is "
+		            "trusted"),
+		     errdetail("It is ignored: the limits per client address are off."),
+		     errhint("For that role set auth_session.trusted_proxies.")));
+}
+
 static void
 set_forwarded_address(AsRequest *request, const char *list)
 {
@@ -392,7 +408,10 @@ set_forwarded_address(AsRequest *request, const char *list)
 	const char *host;
 
 	if (auth_session_trusted_proxies == 0)
+	{
+		tell_untrusted();
 		return;
+	}
 	request->address[0] = '\0';
 	if (list == NULL)
 		return;

@@ -1085,6 +1085,14 @@ extern void as_proof_forgive(AsAttempt *attempt, const AsProof *proof,
 /* All wrong tries at an address, for any purpose. */
 extern void as_proof_forgive_all(const char *identifier);
 
+/* ---- nobody.c: whom an address stands for that has nobody ---- */
+
+/*
+ * The id for which the look-ups and writes of an address are made that nobody
+ * has: of no account, and the same each time. identifier is canonical.
+ */
+extern AsUuid as_nobody_at(const char *identifier);
+
 /* ---- owner_code.c: codes that are for who owns an address ---- */
 
 /*
@@ -1195,6 +1203,24 @@ extern bool as_confirm_is_change(const AsProof *proof);
 /* Step: account is as it then is. */
 extern AsFailure as_confirm_change(AsAttempt *attempt, const AsProof *proof,
                                    AsAccount *account);
+
+/* ---- refusal_log.c: a line of the server log for each refusal ---- */
+
+/* From _PG_init. */
+extern void as_refusal_log_init(void);
+
+/* ---- check_server.c, check_rights.c, check_work.c: what to know of ---- */
+
+/*
+ * Each adds what an operator should know of: of the server and its settings
+ * (false where the library was not preloaded, and nothing else can be said), of
+ * who may do what, and of what others have to do. counts is NULL where this
+ * database has none; cron, what auth_private.maintenance_jobs() answers.
+ */
+extern bool as_server_check(AsFindings *findings, const AsCounts *counts);
+extern void as_rights_check(AsFindings *findings);
+extern void as_work_check(AsFindings *findings, const AsCounts *counts,
+                          const Jsonb *cron);
 
 /* ---- export.c: all that is kept about a user ---- */
 

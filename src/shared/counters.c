@@ -21,6 +21,8 @@ typedef struct Place
 {
 	pg_atomic_uint32 database; /* InvalidOid: free */
 	pg_atomic_uint64 pruned_at;
+	pg_atomic_uint64 forwarded_at;
+	pg_atomic_uint64 lines; /* a second << 32 | the lines asked for in it */
 	pg_atomic_uint64 counts[AS_COUNTERS];
 	pg_atomic_uint64 refusals[AS_FAILURES_MOST];
 } Place;
@@ -39,6 +41,8 @@ init_place(Place *place)
 {
 	pg_atomic_init_u32(&place->database, InvalidOid);
 	pg_atomic_init_u64(&place->pruned_at, 0);
+	pg_atomic_init_u64(&place->forwarded_at, 0);
+	pg_atomic_init_u64(&place->lines, 0);
 	for (int i = 0; i < AS_COUNTERS; i++)
 		pg_atomic_init_u64(&place->counts[i], 0);
 	for (int i = 0; i < AS_FAILURES_MOST; i++)
@@ -134,6 +138,50 @@ as_counters_pruned(TimestampTz at)
 }
 
 bool
+as_counters_forwarded(void)
+{
+	Place *place = our_place();
+
+	return place != NULL &&
+	       pg_atomic_exchange_u64(&place->forwarded_at,
+	                              (uint64) GetCurrentTimestamp()) == 0;
+}
+
+/* A database beyond the last place has nothing to count by, and no lines. */
+bool
+as_counters_may_log(int *left_out)
+{
+	Place *place = our_place();
+	uint64 second = (uint64) (as_clock_ms() / 1000) & PG_UINT32_MAX;
+	uint64 before;
+	uint64 after;
+
+	*left_out = 0;
+	if (place == NULL)
+		return false;
+	before = pg_atomic_read_u64(&place->lines);
+	do
+		after = before >> 32 == second ? before + 1 : second << 32 | 1;
+	while (!pg_atomic_compare_exchange_u64(&place->lines, &before, after));
+
+	/* Whoever begins another second tells of the last one. */
+	if (before >> 32 != second)
+		*left_out = (int) ((before & PG_UINT32_MAX) > AS_REFUSAL_LINES
+		                       ? (before & PG_UINT32_MAX) - AS_REFUSAL_LINES
+		                       : 0);
+	return (after & PG_UINT32_MAX) <= AS_REFUSAL_LINES;
+}
+
+/* 0 is never. */
+static TimestampTz
+time_of(pg_atomic_uint64 *at)
+{
+	uint64 value = pg_atomic_read_u64(at);
+
+	return value == 0 ? AS_NO_TIME : (TimestampTz) value;
+}
+
+bool
 as_counters_read(AsCounts *out)
 {
 	Place *place = our_place();
@@ -142,9 +190,8 @@ as_counters_read(AsCounts *out)
 		return false;
 	out->since = counters->since;
 	out->discarded = (int64) pg_atomic_read_u64(&counters->discarded);
-	out->pruned_at = (TimestampTz) pg_atomic_read_u64(&place->pruned_at);
-	if (out->pruned_at == 0)
-		out->pruned_at = AS_NO_TIME;
+	out->pruned_at = time_of(&place->pruned_at);
+	out->forwarded_at = time_of(&place->forwarded_at);
 	for (int i = 0; i < AS_COUNTERS; i++)
 		out->counts[i] = (int64) pg_atomic_read_u64(&place->counts[i]);
 	for (int i = 0; i < AS_FAILURES_MOST; i++)

@@ -36,6 +36,7 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
+#include "storage/proc.h"
 
 #define DATABASES 256
 
@@ -349,6 +350,23 @@ as_dispatch_is_served(void)
 	            as_clock_ms() - dispatch->left < GONE_AFTER_MS;
 	LWLockRelease(dispatch_lock);
 	return is_served;
+}
+
+/* Without a lock: it is stale as soon as it is known. */
+int
+as_free_worker_slots(void)
+{
+	int running = 0;
+
+	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++)
+	{
+		const PGPROC *process = &ProcGlobal->allProcs[i];
+
+		if (process->procgloballist == &ProcGlobal->bgworkerFreeProcs &&
+		    process->pid != 0)
+			running++;
+	}
+	return Max(max_worker_processes - running, 0);
 }
 
 static void

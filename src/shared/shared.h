@@ -125,9 +125,10 @@ typedef enum AsCounter
 
 typedef struct AsCounts
 {
-	TimestampTz since;     /* the server's start, or its last crash */
-	TimestampTz pruned_at; /* AS_NO_TIME: not since then */
-	int64 discarded;       /* records, in the whole server */
+	TimestampTz since;        /* the server's start, or its last crash */
+	TimestampTz pruned_at;    /* AS_NO_TIME: not since then */
+	TimestampTz forwarded_at; /* as_counters_forwarded; AS_NO_TIME: never */
+	int64 discarded;          /* records, in the whole server */
 	int64 counts[AS_COUNTERS];
 	int64 refusals[AS_FAILURES_MOST];
 } AsCounts;
@@ -140,6 +141,21 @@ extern void as_counters_discarded(int count);
 
 /* When prune last ran in this database. */
 extern void as_counters_pruned(TimestampTz at);
+
+/*
+ * A client address was passed on in vain, no proxy being trusted; true for the
+ * first time since the server was started.
+ */
+extern bool as_counters_forwarded(void);
+
+/* Lines about refusals that a database gets in a second. */
+#define AS_REFUSAL_LINES 100
+
+/*
+ * Whether a line about a refusal may be logged now, and how many were left out
+ * in the last second that had any, which are told once.
+ */
+extern bool as_counters_may_log(int *left_out);
 
 /* The counts of this database; false where it has none. */
 extern bool as_counters_read(AsCounts *out);
@@ -323,6 +339,9 @@ extern void as_dispatch_begin(void);
  * without is recorded by nobody.
  */
 extern bool as_dispatch_is_served(void);
+
+/* How many background workers could be started at this moment. */
+extern int as_free_worker_slots(void);
 
 /*
  * The database that has waited longest for a worker, or InvalidOid when none

@@ -54,6 +54,13 @@ static AsStatement select_update =
 static AsStatement select_free =
     AS_WRITES(SELECT_ACCOUNT " FOR NO KEY UPDATE SKIP LOCKED");
 
+static AsStatement lock_for_update =
+    AS_WRITES("SELECT FROM auth_private.accounts"
+              " WHERE id = $1 FOR UPDATE SKIP LOCKED");
+static AsStatement lock_key = AS_WRITES("SELECT FROM auth_private.accounts"
+                                        " WHERE id = $1"
+                                        " FOR KEY SHARE SKIP LOCKED");
+
 static AsStatement insert = AS_WRITES(
     "INSERT INTO auth_private.accounts"
     "       (id, status, email, phone, email_confirmed_at,"
@@ -202,6 +209,9 @@ as_account_find_revoked(const AsUuid *id, AsAccount *account)
 AsLocked
 as_account_try_lock(const AsUuid *id, bool for_update)
 {
+	if (!as_is_local(as_store_relation("accounts")))
+		return as_store_lock_by(for_update ? &lock_for_update : &lock_key,
+		                        &select_one, AS_ARGS(as_arg_uuid(id)));
 	return as_store_try_lock("accounts", "accounts_pkey", id, NULL, for_update);
 }
 

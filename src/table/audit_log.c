@@ -13,7 +13,7 @@ static AsStatement insert = AS_WRITES(
     "INSERT INTO auth_private.audit_log"
     "       (user_id, id, at, action, actor, result, reason, session_id, ip,"
     "        user_agent)"
-    " VALUES ($7, $1, $2, $3, $4, $5, $6, $8, $9::pg_catalog.inet, $10)");
+    " VALUES ($7, $1, $2, $3, $4, $5, $6, $8, $9, $10)");
 
 static AsStatement prune =
     AS_WRITES("WITH batch AS MATERIALIZED ("
@@ -49,18 +49,26 @@ void
 as_audit_log_write(const AsEvent *event, const char *remark)
 {
 	AsUuid id = as_uuid_ordered(as_unix_milliseconds(event->at));
+	const AsNewValue row[] = {
+	    {"id", as_arg_uuid(&id)},
+	    {"at", as_arg_time(event->at)},
+	    {"action", as_arg_text(event->action)},
+	    {"actor", as_arg_text(event->actor)},
+	    {"result", as_arg_text(as_failure_code(event->result))},
+	    {"reason", as_arg_text(remark != NULL ? remark : given(event->reason))},
+	    {"user_id", as_arg_uuid(&event->user_id)},
+	    {"session_id", as_arg_uuid(known(&event->session_id))},
+	    {"ip", as_arg_inet(given(event->address))},
+	    {"user_agent", as_arg_text(given(event->user_agent))},
+	};
+	AsArg args[lengthof(row)];
 
 	Assert(event->action[0] != '\0' && event->actor[0] != '\0');
-	(void) as_store_run(
-	    &insert,
-	    AS_ARGS(as_arg_uuid(&id), as_arg_time(event->at),
-	            as_arg_text(event->action), as_arg_text(event->actor),
-	            as_arg_text(as_failure_code(event->result)),
-	            as_arg_text(remark != NULL ? remark : given(event->reason)),
-	            as_arg_uuid(&event->user_id),
-	            as_arg_uuid(known(&event->session_id)),
-	            as_arg_text(given(event->address)),
-	            as_arg_text(given(event->user_agent))));
+	if (as_row_insert("audit_log", row, lengthof(row)))
+		return;
+	for (int i = 0; i < (int) lengthof(row); i++)
+		args[i] = row[i].value;
+	(void) as_store_run(&insert, (AsArgs){lengthof(args), args});
 }
 
 int

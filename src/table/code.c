@@ -61,25 +61,21 @@ static AsStatement delete_of_purpose =
               " WHERE user_id = $1 AND purpose = $2");
 
 /* But one that is being used at this moment: nobody is waited for. */
-static AsStatement delete_until =
-    AS_WRITES("WITH free AS MATERIALIZED ("
-              "     SELECT user_id, id FROM auth_private.codes"
-              "      WHERE user_id = $1 AND created_at <= $2"
-              "        FOR UPDATE SKIP LOCKED)"
-              " DELETE FROM auth_private.codes"
-              "  WHERE user_id = $1"
-              "    AND (user_id, id) IN (SELECT user_id, id FROM free)");
+static AsStatement lock_until =
+    AS_WRITES("SELECT id FROM auth_private.codes"
+              " WHERE user_id = $1 AND created_at <= $2"
+              "   FOR UPDATE SKIP LOCKED");
 
-/* As delete_until, and not what confirms a sign-up. */
-static AsStatement delete_but_confirmations =
-    AS_WRITES("WITH free AS MATERIALIZED ("
-              "     SELECT user_id, id FROM auth_private.codes"
-              "      WHERE user_id = $1"
-              "        AND purpose NOT IN ('confirm_email', 'confirm_phone')"
-              "        FOR UPDATE SKIP LOCKED)"
-              " DELETE FROM auth_private.codes"
-              "  WHERE user_id = $1"
-              "    AND (user_id, id) IN (SELECT user_id, id FROM free)");
+/* As lock_until, and not what confirms a sign-up. */
+static AsStatement lock_but_confirmations =
+    AS_WRITES("SELECT id FROM auth_private.codes"
+              " WHERE user_id = $1"
+              "   AND purpose NOT IN ('confirm_email', 'confirm_phone')"
+              "   FOR UPDATE SKIP LOCKED");
+
+static AsStatement delete_locked =
+    AS_WRITES("DELETE FROM auth_private.codes"
+              " WHERE user_id = $1 AND id = ANY ($2)");
 
 static AsStatement prune =
     AS_WRITES("WITH batch AS MATERIALIZED ("
@@ -141,6 +137,10 @@ static const AsColumn code_columns[] = {
     AS_COLUMN(AsCode, TIME, code_expires_at),
     AS_COLUMN(AsCode, TIME, link_expires_at),
 };
+static const AsColumn id_columns[] = {
+    AS_COLUMN_ONLY("id", UUID),
+};
+static const AsShape id_shape = AS_SHAPE(AsUuid, id_columns);
 static const AsShape code_shape = AS_SHAPE(AsCode, code_columns);
 
 const char *
@@ -156,21 +156,6 @@ as_purpose_kind(AsPurpose purpose)
 	return purpose == AS_PURPOSE_PHONE_CHANGE
 	           ? purpose_names[AS_PURPOSE_CONFIRM_PHONE]
 	           : purpose_names[purpose];
-}
-
-/* Whom the codes for an address are issued to that has nobody. */
-static AsUuid
-nobody_at(const char *identifier)
-{
-	AsDigest digest;
-	AsUuid nobody;
-
-	/* Version 8 (RFC 9562 section 5.8): no account has such an id. */
-	as_digest(identifier, strlen(identifier), &digest);
-	memcpy(nobody.bytes, digest.bytes, sizeof(nobody.bytes));
-	nobody.bytes[6] = (nobody.bytes[6] & 0x0f) | 0x80;
-	nobody.bytes[8] = (nobody.bytes[8] & 0x3f) | 0x80;
-	return nobody;
 }
 
 /* What gives an account away by itself is good for less long. */
@@ -189,7 +174,7 @@ as_code_issue(const AsUuid *user_id, AsPurpose purpose, const char *identifier,
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	code->user_id = user_id == NULL ? nobody_at(identifier) : *user_id;
+	code->user_id = *user_id;
 	code->id = as_uuid_random();
 	code->purpose = purpose;
 	code->identifier = pstrdup(identifier);
@@ -267,18 +252,29 @@ as_code_drop_all(const AsUuid *user_id)
 	as_code_drop_until(user_id, DT_NOEND);
 }
 
+static void
+drop_locked(const AsUuid *user_id, AsStatement *lock, AsArgs args)
+{
+	AsUuid *ids;
+	int count = as_store_list(lock, &id_shape, &ids, args);
+
+	if (count > 0)
+		(void) as_store_run(&delete_locked, AS_ARGS(as_arg_uuid(user_id),
+		                                            as_arg_uuids(ids, count)));
+}
+
 void
 as_code_drop_until(const AsUuid *user_id, TimestampTz at)
 {
-	(void) as_store_run(&delete_until,
-	                    AS_ARGS(as_arg_uuid(user_id), as_arg_time(at)));
+	drop_locked(user_id, &lock_until,
+	            AS_ARGS(as_arg_uuid(user_id), as_arg_time(at)));
 }
 
 void
 as_code_drop_but_confirmations(const AsUuid *user_id)
 {
-	(void) as_store_run(&delete_but_confirmations,
-	                    AS_ARGS(as_arg_uuid(user_id)));
+	drop_locked(user_id, &lock_but_confirmations,
+	            AS_ARGS(as_arg_uuid(user_id)));
 }
 
 int

@@ -23,12 +23,12 @@ static AsStatement count =
              "           AND failed_at > $3))::integer AS in_window"
              "  FROM auth_private.code_failures WHERE identifier = $1");
 
-static AsStatement forget =
-    AS_WRITES("WITH own AS MATERIALIZED ("
-              "     SELECT identifier, id FROM auth_private.code_failures"
-              "      WHERE identifier = $1 FOR UPDATE SKIP LOCKED)"
-              " DELETE FROM auth_private.code_failures"
-              "  WHERE identifier = $1 AND id IN (SELECT id FROM own)");
+static AsStatement lock_own =
+    AS_WRITES("SELECT id FROM auth_private.code_failures"
+              " WHERE identifier = $1 FOR UPDATE SKIP LOCKED");
+static AsStatement delete_locked =
+    AS_WRITES("DELETE FROM auth_private.code_failures"
+              " WHERE identifier = $1 AND id = ANY ($2)");
 
 static AsStatement prune = AS_WRITES(
     "WITH batch AS MATERIALIZED ("
@@ -83,7 +83,15 @@ as_code_failure_allows(const AsCodeFailures *failures)
 void
 as_code_failure_forget(const char *identifier)
 {
-	(void) as_store_run(&forget, AS_ARGS(as_arg_text(identifier)));
+	static const AsColumn id_columns[] = {AS_COLUMN_ONLY("id", UUID)};
+	static const AsShape id_shape = AS_SHAPE(AsUuid, id_columns);
+	AsUuid *own;
+	int count = as_store_list(&lock_own, &id_shape, &own,
+	                          AS_ARGS(as_arg_text(identifier)));
+
+	if (count > 0)
+		(void) as_store_run(&delete_locked, AS_ARGS(as_arg_text(identifier),
+		                                            as_arg_uuids(own, count)));
 }
 
 int

@@ -8,11 +8,11 @@
 #include "table/table.h"
 
 /* Networks as providers hand them out: /24, and /48 of IPv6. */
-#define DEVICE                                                      \
-	"pg_catalog.concat_ws(' ', pg_catalog.text(pg_catalog.network(" \
-	"    pg_catalog.set_masklen($2::pg_catalog.inet,"               \
-	"        CASE pg_catalog.family($2::pg_catalog.inet)"           \
-	"        WHEN 4 THEN 24 ELSE 48 END))), $3)"
+#define DEVICE                                                            \
+	"COALESCE(pg_catalog.text(pg_catalog.network(pg_catalog.set_masklen(" \
+	"    $2::pg_catalog.inet,"                                            \
+	"    CASE pg_catalog.family($2::pg_catalog.inet)"                     \
+	"    WHEN 4 THEN 24 ELSE 48 END))) || COALESCE(' ' || $3, ''), $3, '')"
 
 static AsStatement select_seen = AS_READS(
     "SELECT FROM auth_private.devices"

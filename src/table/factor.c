@@ -37,14 +37,13 @@ static AsStatement update_step =
               " WHERE user_id = $1 AND id = $2 AND last_step < $3");
 
 /* Those that are pending, but one that somebody is about to turn on. */
-static AsStatement delete_pending =
-    AS_WRITES("WITH free AS MATERIALIZED ("
-              "     SELECT user_id, id FROM auth_private.factors"
-              "      WHERE user_id = $1 AND confirmed_at IS NULL"
-              "        FOR UPDATE SKIP LOCKED)"
-              " DELETE FROM auth_private.factors"
-              "  WHERE user_id = $1 AND confirmed_at IS NULL"
-              "    AND (user_id, id) IN (SELECT user_id, id FROM free)");
+static AsStatement lock_pending =
+    AS_WRITES("SELECT id FROM auth_private.factors"
+              " WHERE user_id = $1 AND confirmed_at IS NULL"
+              "   FOR UPDATE SKIP LOCKED");
+static AsStatement delete_locked =
+    AS_WRITES("DELETE FROM auth_private.factors"
+              " WHERE user_id = $1 AND id = ANY ($2)");
 
 static AsStatement delete_all =
     AS_WRITES("DELETE FROM auth_private.factors WHERE user_id = $1");
@@ -68,12 +67,23 @@ static const AsColumn factor_columns[] = {
     AS_COLUMN(AsFactor, TIME, confirmed_at),
     AS_COLUMN(AsFactor, INT8, last_step),
 };
+static const AsColumn id_columns[] = {
+    AS_COLUMN_ONLY("id", UUID),
+};
+static const AsShape id_shape = AS_SHAPE(AsUuid, id_columns);
 static const AsShape factor_shape = AS_SHAPE(AsFactor, factor_columns);
 
 void
 as_factor_add(const AsUuid *user_id, const AsUuid *id, AsArg secret)
 {
-	(void) as_store_run(&delete_pending, AS_ARGS(as_arg_uuid(user_id)));
+	AsUuid *pending;
+	int count = as_store_list(&lock_pending, &id_shape, &pending,
+	                          AS_ARGS(as_arg_uuid(user_id)));
+
+	if (count > 0)
+		(void) as_store_run(
+		    &delete_locked,
+		    AS_ARGS(as_arg_uuid(user_id), as_arg_uuids(pending, count)));
 	(void) as_store_run(&insert,
 	                    AS_ARGS(as_arg_uuid(user_id), as_arg_uuid(id), secret,
 	                            as_arg_time(GetCurrentTimestamp())));

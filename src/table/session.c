@@ -101,6 +101,9 @@ static AsStatement delete_one = AS_WRITES(
 
 static AsStatement delete_all = AS_WRITES("DELETE" ALL_BUT_ONE);
 static AsStatement select_others = AS_READS("SELECT" ALL_BUT_ONE);
+static AsStatement lock_one =
+    AS_WRITES("SELECT FROM auth_private.sessions"
+              " WHERE user_id = $1 AND id = $2 FOR UPDATE SKIP LOCKED");
 static AsStatement lock_others =
     AS_WRITES("SELECT" ALL_BUT_ONE " FOR UPDATE SKIP LOCKED");
 
@@ -401,6 +404,9 @@ as_session_lock_all(const AsUuid *user_id, const AsUuid *keep)
 AsLocked
 as_session_try_lock(const AsUuid *user_id, const AsUuid *id)
 {
+	if (!as_is_local(as_store_relation("sessions")))
+		return as_store_lock_by(&lock_one, &select_token,
+		                        AS_ARGS(as_arg_uuid(user_id), as_arg_uuid(id)));
 	return as_store_try_lock("sessions", "sessions_pkey", user_id, id, true);
 }
 

@@ -511,8 +511,7 @@ extern const char *as_purpose_kind(AsPurpose purpose);
 
 /*
  * Makes a code, which takes the place of an older one for the same with the
- * commit: only a row is added, and nobody waits. NULL is nobody: the same
- * write for an address that has nobody to send a code to.
+ * commit: only a row is added, and nobody waits.
  */
 extern void as_code_issue(const AsUuid *user_id, AsPurpose purpose,
                           const char *identifier, AsCode *code);

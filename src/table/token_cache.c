@@ -30,6 +30,13 @@ static AsStatement delete_one =
     AS_WRITES("DELETE FROM auth_private.token_cache"
               " WHERE user_id = $1 AND session_id = $2");
 
+#define ONE                                \
+	"SELECT FROM auth_private.token_cache" \
+	" WHERE user_id = $1 AND session_id = $2"
+
+static AsStatement select_one = AS_READS(ONE);
+static AsStatement lock_one = AS_WRITES(ONE " FOR UPDATE SKIP LOCKED");
+
 #define ALL_BUT_ONE                  \
 	" FROM auth_private.token_cache" \
 	" WHERE user_id = $1 AND session_id IS DISTINCT FROM $2"
@@ -129,6 +136,10 @@ as_token_cache_lock_all(const AsUuid *user_id, const AsUuid *keep)
 AsLocked
 as_token_cache_try_lock(const AsUuid *user_id, const AsUuid *session_id)
 {
+	if (!as_is_local(as_store_relation("token_cache")))
+		return as_store_lock_by(
+		    &lock_one, &select_one,
+		    AS_ARGS(as_arg_uuid(user_id), as_arg_uuid(session_id)));
 	return as_store_try_lock("token_cache", "token_cache_pkey", user_id,
 	                         session_id, true);
 }

@@ -20,12 +20,16 @@
 
 /* form, id of the master key, nonce, box */
 #define ID_AT    1
-#define ID_BYTES crypto_generichash_BYTES_MIN
+#define ID_BYTES AS_MASTER_KEY_ID_BYTES
 #define NONCE_AT (ID_AT + ID_BYTES)
 #define BOX_AT   (NONCE_AT + crypto_secretbox_NONCEBYTES)
 
 #if AS_SEAL_OVERHEAD != 57
 #error "the overhead is one form byte, an id, a nonce and a MAC"
+#endif
+
+#if AS_MASTER_KEY_ID_BYTES != crypto_generichash_BYTES_MIN
+#error "the id is the shortest digest"
 #endif
 
 AsMasterKeyOutcome
@@ -61,6 +65,24 @@ as_master_key_read(const char *path, AsMasterKey *out)
 	return outcome;
 }
 
+const char *
+as_master_key_fault(AsMasterKeyOutcome outcome)
+{
+	switch (outcome)
+	{
+		case AS_MASTER_KEY_OK:
+			return NULL;
+		case AS_MASTER_KEY_MISSING:
+			return "It is no regular file that the server can read.";
+		case AS_MASTER_KEY_MODE:
+			return "It must belong to the user of the server and be of mode "
+			       "0600.";
+		case AS_MASTER_KEY_SIZE:
+			break;
+	}
+	return "It must have exactly 32 bytes, not all of them zero.";
+}
+
 bool
 as_key_is_sealed(const uint8_t *stored, size_t length)
 {
@@ -83,6 +105,12 @@ derive(const AsMasterKey *master, const char *purpose, const char *label,
 	as_wipe(&state, sizeof(state));
 }
 
+void
+as_master_key_id(const AsMasterKey *master, uint8_t id[AS_MASTER_KEY_ID_BYTES])
+{
+	derive(master, "auth_session master key", "", id, ID_BYTES);
+}
+
 size_t
 as_key_seal(const AsMasterKey *master, const char *label, const void *secret,
             size_t length, uint8_t *out)
@@ -96,7 +124,7 @@ as_key_seal(const AsMasterKey *master, const char *label, const void *secret,
 		return length + 1;
 	}
 	out[0] = FORM_SEALED;
-	derive(master, "auth_session master key", "", out + ID_AT, ID_BYTES);
+	as_master_key_id(master, out + ID_AT);
 	randombytes_buf(out + NONCE_AT, crypto_secretbox_NONCEBYTES);
 	derive(master, "auth_session seal", label, key, sizeof(key));
 	crypto_secretbox_easy(out + BOX_AT, secret, length, out + NONCE_AT, key);
@@ -127,7 +155,7 @@ as_key_open(const AsMasterKey *master, const char *label, const uint8_t *stored,
 		return AS_SEAL_DAMAGED;
 	if (master == NULL)
 		return AS_SEAL_NO_MASTER_KEY;
-	derive(master, "auth_session master key", "", id, sizeof(id));
+	as_master_key_id(master, id);
 	if (sodium_memcmp(id, stored + ID_AT, sizeof(id)) != 0)
 		return AS_SEAL_OTHER_MASTER_KEY;
 

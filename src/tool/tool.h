@@ -125,7 +125,8 @@ typedef enum AsMacPurpose
 	AS_MAC_REFRESH_SUCCESSOR = 2, /* the secret of the next refresh token */
 	AS_MAC_CODE = 3,              /* the short one-time code */
 	AS_MAC_LINK = 4,              /* the tag of a link token */
-	AS_MAC_MFA = 5                /* the tag of an mfa token */
+	AS_MAC_MFA = 5,               /* the tag of an mfa token */
+	AS_MAC_NOBODY = 8             /* whom an unknown address stands for */
 } AsMacPurpose;
 
 /* Derives the key of a purpose from the server's MAC key (libsodium KDF). */
@@ -539,6 +540,15 @@ typedef enum AsMasterKeyOutcome
 /* Reads a master key file. */
 extern AsMasterKeyOutcome as_master_key_read(const char *path,
                                              AsMasterKey *out);
+
+/* What is wrong with the file, in a sentence; NULL: nothing. */
+extern const char *as_master_key_fault(AsMasterKeyOutcome outcome);
+
+/* The name of a master key in what is sealed under it: a digest. */
+#define AS_MASTER_KEY_ID_BYTES 16
+
+extern void as_master_key_id(const AsMasterKey *master,
+                             uint8_t id[AS_MASTER_KEY_ID_BYTES]);
 
 typedef enum AsSealOutcome
 {

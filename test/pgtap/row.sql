@@ -2,7 +2,7 @@
 -- by a statement where something hangs on the table.
 \ir helper/common.psql
 
-SELECT plan(24);
+SELECT plan(35);
 
 -- What a renewal must have written, however it did.
 CREATE FUNCTION pg_temp.is_renewed(session uuid, expected_generation integer) RETURNS boolean
@@ -114,6 +114,60 @@ SELECT pg_temp.renew_often(:'r', 1) AS r2 \gset
 SELECT ok(pg_temp.is_renewed(:'s', 205) AND pgtap_more = 'more', 'columns are known by their names')
 	FROM auth_private.sessions WHERE id = :'s';
 ROLLBACK TO hung;
+
+-- ---- inserted ----
+
+SAVEPOINT kept;
+CREATE INDEX pgtap_upper ON auth_private.audit_log (upper(action)) WHERE session_id IS NOT NULL;
+SELECT set_config('request.headers', '{"user-agent": "Agent 7", "x-forwarded-for": "192.0.2.7"}', true) \g /dev/null
+SET LOCAL auth_session.trusted_proxies = 1;
+SELECT auth.logout(refresh_token => :'r') \g /dev/null
+SELECT is((SELECT count(*) FROM auth_private.audit_log WHERE session_id = :'s' AND action = 'logout'), 1::bigint, 'a logout is written to the audit log');
+SELECT ok(at BETWEEN now() AND clock_timestamp() AND (actor, result, user_id, ip, user_agent) = ('user', 'ok', :'ada', '192.0.2.7', 'Agent 7') AND reason IS NULL,
+	'with all there is to say of it') FROM auth_private.audit_log WHERE session_id = :'s' AND action = 'logout';
+SELECT lives_ok(format('SELECT bt_index_check(%L, true)', indexrelid::regclass), 'each index of the log has it')
+	FROM pg_index WHERE indrelid = 'auth_private.audit_log'::regclass AND indisunique OR indexrelid = 'auth_private.pgtap_upper'::regclass
+	ORDER BY indexrelid::regclass::text;
+SET LOCAL enable_seqscan = off;
+SELECT is((SELECT count(*) FROM auth_private.audit_log WHERE upper(action) = 'LOGOUT' AND session_id = :'s'), 1::bigint, 'an index on an expression, too');
+ROLLBACK TO kept;
+
+CREATE FUNCTION public.pgtap_touch() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	NEW.reason := current_user || ' was here';
+	RETURN NEW;
+END
+$$;
+CREATE TRIGGER touch BEFORE INSERT ON auth_private.audit_log FOR EACH ROW EXECUTE FUNCTION public.pgtap_touch();
+SELECT auth.logout(refresh_token => :'r') \g /dev/null
+SELECT is(reason, 'auth_session_owner was here', 'K4: with a trigger on the log it is run, as the owner')
+	FROM auth_private.audit_log WHERE session_id = :'s' AND action = 'logout';
+ROLLBACK TO kept;
+
+ALTER TABLE auth_private.audit_log ADD CONSTRAINT pgtap_check CHECK (action <> 'logout');
+SELECT is(pg_temp.failure(format('SELECT auth.logout(refresh_token => %L)', :'r')) ->> 'sqlstate', '23514', 'a CHECK is checked');
+ROLLBACK TO kept;
+
+ALTER TABLE auth_private.audit_log ADD FOREIGN KEY (session_id) REFERENCES auth_private.accounts (id) NOT VALID;
+SELECT is(pg_temp.failure(format('SELECT auth.logout(refresh_token => %L)', :'r')) ->> 'sqlstate', '23503', 'so is a foreign key');
+ROLLBACK TO kept;
+
+ALTER TABLE auth_private.audit_log ADD COLUMN pgtap_more text NOT NULL DEFAULT 'more';
+ALTER TABLE auth_private.audit_log ALTER pgtap_more SET DEFAULT 'more of it';
+SELECT auth.logout(refresh_token => :'r') \g /dev/null
+SELECT is(pgtap_more, 'more of it', 'a column that has a default gets it')
+	FROM auth_private.audit_log WHERE session_id = :'s' AND action = 'logout';
+ROLLBACK TO kept;
+
+ALTER TABLE auth_private.audit_log ADD COLUMN pgtap_must text;
+ALTER TABLE auth_private.audit_log ADD CONSTRAINT pgtap_must CHECK (pgtap_must IS NOT NULL) NOT VALID;
+SELECT is(pg_temp.failure(format('SELECT auth.logout(refresh_token => %L)', :'r')) ->> 'sqlstate', '23514', 'one that must have a value is not left without');
+ROLLBACK TO kept;
+
+CREATE RULE pgtap_nothing AS ON INSERT TO auth_private.audit_log DO INSTEAD NOTHING;
+SELECT auth.logout(refresh_token => :'r') \g /dev/null
+SELECT is((SELECT count(*) FROM auth_private.audit_log WHERE session_id = :'s' AND action = 'logout'), 0::bigint, 'a rule is followed');
+ROLLBACK TO kept;
 
 -- ---- deleted ----
 

@@ -72,6 +72,19 @@ check_database('a database that is as it should be', 0, '', $good, '');
 	my ($mail) = lines("$data/../unlinked");
 	like($mail->{message}{text}, qr/^    \d{6}$/m, 'with a code');
 	unlike(join('', values %{ $mail->{message} }), qr{https?:|localhost}, 'and no link');
+
+	# A connection keeps the setting that it began with: a bridge that runs
+	# follows ALTER DATABASE and ALTER ROLE all the same, both ways.
+	sql(q{ALTER ROLE bridge RESET auth_session.site_url; ALTER DATABASE postgres SET auth_session.site_url = 'https://moved.example'});
+	ok(eventually('the new URL', sub {
+		sql(q{SELECT auth.signup('link' || (random() * 1e9)::int || '@example.org', 'correct horse 9')});
+		(join '', map { values %{ $_->{message} } } lines("$data/../unlinked")) =~ m{https://moved\.example/}
+	}), 'what is set while the bridge runs reaches it');
+	sql('ALTER DATABASE postgres RESET auth_session.site_url');
+	ok(eventually('the old URL', sub {
+		sql(q{SELECT auth.signup('link' || (random() * 1e9)::int || '@example.org', 'correct horse 9')});
+		((lines("$data/../unlinked"))[-1]{message}{text} // '') !~ m{https://moved\.example/}
+	}), 'and what is reset');
 	is(stop($bridge), 0, 'clean stop');
 	sql('ALTER ROLE bridge RESET auth_session.site_url; TRUNCATE auth_private.outbox');
 }

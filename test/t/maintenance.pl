@@ -28,8 +28,19 @@ isnt($status, 0, 'without pg_cron the maintenance is not scheduled');
 like($err, qr/CREATE EXTENSION pg_cron/i,
 	'and the error names the statement that helps');
 
-$node->safe_psql($database,
-	'CREATE EXTENSION pg_cron; GRANT USAGE ON SCHEMA cron TO operator');
+$node->safe_psql($database, 'CREATE EXTENSION pg_cron');
+($status, $out, $err) = $node->psql($database, "SELECT auth_admin.schedule_maintenance('$schedule')", extra_params => [ '-U', 'operator' ]);
+like($err, qr/HINT:  As a superuser run: GRANT USAGE ON SCHEMA cron TO operator;/, 'without a right in cron the error says which');
+$node->safe_psql($database, 'GRANT USAGE ON SCHEMA cron TO operator');
+
+# What check_configuration says of the maintenance, to whom.
+sub found
+{
+	my ($user) = @_;
+	return $node->safe_psql($database, q{SELECT finding FROM auth_admin.check_configuration() WHERE finding ~ 'aintenance'},
+		extra_params => [ '-U', $user // 'operator' ]);
+}
+is(found(), 'Maintenance has not run since the server was started', 'that nothing runs it is found');
 
 # In another database than pg_cron's: so too.
 $node->safe_psql($database, 'CREATE DATABASE other');
@@ -68,6 +79,10 @@ $node->safe_psql($database,
 is( $node->safe_psql($database,
 		'SELECT username, schedule FROM cron.job ORDER BY jobid'),
 	"operator|$schedule", 'an operator schedules the maintenance as itself');
+is(found(), '', 'a job that is scheduled is given an hour to begin');
+$node->safe_psql($database, 'CREATE ROLE stranger LOGIN; GRANT USAGE ON SCHEMA auth_admin TO stranger;
+	GRANT EXECUTE ON FUNCTION auth_admin.check_configuration TO stranger');
+is(found('stranger'), 'Maintenance has not run since the server was started', 'which nobody knows of who may not look into pg_cron');
 
 ok( $node->poll_query_until($database,
 		"SELECT count(*) > 0 FROM cron.job_run_details WHERE status IN ('succeeded', 'failed')"
@@ -83,6 +98,40 @@ is( $node->safe_psql($database,
 is( $node->safe_psql($database,
 		'SELECT session_id FROM auth.renew(' . quoted($live->{refresh_token}) . ')'),
 	$live->{session_id}, 'D14: and can be renewed');
+
+is(found(), '', 'maintenance that has run is no finding');
+
+# What keeps a job from running, each by itself. pg_cron's record of a run that
+# failed is written by hand: the next minute's may come in between, and it can't
+# be made to fail in every way here.
+my $superuser = getpwuid $<;
+foreach my $case (
+	[ 'UPDATE cron.job SET active = false', qr/^The job of operator that is the maintenance is switched off$/, qr/alter_job\(\d, active := true\)/, 'UPDATE cron.job SET active = true' ],
+	[ 'ALTER ROLE operator NOLOGIN', qr/^Role operator, whose job the maintenance is, cannot log in$/, qr/ALTER ROLE operator LOGIN/, 'ALTER ROLE operator LOGIN' ],
+	[ 'REVOKE EXECUTE ON FUNCTION auth_admin.prune FROM operator', qr/^Role operator, .* lacks a right/, qr/GRANT EXECUTE ON FUNCTION auth_admin.prune.* TO operator/, 'GRANT EXECUTE ON FUNCTION auth_admin.prune TO operator' ],
+	[ q{INSERT INTO cron.job_run_details (jobid, runid, status, return_message) SELECT (SELECT jobid FROM cron.job), max(runid) + 1000, 'failed', 'connection failed' FROM cron.job_run_details},
+		qr/^The last run of the maintenance by pg_cron failed: connection failed$/, qr/cron\.use_background_workers = on/, q{DELETE FROM cron.job_run_details WHERE status = 'failed'} ],
+	[ q{INSERT INTO cron.job_run_details (jobid, runid, status, return_message) SELECT (SELECT jobid FROM cron.job), max(runid) + 1000, 'failed', E'ERROR: permission denied\nand more' FROM cron.job_run_details},
+		qr/^The last run of the maintenance by pg_cron failed: ERROR: permission denied$/, qr/job_run_details/, q{DELETE FROM cron.job_run_details WHERE status = 'failed'} ])
+{
+	my ($wrong, $finding, $cure, $mended) = @$case;
+
+	$node->safe_psql($database, $wrong);
+	like(found($superuser), $finding, "$finding is found");
+	like($node->safe_psql($database, q{SELECT cure FROM auth_admin.check_configuration() WHERE finding ~ 'aintenance'}), $cure, 'with its cure');
+	$node->safe_psql($database, $mended);
+	is(found($superuser), '', 'and is gone once that is done');
+}
+
+# A schema cron that is not pg_cron's is not looked into.
+$node->safe_psql('other', <<'SQL');
+CREATE SCHEMA cron;
+CREATE FUNCTION cron.trap() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'run as %', current_user; END $$;
+CREATE VIEW cron.job AS SELECT cron.trap() AS jobid, 'x'::text AS username, true AS active, 'other'::text AS database, 'auth_admin.maintain'::text AS command;
+CREATE VIEW cron.job_run_details AS SELECT cron.trap() AS jobid, 1::bigint AS runid, 'x'::text AS status, 'x'::text AS return_message;
+SQL
+is($node->safe_psql('other', q{SELECT count(*) FROM auth_admin.check_configuration() WHERE finding ~ '^Maintenance has not run'}), '1',
+	'tables of pg_cron\'s names that are not its own are not read');
 
 $node->safe_psql($database, 'SELECT auth_admin.unschedule_maintenance()',
 	extra_params => [ '-U', 'operator' ]);

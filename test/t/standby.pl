@@ -6,6 +6,7 @@ use warnings;
 use AuthSession;
 use PostgreSQL::Test::Cluster;
 use Test::More;
+use Wire;
 
 my $primary = new_node('primary', init => [ allows_streaming => 1 ]);
 my $database = 'postgres';
@@ -13,6 +14,18 @@ my $database = 'postgres';
 account($primary, 'ada@example.org');
 my $live = signin($primary, 'ada@example.org');
 my $gone = signin($primary, 'ada@example.org');
+
+account($primary, 'eve@example.org');
+my $other = signin($primary, 'eve@example.org');
+$primary->safe_psql($database, <<"SQL");
+CREATE ROLE authenticated;
+GRANT USAGE ON SCHEMA auth TO authenticated;
+CREATE TABLE notes (owner uuid DEFAULT auth.uid(), body text);
+GRANT SELECT, INSERT ON notes TO authenticated;
+ALTER TABLE notes ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON notes USING (owner = (SELECT auth.uid()));
+INSERT INTO notes VALUES ('$live->{user_id}', 'of ada'), ('$other->{user_id}', 'of eve');
+SQL
 
 $primary->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
@@ -46,6 +59,74 @@ is( $standby->safe_psql($database, bearer($live) . 'SELECT auth.uid()'),
 is( $standby->safe_psql(
 		$database, bearer($live) . 'SELECT count(*) FROM auth.sessions()'),
 	'2', 'D8: the sessions are listed there');
+
+is($standby->safe_psql($database, 'SELECT auth.jwks()'), $primary->safe_psql($database, 'SELECT auth.jwks()'),
+	'D8: the keys that others verify with are the same');
+
+# What a request of PostgREST's reads there by a policy.
+sub notes
+{
+	my ($tokens) = @_;
+
+	return $standby->safe_psql($database, bearer($tokens)
+		  . q{SELECT auth.check_request() \g /dev/null} . "\n"
+		  . q{SET LOCAL ROLE authenticated; SELECT string_agg(body, ', ') FROM notes});
+}
+
+is(notes($live), 'of ada', 'D8: a policy sees whose rows they are there');
+is(notes($other), 'of eve', 'D8: everybody his own');
+
+# ---- what that costs: of interest, and no condition ----
+
+sub processor_time
+{
+	my ($wire) = @_;
+
+	open my $in, '<', '/proc/' . $wire->pid . '/schedstat' or return;
+	return (split ' ', <$in>)[0];
+}
+
+sub calls
+{
+	my ($wire, $sql, $count) = @_;
+
+	$wire->parse('s', $sql);
+	foreach (1 .. $count)
+	{
+		$wire->bind('', 's', []);
+		$wire->execute('');
+		$wire->sync;
+	}
+	return;
+}
+
+# Microseconds of a processor for a call: the lower tenth of batches by turns,
+# since what else the machine does only ever adds.
+sub compare
+{
+	my ($sql) = @_;
+	my @wires = map { Wire->new($_, user => scalar getpwuid($<)) } $primary, $standby;
+	my @used;
+
+	foreach my $batch (1 .. 40)
+	{
+		foreach my $i ($batch % 2 ? (0, 1) : (1, 0))
+		{
+			my $before = processor_time($wires[$i]) // return 'not known';
+
+			calls($wires[$i], $sql, 50);
+			$wires[$i]->query('DEALLOCATE s');
+			push @{ $used[$i] }, (processor_time($wires[$i]) - $before) / 50 / 1000 if $batch > 10;
+		}
+	}
+	$_->close foreach @wires;
+	return sprintf '%.0f us on the primary, %.0f us on the standby', map { (sort { $a <=> $b } @$_)[ @$_ / 10 ] } @used;
+}
+
+note 'verify: ' . compare('SELECT auth.verify(' . quoted($live->{access_token}) . ')');
+note 'SELECT 1: ' . compare('SELECT 1');
+
+# ---- what is revoked ----
 
 $primary->safe_psql($database,
 	'SELECT auth.logout(refresh_token => ' . quoted($gone->{refresh_token}) . ')');
