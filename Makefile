@@ -8,6 +8,7 @@
 #   make demo            the five flows, and what is behind them, on a throw-away
 #                        cluster
 #   make shell           a psql on such a cluster, with two users
+#   make demo-web        an application on one, at http://localhost:8080 (PORT=)
 #   make check           every test on throw-away clusters; ends in "N passed,
 #                        N failed" (make test is the same)
 #   make test-regress    only test/sql, against expected/

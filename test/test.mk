@@ -32,13 +32,16 @@ check: test
 $(addprefix test-,$(TEST_PARTS)): test-%:
 	@test/lib/run $*
 
-.PHONY: demo shell bench bench-scale
+.PHONY: demo demo-web shell bench bench-scale
 
 demo:
 	@test/demo
 
 shell:
 	@test/demo --shell
+
+demo-web:
+	@test/demo-web $(PORT)
 
 bench:
 	@test/lib/packages install bench
