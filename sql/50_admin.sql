@@ -15,7 +15,10 @@ RETURNS TABLE (id uuid, created_at timestamptz, kind text, channel text, recipie
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_admin_claim_notifications';
 COMMENT ON FUNCTION auth_admin.claim_notifications(integer, interval, text) IS
-	'leases up to max (1 to 10000) notifications that are due, of channel email, sms (NULL for both) or event, codes before notices and no kind before all of another, for at most 24 hours, with code and link token in their payload; what is not settled within the lease is handed out again. Locks them with SKIP LOCKED';
+	'leases notifications that are due, with code and link token in their payload';
+-- Reference: Leases up to max (1 to 10000) notifications that are due, of channel email, sms (NULL for both) or
+-- event, codes before notices and no kind before all of another, for at most 24 hours, with code and link token in
+-- their payload; what is not settled within the lease is handed out again. Locks them with SKIP LOCKED.
 
 CREATE FUNCTION auth_admin.settle_notifications(ids uuid[])
 RETURNS integer
@@ -29,14 +32,19 @@ RETURNS integer
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_admin_release_notifications';
 COMMENT ON FUNCTION auth_admin.release_notifications(uuid[], text, boolean) IS
-	'gives notifications back, to be tried again after a pause of 10 seconds that grows to an hour; after three days, or at once where the error is permanent, they are parked. One that is parked is taken up again; without an error it was no try';
+	'gives notifications back, to be tried again after a pause of 10 seconds that grows to an hour';
+-- Reference: After three days, or at once where the error is permanent, they are parked. One that is parked is
+-- taken up again; without an error it was no try.
 
 CREATE FUNCTION auth_admin.prune(batch integer DEFAULT 10000)
 RETURNS integer
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_admin_prune';
 COMMENT ON FUNCTION auth_admin.prune(integer) IS
-	'deletes what has ended, at most batch (1 to 100000) rows of each kind: pending sign-ups, sessions, token cache, codes, notifications, audit rows, deleted_users; answers how many. Skips rows that are locked, and accounts that something of a superuser''s keeps, which the log has';
+	'deletes a batch of what has ended; answers how many rows';
+-- Reference: Deletes what has ended, at most batch (1 to 100000) rows of each kind: pending sign-ups, sessions,
+-- API keys, token cache, codes, notifications, audit rows, deleted_users; answers how many. Skips rows that are locked, and
+-- accounts that something of a superuser's keeps, which the log has.
 
 /*
  * It commits, so it has no SET clause and runs as its caller: every name in it
@@ -72,7 +80,10 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE auth_admin.maintain(interval) IS
-	'prunes batch after batch, a COMMIT between, until nothing is due or the time is up, then rotates the signing key where that is due. Runs as its caller, who needs EXECUTE on it, on auth_admin.prune and on auth_admin.rotate_signing_key; not inside a transaction block';
+	'prunes batch after batch until nothing is due or the time is up, then rotates the signing key';
+-- Reference: Prunes batch after batch, a COMMIT between, until nothing is due or the time is up, then rotates the
+-- signing key where that is due. Runs as its caller, who needs EXECUTE on it, on auth_admin.prune and on
+-- auth_admin.rotate_signing_key; not inside a transaction block.
 
 CREATE FUNCTION auth_admin.forbid_password(word text)
 RETURNS void
@@ -135,7 +146,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION auth_admin.schedule_maintenance(text) IS
-	'has pg_cron run CALL auth_admin.maintain() as the calling role at a schedule such as */5 * * * *; answers the job id. Where pg_cron is missing, or in another database, the error says what to run';
+	'has pg_cron run CALL auth_admin.maintain() as the calling role at a schedule such as */5 * * * *';
+-- Reference: Answers the job id. Where pg_cron is missing, or in another database, the error says what to run.
 
 CREATE FUNCTION auth_admin.unschedule_maintenance()
 RETURNS boolean
@@ -171,6 +183,18 @@ SELECT id,
 FROM auth_private.accounts;
 COMMENT ON VIEW auth_admin.users IS
 	'the accounts, without their password hashes; status is pending, active, or banned as long as that lasts. By id it is an index, and pages go by id (WHERE id > ... ORDER BY id LIMIT ...); by email or phone ask auth_admin.find_user, this view alone is a scan';
+
+CREATE VIEW auth_admin.api_keys WITH (security_barrier) AS
+SELECT k.user_id, k.id, k.name, k.scopes, k.role, k.created_at, k.last_used_at, k.expires_at
+FROM auth_private.api_keys AS k JOIN auth_private.accounts AS a ON a.id = k.user_id
+WHERE k.key_epoch = a.key_epoch + (SELECT pg_catalog.count(*) FROM auth_private.revocations AS r
+		WHERE r.user_id = k.user_id AND r.ends_keys)
+	AND NOT EXISTS (SELECT FROM auth_private.revocations AS r
+		WHERE r.user_id = k.user_id AND r.session_id = k.id)
+	AND NOT EXISTS (SELECT FROM auth_private.revocations AS for_all
+		WHERE for_all.user_id = '00000000-0000-0000-0000-000000000000' AND for_all.made_before > k.created_at);
+COMMENT ON VIEW auth_admin.api_keys IS
+	'the API keys that have not been ended, without anything that is secret; expires_at may be over until prune has been; last_used_at is right to the hour';
 
 CREATE VIEW auth_admin.deleted_users WITH (security_barrier) AS
 SELECT user_id AS id, deleted_at
@@ -280,7 +304,8 @@ RETURNS SETOF auth_admin.users
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_admin_find_user';
 COMMENT ON FUNCTION auth_admin.find_user(text) IS
-	'the account that owns an email or phone, and then up to three that are pending there, by an index; auth_admin.users by itself is a scan for anything but id. Fails with invalid_request';
+	'the account that owns an email or phone, and then up to three that are pending there, by an index';
+-- Reference: Auth_admin.users by itself is a scan for anything but id. Fails with invalid_request.
 
 -- Secret: masked in the log.
 CREATE FUNCTION auth_admin.create_user(email text DEFAULT NULL, phone text DEFAULT NULL, password text DEFAULT NULL,
@@ -289,14 +314,19 @@ RETURNS auth.account
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_admin_create_user';
 COMMENT ON FUNCTION auth_admin.create_user(text, text, text, jsonb, jsonb, boolean) IS
-	'makes an account with at least one of email and phone, active at once where it is confirmed by the operator''s word. Without a password an invitation goes to the email, else the phone: a link, good for link_ttl, that auth.confirm takes with a password of the user''s choice. Fails with invalid_request, weak_password, already_exists';
+	'makes an account by the operator''s word, or invites a user';
+-- Reference: Makes an account with at least one of email and phone, active at once where it is confirmed by the
+-- operator's word. Without a password an invitation goes to the email, else the phone: a link, good for link_ttl,
+-- that auth.confirm takes with a password of the user's choice. Fails with invalid_request, weak_password,
+-- already_exists.
 
 CREATE FUNCTION auth_admin.ban(user_id uuid, until timestamptz DEFAULT NULL, reason text DEFAULT NULL)
 RETURNS void
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_admin_ban';
 COMMENT ON FUNCTION auth_admin.ban(uuid, timestamptz, text) IS
-	'bans a user until then, or without end: ends all sessions and codes at once, whoever holds the rows. The reason (at most 1024 bytes) is for operators only. Fails with invalid_request, user_not_found';
+	'bans a user until then, or without end: ends all sessions, API keys and codes at once, whoever holds the rows';
+-- Reference: The reason (at most 1024 bytes) is for operators only. Fails with invalid_request, user_not_found.
 
 CREATE FUNCTION auth_admin.unban(user_id uuid)
 RETURNS void
@@ -317,7 +347,8 @@ RETURNS void
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_admin_delete_user';
 COMMENT ON FUNCTION auth_admin.delete_user(uuid) IS
-	'deletes an account with its addresses, codes and sessions, at once, whoever holds the rows. Fails with invalid_request, user_not_found';
+	'deletes an account with its addresses, codes, sessions and API keys, at once, whoever holds the rows';
+-- Reference: Fails with invalid_request, user_not_found.
 
 -- Secret: masked in the log.
 CREATE FUNCTION auth_admin.import_user(email text DEFAULT NULL, phone text DEFAULT NULL, password_hash text DEFAULT NULL, id uuid DEFAULT NULL,
@@ -326,7 +357,13 @@ RETURNS auth.account
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_admin_import_user';
 COMMENT ON FUNCTION auth_admin.import_user(text, text, text, uuid, jsonb, jsonb, boolean, timestamptz) IS
-	'an account of another system, with its id (NULL: a new one), age and password hash: bcrypt (2a, 2b, 2y), PBKDF2 with SHA-256 or SHA-512, scrypt, Firebase''s scrypt, Argon2i, Argon2id or sha512crypt, of a cost that this server pays; the first good sign-in replaces it by Argon2id, but for bcrypt and a password beyond the 72 bytes that it reads. Without a hash a reset gives it a password. Confirmed addresses are its own at once; else it is a pending sign-up, which is sent its codes and ends with them. Waits for who is about to take the same id or address. Fails with invalid_request, already_exists (its id or an address), busy, read_only';
+	'an account of another system, with its id, age and password hash';
+-- Reference: An account of another system, with its id (NULL: a new one), age and password hash: bcrypt (2a, 2b,
+-- 2y), PBKDF2 with SHA-256 or SHA-512, scrypt, Firebase's scrypt, Argon2i, Argon2id or sha512crypt, of a cost that
+-- this server pays; the first good sign-in replaces it by Argon2id, but for bcrypt and a password beyond the 72
+-- bytes that it reads. Without a hash a reset gives it a password. Confirmed addresses are its own at once; else
+-- it is a pending sign-up, which is sent its codes and ends with them. Waits for who is about to take the same id
+-- or address. Fails with invalid_request, already_exists (its id or an address), busy, read_only.
 
 -- Secret: masked in the log.
 CREATE FUNCTION auth_admin.set_password(user_id uuid, password text)
@@ -334,21 +371,25 @@ RETURNS void
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_admin_set_password';
 COMMENT ON FUNCTION auth_admin.set_password(uuid, text) IS
-	'sets a password: ends all sessions and codes, forgives failures, and tells the user. Fails with invalid_request, weak_password, user_not_found';
+	'sets a password: ends all sessions, API keys and codes, forgives failures, and tells the user';
+-- Reference: Fails with invalid_request, weak_password, user_not_found.
 
 CREATE FUNCTION auth_admin.set_app(user_id uuid, app jsonb)
 RETURNS void
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_admin_set_app';
 COMMENT ON FUNCTION auth_admin.set_app(uuid, jsonb) IS
-	'sets the app claim, an object of at most 8 KiB; access tokens have it from their next renewal on. Fails with invalid_request, user_not_found';
+	'sets the app claim, an object of at most 8 KiB';
+-- Reference: Access tokens have it from their next renewal on. Fails with invalid_request, user_not_found.
 
 CREATE FUNCTION auth_admin.set_email(user_id uuid, email text)
 RETURNS void
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_admin_set_email';
 COMMENT ON FUNCTION auth_admin.set_email(uuid, text) IS
-	'sets the email, which counts as confirmed; codes of the account end, its sessions go on, and the address that was is told. Fails with invalid_request, already_exists, user_not_found';
+	'sets the email, which counts as confirmed';
+-- Reference: Codes of the account end, its sessions go on, and the address that was is told. Fails with
+-- invalid_request, already_exists, user_not_found.
 
 CREATE FUNCTION auth_admin.set_phone(user_id uuid, phone text)
 RETURNS void
@@ -362,14 +403,17 @@ RETURNS void
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_admin_send_password_reset';
 COMMENT ON FUNCTION auth_admin.send_password_reset(uuid) IS
-	'sends a code and a link by which the user can choose a new password, to the confirmed email, else the phone; no limit applies. Fails with invalid_request, user_not_found';
+	'sends a code and a link by which the user can choose a new password, to the confirmed email, else the phone';
+-- Reference: No limit applies. Fails with invalid_request, user_not_found.
 
 CREATE FUNCTION auth_admin.reset_second_factor(user_id uuid)
 RETURNS void
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_admin_reset_second_factor';
 COMMENT ON FUNCTION auth_admin.reset_second_factor(uuid) IS
-	'takes a second factor and its recovery codes away, for a user who has lost them; ends all sessions and tells the user; does nothing where none is on. Fails with invalid_request, user_not_found, busy, read_only';
+	'takes a second factor and its recovery codes away, for a user who has lost them';
+-- Reference: Ends all sessions and tells the user; does nothing where none is on. Fails with invalid_request,
+-- user_not_found, busy, read_only.
 
 CREATE FUNCTION auth_admin.sessions(user_id uuid)
 RETURNS SETOF auth.session
@@ -390,7 +434,16 @@ RETURNS integer
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_admin_revoke_sessions';
 COMMENT ON FUNCTION auth_admin.revoke_sessions(uuid) IS
-	'ends all sessions of a user, those too that are being opened; answers how many. Fails with invalid_request, user_not_found';
+	'ends all sessions of a user, those too that are being opened';
+-- Reference: Answers how many. Fails with invalid_request, user_not_found.
+
+CREATE FUNCTION auth_admin.delete_api_key(user_id uuid, id uuid)
+RETURNS void
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_admin_delete_api_key';
+COMMENT ON FUNCTION auth_admin.delete_api_key(uuid, uuid) IS
+	'ends an API key of a user, whoever holds its row';
+-- Reference: Fails with invalid_request, user_not_found, api_key_not_found.
 
 -- Secret: masked in the log.
 CREATE FUNCTION auth_admin.impersonate(user_id uuid, reason text)
@@ -398,11 +451,19 @@ RETURNS auth.tokens
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_admin_impersonate';
 COMMENT ON FUNCTION auth_admin.impersonate(uuid, text) IS
-	'opens a session in which the calling role acts for a user: ten minutes, no refresh token, the role in its claim act; it may read and log out, and whatever changes the account answers reauthentication_required. The user sees it among the sessions; the reason (at most 1024 bytes) is for operators only. Fails with invalid_request, user_not_found, not_confirmed, banned';
+	'opens a session of ten minutes in which the calling role acts for a user';
+-- Reference: Opens a session in which the calling role acts for a user: ten minutes, no refresh token, the role in
+-- its claim act; it may read and log out, and whatever changes the account answers reauthentication_required. The
+-- user sees it among the sessions; the reason (at most 1024 bytes) is for operators only. Fails with
+-- invalid_request, user_not_found, not_confirmed, banned.
 
 CREATE FUNCTION auth_admin.revoke_all(before timestamptz DEFAULT pg_catalog.clock_timestamp(), new_keys boolean DEFAULT false)
 RETURNS bigint
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_admin_revoke_all';
 COMMENT ON FUNCTION auth_admin.revoke_all(timestamptz, boolean) IS
-	'after a restore or a leak: ends the sessions, codes and pending sign-ups of everybody that were made before a time, those too that are still uncommitted; with new_keys fresh signing and MAC keys take the place of all there are, and nothing made under those verifies. Waits for no session; holds the locks of the keys. Answers how many sessions it ended. Fails with invalid_request, and with new_keys busy';
+	'after a restore or a leak: ends everybody''s sessions, API keys, codes and pending sign-ups; answers how many sessions';
+-- Reference: After a restore or a leak: ends the sessions, API keys, codes and pending sign-ups of everybody that were made
+-- before a time, those too that are still uncommitted; with new_keys fresh signing and MAC keys take the place of
+-- all there are, and nothing made under those verifies. Waits for no session; holds the locks of the keys. Answers
+-- how many sessions it ended. Fails with invalid_request, and with new_keys busy.

@@ -13,7 +13,10 @@ CREATE FUNCTION auth.jwt_verify(token text, secret text, algorithm text DEFAULT 
 	LANGUAGE c VOLATILE PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'auth_jwt_verify';
 
-COMMENT ON FUNCTION auth.jwt_verify(text, text, text) IS 'header, payload and validity of a compact JWT: an HMAC secret, or a key in PEM or JWK; valid is false for any malformed token. Fails with invalid_request where the key can''t be read, and the hint says why';
+COMMENT ON FUNCTION auth.jwt_verify(text, text, text) IS
+	'header, payload and validity of a compact JWT: an HMAC secret, or a key in PEM or JWK';
+-- Reference: Valid is false for any malformed token. Fails with invalid_request where the key can't be read, and
+-- the hint says why.
 
 CREATE FUNCTION auth.jwks() RETURNS jsonb
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
@@ -50,13 +53,19 @@ CREATE FUNCTION auth_admin.rotate_signing_key() RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'auth_admin_rotate_signing_key';
 
-COMMENT ON FUNCTION auth_admin.rotate_signing_key() IS 'a step of maintenance: retires keys that verify no longer, and activates the next one where key_rotation_interval has passed; returns its kid, NULL where none was due';
+COMMENT ON FUNCTION auth_admin.rotate_signing_key() IS
+	'a step of maintenance: retires signing keys, and activates the next one where that is due';
+-- Reference: A step of maintenance: retires keys that verify no longer, and activates the next one where
+-- key_rotation_interval has passed; returns its kid, NULL where none was due.
 
 CREATE FUNCTION auth_admin.seal_keys(previous_master_key_file text DEFAULT NULL) RETURNS integer
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'auth_admin_seal_keys';
 
-COMMENT ON FUNCTION auth_admin.seal_keys(text) IS 'seals keys, and secrets of second factors, that were stored open, or sealed under the master key of the file given, under today''s master key; returns how many';
+COMMENT ON FUNCTION auth_admin.seal_keys(text) IS
+	'seals keys, and secrets of second factors, under today''s master key; returns how many';
+-- Reference: Seals keys, and secrets of second factors, that were stored open, or sealed under the master key of
+-- the file given, under today's master key; returns how many.
 
 -- Secret: masked in the log.
 CREATE FUNCTION auth_admin.jwt_secret() RETURNS jsonb
@@ -70,13 +79,18 @@ CREATE FUNCTION auth_admin.jwt_keys() RETURNS jsonb
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'auth_admin_jwt_keys';
 
-COMMENT ON FUNCTION auth_admin.jwt_keys() IS 'a JWK set of every key that verifies or will, HMAC keys with their secrets; the first is made by the first call, later ones only read. Fails with read_only where there is none';
+COMMENT ON FUNCTION auth_admin.jwt_keys() IS
+	'a JWK set of every key that verifies or will, HMAC keys with their secrets';
+-- Reference: The first is made by the first call, later ones only read. Fails with read_only where there is none.
 
 CREATE FUNCTION auth_admin.postgrest_settings() RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'auth_admin_postgrest_settings';
 
-COMMENT ON FUNCTION auth_admin.postgrest_settings() IS 'PostgREST''s db-pre-config: sets pgrst.jwt_secret to jwt_keys() and pgrst.jwt_aud for this transaction. Grant it to the authenticator. After each change of keys NOTIFY pgrst has PostgREST load them again. Fails as jwt_keys does';
+COMMENT ON FUNCTION auth_admin.postgrest_settings() IS
+	'PostgREST''s db-pre-config: sets pgrst.jwt_secret to jwt_keys() and pgrst.jwt_aud for this transaction';
+-- Reference: Grant it to the authenticator. After each change of keys NOTIFY pgrst has PostgREST load them again.
+-- Fails as jwt_keys does.
 
 CREATE VIEW auth_admin.signing_keys AS
 	SELECT kid, algorithm, state,

@@ -47,4 +47,6 @@ RETURNS TABLE (finding text, risk text, cure text)
 LANGUAGE c VOLATILE SECURITY INVOKER PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'auth_admin_check_configuration';
 COMMENT ON FUNCTION auth_admin.check_configuration() IS
-	'what an operator should know of: a row for each thing that is found, what may come of it, and what to do. No row is good news. Changes nothing, and answers on a standby and where the library was not preloaded, too';
+	'what an operator should know of: a row for each thing that is found, what may come of it, and what to do';
+-- Reference: No row is good news. Changes nothing, and answers on a standby and where the library was not
+-- preloaded, too.

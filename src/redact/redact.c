@@ -14,6 +14,9 @@
  *   and auto_explain is another copy (of a prepared statement, a portal, a
  *   function's statement): overwritten where it is known to be the portal's,
  *   else exchanged.
+ *   Where the tables are distributed, the next library takes utility statements
+ *   to other nodes by their text: there it has the text as it came, under no
+ *   query identifier, without which pg_stat_statements keeps none.
  * - entry of a function that takes a secret: nobody may have named it (an
  *   unlisted wrapper's caller did not), but from now on every line of this
  *   client statement is one about a secret.
@@ -240,11 +243,91 @@ readable(const char *text)
 	return copy;
 }
 
+/* ---- utility statements that go on to other nodes ---- */
+
+/*
+ * The client's statement as it came, of the message that began at this time;
+ * NULL where it was not kept.
+ */
+static struct Original
+{
+	char *text;
+	TimestampTz began_at;
+} original;
+
+static void
+wipe_original(void *text)
+{
+	explicit_bzero(text, strlen(text));
+	if (original.text == text)
+		original.text = NULL;
+}
+
+/* A copy that is gone with the message. */
+static char *
+copy_original(const char *text)
+{
+	MemoryContextCallback *callback =
+	    MemoryContextAllocZero(MessageContext, sizeof(*callback));
+	char *copy = MemoryContextStrdup(MessageContext, text);
+
+	callback->func = wipe_original;
+	callback->arg = copy;
+	MemoryContextRegisterResetCallback(MessageContext, callback);
+	return copy;
+}
+
+static bool
+goes_to_nodes(void)
+{
+	return next_process_utility != NULL && serves_client() &&
+	       IsTransactionState() && as_is_distributed();
+}
+
+/* Before the client's statement is overwritten. */
+static void
+keep_original(const Query *query)
+{
+	TimestampTz began_at = GetCurrentStatementStartTimestamp();
+
+	if (query->commandType != CMD_UTILITY ||
+	    client_verdict() <= current.masked || !goes_to_nodes())
+		return;
+	original.text = copy_original(debug_query_string);
+	original.began_at = began_at;
+}
+
+/* The text of a utility statement as it came; NULL where that is no secret. */
+static const char *
+original_of(const char *text)
+{
+	AsTextKnown known;
+	AsTextTag tag;
+
+	if (text == NULL || next_process_utility == NULL)
+		return NULL;
+	(void) client_verdict();
+	if (is_current(text))
+	{
+		known = (AsTextKnown){current.verdict, current.masked};
+		if (known.verdict != AS_TEXT_PLAIN && original.text != NULL &&
+		    original.began_at == current.began_at)
+			return original.text;
+	}
+	else
+		known = inspect_statement(text, &tag);
+	return known.masked < known.verdict && goes_to_nodes() ? copy_original(text)
+	                                                       : NULL;
+}
+
 static void
 redact_post_parse_analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 {
 	if (pstate->p_sourcetext == debug_query_string)
+	{
+		keep_original(query);
 		mask_client_statement(client_verdict());
+	}
 	if (next_post_parse_analyze)
 		next_post_parse_analyze(pstate, query, jstate);
 }
@@ -275,7 +358,15 @@ redact_process_utility(PlannedStmt *statement, const char *query_string,
                        ParamListInfo params, QueryEnvironment *environment,
                        DestReceiver *receiver, QueryCompletion *completion)
 {
+	const char *as_it_came = original_of(query_string);
+
 	query_string = readable(query_string);
+	if (as_it_came != NULL)
+	{
+		/* Not put back: it may be gone behind a ROLLBACK. */
+		statement->queryId = 0;
+		query_string = as_it_came;
+	}
 	if (next_process_utility)
 		next_process_utility(statement, query_string, read_only_tree, context,
 		                     params, environment, receiver, completion);

@@ -43,30 +43,43 @@
 
 /* ---- the settings behind it ---- */
 
+/* Grows with request.headers: what was read of them is stale then. */
+static uint64 headers_version = 1;
+
+static void
+assign_headers(const char *newval, void *extra)
+{
+	headers_version++;
+	as_context_changed();
+}
+
+static void
+assign_claims(const char *newval, void *extra)
+{
+	as_context_changed();
+}
+
 /* A setting of PostgREST's, once defined. */
 typedef struct Watched
 {
 	const char *name;
 	int bit; /* in auth_session.request_is_set; 0: no context is of it */
+	GucStringAssignHook assign;
 	bool is_defined;
 	char *value;
 	struct config_generic *setting;
 } Watched;
 
-static Watched headers = {.name = "request.headers", .bit = 1};
-static Watched jwt_claims = {.name = "request.jwt.claims", .bit = 2};
+static Watched headers = {
+    .name = "request.headers", .bit = 1, .assign = assign_headers};
+static Watched jwt_claims = {
+    .name = "request.jwt.claims", .bit = 2, .assign = assign_claims};
 static Watched *const all_watched[] = {&headers, &jwt_claims};
 
 /* Of these no context is made, and no worker asks. */
 static Watched cookies = {.name = "request.cookies"};
 static Watched method = {.name = "request.method"};
 static Watched path = {.name = "request.path"};
-
-static void
-assign_watched(const char *newval, void *extra)
-{
-	as_context_changed();
-}
 
 /* The server's record of a setting; NULL where nobody has set it yet. */
 static struct config_generic *
@@ -88,10 +101,10 @@ find_setting(const char *name)
 static void
 define(Watched *watched)
 {
-	DefineCustomStringVariable(
-	    watched->name, "Set by PostgREST for each request.", NULL,
-	    &watched->value, NULL, PGC_USERSET, GUC_NOT_IN_SAMPLE, NULL,
-	    watched->bit != 0 ? assign_watched : NULL, NULL);
+	DefineCustomStringVariable(watched->name,
+	                           "Set by PostgREST for each request.", NULL,
+	                           &watched->value, NULL, PGC_USERSET,
+	                           GUC_NOT_IN_SAMPLE, NULL, watched->assign, NULL);
 	watched->setting = find_setting(watched->name);
 	watched->is_defined = true;
 }
@@ -196,7 +209,7 @@ as_request_init(void)
 
 typedef struct Parsed
 {
-	uint64 generation; /* 0: never */
+	uint64 version; /* of the headers; 0: never */
 	LocalTransactionId lxid;
 	int trusted_proxies;
 	MemoryContext memory;
@@ -212,18 +225,18 @@ is_blank(char c)
 }
 
 /*
- * "Bearer" in any case, and what follows (RFC 9110 11.1, RFC 6750 2.1) behind
- * any white space: PostgREST takes any. The scheme alone is a bad bearer; NULL
- * is another scheme.
+ * What follows a scheme, in any case (RFC 9110 11.1, RFC 6750 2.1), behind any
+ * white space: PostgREST takes any. "" where nothing does; NULL is another
+ * scheme.
  */
 static const char *
-bearer_of(const char *authorization)
+credentials_of(const char *scheme, const char *authorization)
 {
 	while (is_blank(*authorization))
 		authorization++;
-	if (pg_strncasecmp(authorization, "bearer", 6) != 0)
+	if (pg_strncasecmp(authorization, scheme, strlen(scheme)) != 0)
 		return NULL;
-	authorization += 6;
+	authorization += strlen(scheme);
 	if (*authorization != '\0' && !is_blank(*authorization))
 		return NULL;
 	while (is_blank(*authorization))
@@ -236,13 +249,60 @@ static void
 set_bearer(AsRequest *request, const char *authorization)
 {
 	const char *bearer =
-	    authorization == NULL ? NULL : bearer_of(authorization);
+	    authorization == NULL ? NULL : credentials_of("bearer", authorization);
 
 	if (bearer == NULL)
 		return;
 	if (request->bearer != NULL && strcmp(request->bearer, bearer) != 0)
 		bearer = "";
 	request->bearer = pstrdup(bearer);
+}
+
+/* Of what is no API key nothing is said; of two that differ none is the one. */
+static void
+set_api_key(AsRequest *request, const char *text)
+{
+	if (text == NULL || !as_api_key_is_one(text))
+		return;
+	if (request->api_key != NULL && strcmp(request->api_key, text) != 0)
+		text = AS_API_KEY_PREFIX;
+	request->api_key = pstrdup(text);
+}
+
+/*
+ * The user name of RFC 7617, in the caller's memory; the password is nothing to
+ * us, a client that has one field for a secret puts the key before it.
+ */
+static void
+set_basic(AsRequest *request, const char *credentials)
+{
+	size_t length = strlen(credentials);
+	char *pair = palloc(length + 1);
+	size_t decoded;
+
+	if (as_secret_base64_decode(credentials, length, pair, length, &decoded))
+	{
+		pair[decoded] = '\0';
+		pair[strcspn(pair, ":")] = '\0';
+		set_api_key(request, pair);
+	}
+	as_wipe(pair, length + 1);
+	pfree(pair);
+}
+
+/* What an Authorization header is of: a bearer token, or an API key. */
+static void
+set_authorization(AsRequest *request, const char *text)
+{
+	const char *rest;
+
+	set_bearer(request, text);
+	if (text == NULL)
+		return;
+	if ((rest = credentials_of("token", text)) != NULL)
+		set_api_key(request, rest);
+	else if ((rest = credentials_of("basic", text)) != NULL)
+		set_basic(request, rest);
 }
 
 static void
@@ -441,17 +501,25 @@ set_connection_address(AsRequest *request)
 }
 
 /* Each header is read by its handler; NULL: it can't be read. */
+#define HEADER(name, set)               \
+	{                                   \
+		(name), sizeof(name) - 1, (set) \
+	}
+
 static const struct
 {
 	const char *name;
+	size_t length;
 	void (*set)(AsRequest *request, const char *text);
 } handlers[] = {
-    {"authorization", set_bearer},
-    {"origin", set_origin},
-    {"sec-fetch-site", set_fetch_site},
-    {"user-agent", set_user_agent},
-    {"x-forwarded-for", set_forwarded_address},
-    {"x-session", set_session_form},
+    HEADER("apikey", set_api_key),
+    HEADER("authorization", set_authorization),
+    HEADER("origin", set_origin),
+    HEADER("sec-fetch-site", set_fetch_site),
+    HEADER("user-agent", set_user_agent),
+    HEADER("x-api-key", set_api_key),
+    HEADER("x-forwarded-for", set_forwarded_address),
+    HEADER("x-session", set_session_form),
 };
 
 static bool
@@ -467,10 +535,12 @@ static bool
 visit_header(const AsJsonMember *member, void *into)
 {
 	char *last = NULL;
+	size_t length = strlen(member->name);
 
 	for (int i = 0; i < (int) lengthof(handlers); i++)
 	{
-		if (pg_strcasecmp(member->name, handlers[i].name) != 0)
+		if (length != handlers[i].length ||
+		    pg_strcasecmp(member->name, handlers[i].name) != 0)
 			continue;
 		if (member->type == AS_JSON_ARRAY)
 			(void) as_json_read_array(member->text, member->length,
@@ -510,8 +580,7 @@ as_request(void)
 
 	if (!headers.is_defined && !IsInParallelMode())
 		define(&headers);
-	if (parsed.generation == as_context_generation &&
-	    parsed.lxid == AS_MY_LXID &&
+	if (parsed.version == headers_version && parsed.lxid == AS_MY_LXID &&
 	    parsed.trusted_proxies == auth_session_trusted_proxies &&
 	    headers.is_defined)
 		return &parsed.request;
@@ -519,12 +588,12 @@ as_request(void)
 	if (parsed.memory == NULL)
 		parsed.memory = AllocSetContextCreate(
 		    TopMemoryContext, "auth_session request", ALLOCSET_SMALL_SIZES);
-	parsed.generation = 0;
+	parsed.version = 0;
 	MemoryContextReset(parsed.memory);
 	callers = MemoryContextSwitchTo(parsed.memory);
 	parse(&parsed.request);
 	MemoryContextSwitchTo(callers);
-	parsed.generation = as_context_generation;
+	parsed.version = headers_version;
 	parsed.lxid = AS_MY_LXID;
 	parsed.trusted_proxies = auth_session_trusted_proxies;
 	return &parsed.request;

@@ -8,6 +8,8 @@
  */
 #include "service/service.h"
 
+#include "utils/guc.h"
+
 #define HEADERS "response.headers"
 
 /* What is set again and again within one transaction must not grow for ever. */

@@ -39,6 +39,12 @@ foreach my $kind (map { s/.*\/|\.tmpl$//gr } glob 'src/bridge/templates/en/*.tmp
 	like($text, qr/^\| `\Q$kind\E` \|/m, "notifications of kind $kind are documented");
 }
 
+# What \df+ shows fits a terminal; the rest stands behind it ("Reference:").
+is($node->safe_psql('postgres', <<'SQL'), '', 'the comment of every function of clients and operators is one line');
+SELECT oid::regprocedure FROM pg_proc WHERE pronamespace IN ('auth'::regnamespace, 'auth_admin'::regnamespace)
+	AND (obj_description(oid, 'pg_proc') ~ '\n' OR length(obj_description(oid, 'pg_proc')) > 120)
+SQL
+
 # Comments of columns are a line that a terminal shows whole.
 is($node->safe_psql('postgres', <<'SQL'), '', 'every column of a type or view has a comment of one line');
 SELECT format('%s.%s', a.attrelid::regclass, a.attname) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
