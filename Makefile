@@ -29,7 +29,7 @@
 #   make check-install   make install and uninstall, into a directory
 #   make check-dist      the archive for PGXN, installed by its client and tried
 #   make check-deb       the Debian packages in a fresh chroot, as root (minutes)
-#   make bench           the figures of the README
+#   make bench           the figures of doc/guide.md
 #   make bench-scale     the same calls beside ten million sessions (an hour)
 #
 #   make reference       doc/reference.md and doc/settings.md, from the catalog

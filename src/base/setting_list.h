@@ -21,7 +21,7 @@
  *   assign    is told of each new value; or NULL
  *   and what it is, in a sentence.
  *
- * README.md has them for users, and test/t/readme.pl compares.
+ * doc/guide.md has them for users, and test/t/readme.pl compares.
  */
 /* clang-format off */
 /*      name                      type  default             range                           unit  context

@@ -1,4 +1,4 @@
-# The README's commands of the bridge start as they are written, with the role
+# The guide's commands of the bridge start as they are written, with the role
 # that its SQL makes, let in as the peer of its system user, and a key made as
 # it says. What stands for another's host is a peer on loopback here; trusted
 # certificates and the port of the socket come from the environment, so that
@@ -12,10 +12,10 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $readme = slurp_file('README.md');
+my $readme = slurp_file('doc/guide.md');
 my ($block) = $readme =~ /^```text\n(auth-session-bridge .*?)^```/ms;
 my @commands = split /\n/, ($block // '') =~ s/\s*\\\n\s*/ /gr;
-is(scalar @commands, 3, 'the README has three commands of the bridge');
+is(scalar @commands, 3, 'the guide has three commands of the bridge');
 my ($grants) = $readme =~ /^-- The bridge: [^\n]*\n(.*?)\n\n/ms;
 my ($make_key) = $readme =~ /`(echo "whsec_[^`]*)`/;
 my ($role) = $grants =~ /CREATE ROLE (\w+) LOGIN/;

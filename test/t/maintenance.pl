@@ -138,7 +138,7 @@ $node->safe_psql($database, 'SELECT auth_admin.unschedule_maintenance()',
 is($node->safe_psql($database, 'SELECT count(*) FROM cron.job'),
 	'0', 'it is unscheduled again');
 
-# By hand, as an operator with the three rights that the README grants: batch
+# By hand, as an operator with the three rights that the guide grants: batch
 # after batch, each with a COMMIT of its own.
 $node->safe_psql($database, <<'SQL');
 CREATE ROLE keeper LOGIN;

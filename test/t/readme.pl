@@ -1,8 +1,8 @@
-# The README does what it says. Its ```sql blocks are run in order, by psql in
-# one session, in a database of their own; its ```sh blocks too, but for what
+# The README and doc/guide.md do what they say. Their ```sql blocks are run in order, by psql in
+# one session, in a database of their own; the ```sh blocks too, but for what
 # installs, builds or runs the tests: of a make command only the target is
-# looked up. What is not meant to be run is a ```text block. Its table of the
-# settings is the server's: each setting, with the default that it has.
+# looked up. What is not meant to be run is a ```text block. The guide's table of
+# the settings is the server's: each setting, with the default that it has.
 use strict;
 use warnings;
 use AuthSession;
@@ -12,9 +12,10 @@ use Test::More;
 plan skip_all => 'no README.md here' unless -f 'README.md';
 
 my @blocks;
+foreach my $file (qw(README.md doc/guide.md))
 {
 	my ($language, $first, @lines);
-	open my $readme, '<', 'README.md' or die "README.md: $!";
+	open my $readme, '<', $file or die "$file: $!";
 	while (my $line = <$readme>)
 	{
 		chomp $line;
@@ -22,7 +23,7 @@ my @blocks;
 		{
 			if ($line =~ /^\s*```\s*$/)
 			{
-				push @blocks, [ $language, $first, join("\n", @lines) ];
+				push @blocks, [ $language, $first, join("\n", @lines), $file ];
 				undef $language;
 				next;
 			}
@@ -34,11 +35,11 @@ my @blocks;
 		}
 	}
 	close $readme;
-	ok(!defined $language, 'every block of the README ends');
+	ok(!defined $language, "every block of $file ends");
 }
 
 is(scalar(grep { $_->[0] eq '' } @blocks),
-	0, 'every block of the README says what it is');
+	0, 'every block says what it is');
 my ($screen) = grep { $_->[0] eq 'sql' } @blocks;
 cmp_ok($screen ? $screen->[1] : 1_000,
 	'<', 25, 'working SQL is on the first screen');
@@ -55,14 +56,14 @@ local $ENV{PGDATABASE} = 'readme';
 my $script = '';
 foreach my $block (grep { $_->[0] eq 'sql' } @blocks)
 {
-	$script .= "\\echo README.md:$block->[1]\n$block->[2]\n";
+	$script .= "\\echo $block->[3]:$block->[1]\n$block->[2]\n";
 }
 my ($out, $err) = ('', '');
 my $ran = IPC::Run::run(
 	[ 'psql', '-X', '-v', 'ON_ERROR_STOP=1', '-f', '-' ],
 	'<', \$script, '>', \$out, '2>', \$err);
-ok($ran, 'the SQL of the README runs as it stands')
-  or diag("after " . (($out =~ /.*(README\.md:\d+)/s)[0] // 'the start') . ":\n$err");
+ok($ran, 'their SQL runs as it stands')
+  or diag("after " . (($out =~ /.*(\w+\.md:\d+)/s)[0] // 'the start') . ":\n$err");
 
 # The recipes are enough for the job, and for no more.
 my ($support, $monitor) = map { sql_connect($node, dbname => 'readme', user => $_) } qw(readme_support readme_monitor);
@@ -131,7 +132,7 @@ foreach my $block (grep { $_->[0] eq 'sh' } @blocks)
 	foreach my $line (split /\n/, $block->[2])
 	{
 		next if $line =~ /^\s*(#|$)/;
-		my $where = "README.md:$block->[1]: $line";
+		my $where = "$block->[3]:$block->[1]: $line";
 
 		if ($line =~ /^\s*(?:sudo\s+)?make\b([^#]*)/)
 		{
@@ -151,7 +152,7 @@ foreach my $block (grep { $_->[0] eq 'sh' } @blocks)
 
 # A row may have several settings, with a default each or one for all.
 my %documented;
-my ($table) = slurp_file('README.md') =~ /^## Settings$(.*?)^## /ms;
+my ($table) = slurp_file('doc/guide.md') =~ /^## Settings$(.*?)^## /ms;
 foreach my $row (split /\n/, $table // '')
 {
 	my ($names, $defaults) = $row =~ /^\| (`.*?) \| (.*?) \|/ or next;
@@ -193,7 +194,7 @@ SQL
 	$server{$name} = { default => $default, unit => $unit };
 }
 is_deeply([ sort keys %documented ], [ sort keys %server ],
-	'every setting of the server is in the README, and no other');
+	'every setting of the server is in the guide, and no other');
 
 # What depends on the machine is said in words.
 $server{max_concurrent_hashes}{default} = 'half the cores';
