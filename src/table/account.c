@@ -202,7 +202,8 @@ as_account_find_revoked(const AsUuid *id, AsAccount *account)
 AsLocked
 as_account_try_lock(const AsUuid *id, bool for_update)
 {
-	return as_store_try_lock("accounts", "accounts_pkey", id, NULL, for_update);
+	return as_store_try_lock("accounts", "accounts_pkey", id, NULL, for_update,
+	                         NULL);
 }
 
 bool
