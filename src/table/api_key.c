@@ -56,6 +56,13 @@ static AsStatement select_made_before =
              " WHERE (user_id, id) > ($2, $3) AND created_at < $1"
              " ORDER BY user_id, id LIMIT $4");
 
+static AsStatement select_id = AS_READS("SELECT id FROM auth_private.api_keys"
+                                        " WHERE user_id = $1 AND id = $2");
+
+static AsStatement lock_one =
+    AS_WRITES("SELECT FROM auth_private.api_keys"
+              " WHERE user_id = $1 AND id = $2 FOR UPDATE SKIP LOCKED");
+
 static AsStatement insert =
     AS_WRITES("INSERT INTO auth_private.api_keys"
               "       (user_id, id, digest, name, scopes, role, key_epoch,"
@@ -181,7 +188,11 @@ as_api_key_list_made_before(TimestampTz made_before, const AsRowKey *after,
 AsLocked
 as_api_key_try_lock(const AsUuid *user_id, const AsUuid *id)
 {
-	return as_store_try_lock("api_keys", "api_keys_pkey", user_id, id, true);
+	if (!as_is_local(as_store_relation("api_keys")))
+		return as_store_lock_by(&lock_one, &select_id,
+		                        AS_ARGS(as_arg_uuid(user_id), as_arg_uuid(id)));
+	return as_store_try_lock("api_keys", "api_keys_pkey", user_id, id, true,
+	                         NULL);
 }
 
 void
