@@ -52,3 +52,26 @@ CREATE TYPE auth.totp_enrollment AS (
 );
 COMMENT ON TYPE auth.totp_enrollment IS
 	'what an authenticator app needs (RFC 6238), three times: the secret in base32 to type in, the otpauth URI (Key URI Format), and that as a QR code';
+
+CREATE TYPE auth.new_api_key AS (
+	id uuid,
+	key text,
+	name text,
+	scopes text[],
+	role text,
+	expires_at timestamptz
+);
+COMMENT ON TYPE auth.new_api_key IS
+	'an API key when it is made: key is shown this once; role is NULL for that of access tokens, expires_at for a key without end';
+
+CREATE TYPE auth.api_key AS (
+	id uuid,
+	name text,
+	scopes text[],
+	role text,
+	created_at timestamptz,
+	last_used_at timestamptz,
+	expires_at timestamptz
+);
+COMMENT ON TYPE auth.api_key IS
+	'a live API key as its user sees it; last_used_at is right to the hour';

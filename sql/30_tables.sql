@@ -19,6 +19,7 @@ CREATE TABLE auth_private.accounts (
 	info jsonb NOT NULL,
 	app jsonb NOT NULL,
 	epoch bigint NOT NULL,
+	key_epoch bigint NOT NULL DEFAULT 0,
 	forgiven integer NOT NULL DEFAULT 0,
 	banned_at timestamptz,
 	banned_until timestamptz,
@@ -38,6 +39,8 @@ COMMENT ON COLUMN auth_private.accounts.app IS
 	'what operators set; the app claim of access tokens';
 COMMENT ON COLUMN auth_private.accounts.epoch IS
 	'grows with whatever ends all sessions: those of an older one have ended';
+COMMENT ON COLUMN auth_private.accounts.key_epoch IS
+	'the same of what ends all API keys: a ban, a reset, a password that an operator set';
 COMMENT ON COLUMN auth_private.accounts.forgiven IS
 	'how often its failed passwords were forgiven: they are counted under this number, so that the next finds none';
 COMMENT ON COLUMN auth_private.accounts.banned_at IS
@@ -101,6 +104,31 @@ COMMENT ON COLUMN auth_private.sessions.actor IS
 COMMENT ON COLUMN auth_private.sessions.expiry_day IS
 	'the UTC day of expires_at, for prune: as its index holds no column that a renew changes, renewals stay HOT';
 
+CREATE TABLE auth_private.api_keys (
+	user_id uuid,
+	id uuid,
+	digest bytea NOT NULL,
+	name text NOT NULL,
+	scopes text[] NOT NULL,
+	role text,
+	key_epoch bigint NOT NULL,
+	created_at timestamptz NOT NULL,
+	last_used_at timestamptz,
+	expires_at timestamptz,
+	PRIMARY KEY (user_id, id)
+) WITH (fillfactor = 80);
+CREATE INDEX api_keys_expires_at ON auth_private.api_keys (expires_at) WHERE expires_at IS NOT NULL;
+COMMENT ON TABLE auth_private.api_keys IS
+	'the API keys: one that is not here has ended, and so has one of another key_epoch than its account''s, or that a row of revocations ends';
+COMMENT ON COLUMN auth_private.api_keys.digest IS
+	'SHA-256 of the secret, which is 256 random bits and stored nowhere';
+COMMENT ON COLUMN auth_private.api_keys.role IS
+	'the role of its requests, one of api_key_roles; NULL for that of access tokens';
+COMMENT ON COLUMN auth_private.api_keys.key_epoch IS
+	'the key_epoch of the account when it was made: it lives while that is the one in force';
+COMMENT ON COLUMN auth_private.api_keys.last_used_at IS
+	'right to the hour: written by the recorder, and never by a request';
+
 CREATE TABLE auth_private.revocations (
 	user_id uuid,
 	session_id uuid,
@@ -114,6 +142,7 @@ CREATE TABLE auth_private.revocations (
 	ban_reason text,
 	deleted boolean NOT NULL DEFAULT false,
 	forgives boolean NOT NULL DEFAULT false,
+	ends_keys boolean NOT NULL DEFAULT false,
 	made_before timestamptz,
 	next_xid bigint,
 	keeps_addresses boolean NOT NULL DEFAULT false,
@@ -122,9 +151,9 @@ CREATE TABLE auth_private.revocations (
 	PRIMARY KEY (user_id, session_id, id)
 );
 COMMENT ON TABLE auth_private.revocations IS
-	'ends of sessions, bans and deletions whose rows somebody held: in force at once, worked into the rows by the recorder as soon as they are free';
+	'ends of sessions and API keys, bans and deletions whose rows somebody held: in force at once, worked into the rows by the recorder as soon as they are free';
 COMMENT ON COLUMN auth_private.revocations.session_id IS
-	'the session that has ended; all zeros for all sessions of the user';
+	'the session, or the API key, that has ended; all zeros for all sessions of the user';
 COMMENT ON COLUMN auth_private.revocations.keep IS
 	'the session that goes on where all others end';
 COMMENT ON COLUMN auth_private.revocations.password_hash IS
@@ -139,8 +168,10 @@ COMMENT ON COLUMN auth_private.revocations.deleted IS
 	'the account is gone, and its row goes as soon as it is free';
 COMMENT ON COLUMN auth_private.revocations.forgives IS
 	'the failed passwords of the account are forgiven, once more than its row says';
+COMMENT ON COLUMN auth_private.revocations.ends_keys IS
+	'all API keys of the user have ended, too: it adds 1 to the key_epoch of the account';
 COMMENT ON COLUMN auth_private.revocations.made_before IS
-	'of a row of everybody''s (user_id all zeros): sessions, codes and pending sign-ups made before have ended';
+	'of a row of everybody''s (user_id all zeros): sessions, API keys, codes and pending sign-ups made before have ended';
 COMMENT ON COLUMN auth_private.revocations.next_xid IS
 	'of such a row: transactions below it may still commit what was made before; NULL once the recorder has worked it off';
 
@@ -152,7 +183,7 @@ CREATE FUNCTION auth_private.account_deleted() RETURNS trigger
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'auth_private_account_deleted';
 COMMENT ON FUNCTION auth_private.account_deleted() IS
-	'ends the sessions of an account that is deleted, frees its addresses, and notes that it is gone';
+	'ends the sessions and API keys of an account that is deleted, frees its addresses, and notes that it is gone';
 CREATE TRIGGER account_deleted
 	AFTER DELETE ON auth_private.accounts
 	FOR EACH ROW EXECUTE FUNCTION auth_private.account_deleted();
@@ -347,6 +378,7 @@ COMMENT ON TABLE auth_private.common_passwords IS
 SELECT pg_catalog.pg_extension_config_dump('auth_private.accounts', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.identifiers', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.sessions', '');
+SELECT pg_catalog.pg_extension_config_dump('auth_private.api_keys', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.revocations', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.deleted_users', '');
 SELECT pg_catalog.pg_extension_config_dump('auth_private.codes', '');

@@ -80,7 +80,7 @@ RETURNS uuid
 LANGUAGE c VOLATILE SECURITY INVOKER PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'auth_authenticate';
 COMMENT ON FUNCTION auth.authenticate(text) IS
-	'makes an access token the context of this transaction and answers the user id. Fails as auth.verify does';
+	'makes an access token, or an API key, the context of this transaction and answers the user id. Fails as auth.verify does; of an API key with invalid_token, also where it has ended or expired, and feature_disabled';
 
 CREATE FUNCTION auth.check_request()
 RETURNS void
@@ -147,7 +147,7 @@ RETURNS void
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_reset_password';
 COMMENT ON FUNCTION auth.reset_password(text, text, text) IS
-	'sets a new password by a one-time code, or by a link token, which needs no identifier; ends all sessions and signs nobody in, and clears the cookies of the request. Fails with invalid_request, invalid_code, weak_password, busy, read_only';
+	'sets a new password by a one-time code, or by a link token, which needs no identifier; ends all sessions and API keys, signs nobody in, and clears the cookies of the request. Fails with invalid_request, invalid_code, weak_password, busy, read_only';
 
 CREATE FUNCTION auth.request_signin_code(identifier text)
 RETURNS void
@@ -218,7 +218,7 @@ RETURNS void
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_delete_account';
 COMMENT ON FUNCTION auth.delete_account(text) IS
-	'deletes the account of the caller with its addresses, codes and sessions, at once and for good, and clears its cookies. Takes the password, or where the account has none (NULL) a sign-in of the last ten minutes. Fails with invalid_request, invalid_credentials, reauthentication_required, throttled, busy, read_only, and those of a context';
+	'deletes the account of the caller with its addresses, codes, sessions and API keys, at once and for good, and clears its cookies. Takes the password, or where the account has none (NULL) a sign-in of the last ten minutes. Fails with invalid_request, invalid_credentials, reauthentication_required, throttled, busy, read_only, and those of a context';
 
 CREATE FUNCTION auth.export_account()
 RETURNS jsonb
@@ -226,6 +226,28 @@ LANGUAGE c STABLE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog,
 AS 'MODULE_PATHNAME', 'auth_export_account';
 COMMENT ON FUNCTION auth.export_account() IS
 	'all that is kept about the caller, secrets aside, by table, of each the newest 10,000 rows. Fails with those of a context';
+
+-- Secret: masked in the log.
+CREATE FUNCTION auth.create_api_key(name text, scopes text[] DEFAULT '{}', expires_in interval DEFAULT NULL, role text DEFAULT NULL)
+RETURNS auth.new_api_key
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_create_api_key';
+COMMENT ON FUNCTION auth.create_api_key(text, text[], interval, text) IS
+	'makes an API key of the caller, shown this once, and tells the user. A name of 1 to 256 bytes; at most 32 scopes, names of 1 to 64 printing characters of ASCII without a blank, quote or backslash (RFC 6749 section 3.3); for at most 10 years or api_key_max_age (a month counts 30 days), NULL for as long as that or without end; a role of api_key_roles, NULL for that of access tokens. Waits for who changes the account. Fails with feature_disabled, reauthentication_required where the sign-in is older than ten minutes, or was without the second factor that is on, invalid_request, limit_reached beyond max_api_keys_per_user, throttled, busy, read_only, and those of a context';
+
+CREATE FUNCTION auth.api_keys()
+RETURNS SETOF auth.api_key
+LANGUAGE c STABLE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_api_keys';
+COMMENT ON FUNCTION auth.api_keys() IS
+	'the live API keys of the caller, newest first, without anything that is secret. Fails with those of a context';
+
+CREATE FUNCTION auth.delete_api_key(id uuid)
+RETURNS void
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_delete_api_key';
+COMMENT ON FUNCTION auth.delete_api_key(uuid) IS
+	'ends an API key of the caller, whoever holds its row. Fails with invalid_request, api_key_not_found (another user''s, too), reauthentication_required, busy, read_only, and those of a context';
 
 CREATE FUNCTION auth.uid()
 RETURNS uuid
@@ -239,7 +261,7 @@ RETURNS uuid
 LANGUAGE c STABLE SECURITY INVOKER PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'auth_session_id';
 COMMENT ON FUNCTION auth.session_id() IS
-	'the session id of the caller, from the verified context; NULL without a live one. Never fails';
+	'the session id of the caller, from the verified context; NULL without a live one, and for an API key. Never fails';
 
 CREATE FUNCTION auth.role()
 RETURNS text
@@ -289,3 +311,17 @@ LANGUAGE c STABLE SECURITY INVOKER PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'auth_jwt';
 COMMENT ON FUNCTION auth.jwt() IS
 	'the claims of the caller, from the verified context; NULL without a live one. Never fails';
+
+CREATE FUNCTION auth.scopes()
+RETURNS text[]
+LANGUAGE c STABLE SECURITY INVOKER PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'auth_scopes';
+COMMENT ON FUNCTION auth.scopes() IS
+	'the scopes of the API key that calls, which restrict nothing by themselves; NULL for a session, and without a live context. Never fails';
+
+CREATE FUNCTION auth.has_scope(scope text)
+RETURNS boolean
+LANGUAGE c STABLE SECURITY INVOKER PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'auth_has_scope';
+COMMENT ON FUNCTION auth.has_scope(text) IS
+	'whether the caller has a scope: an API key those that it was made with, a session all; NULL without a live context. Never fails';

@@ -36,7 +36,7 @@ RETURNS integer
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_admin_prune';
 COMMENT ON FUNCTION auth_admin.prune(integer) IS
-	'deletes what has ended, at most batch (1 to 100000) rows of each kind: pending sign-ups, sessions, token cache, codes, notifications, audit rows, deleted_users; answers how many. Skips rows that are locked, and accounts that something of a superuser''s keeps, which the log has';
+	'deletes what has ended, at most batch (1 to 100000) rows of each kind: pending sign-ups, sessions, API keys, token cache, codes, notifications, audit rows, deleted_users; answers how many. Skips rows that are locked, and accounts that something of a superuser''s keeps, which the log has';
 
 /*
  * It commits, so it has no SET clause and runs as its caller: every name in it
@@ -172,6 +172,18 @@ FROM auth_private.accounts;
 COMMENT ON VIEW auth_admin.users IS
 	'the accounts, without their password hashes; status is pending, active, or banned as long as that lasts. By id it is an index, and pages go by id (WHERE id > ... ORDER BY id LIMIT ...); by email or phone ask auth_admin.find_user, this view alone is a scan';
 
+CREATE VIEW auth_admin.api_keys WITH (security_barrier) AS
+SELECT k.user_id, k.id, k.name, k.scopes, k.role, k.created_at, k.last_used_at, k.expires_at
+FROM auth_private.api_keys AS k JOIN auth_private.accounts AS a ON a.id = k.user_id
+WHERE k.key_epoch = a.key_epoch + (SELECT pg_catalog.count(*) FROM auth_private.revocations AS r
+		WHERE r.user_id = k.user_id AND r.ends_keys)
+	AND NOT EXISTS (SELECT FROM auth_private.revocations AS r
+		WHERE r.user_id = k.user_id AND r.session_id = k.id)
+	AND NOT EXISTS (SELECT FROM auth_private.revocations AS for_all
+		WHERE for_all.user_id = '00000000-0000-0000-0000-000000000000' AND for_all.made_before > k.created_at);
+COMMENT ON VIEW auth_admin.api_keys IS
+	'the API keys that have not been ended, without anything that is secret; expires_at may be over until prune has been; last_used_at is right to the hour';
+
 CREATE VIEW auth_admin.deleted_users WITH (security_barrier) AS
 SELECT user_id AS id, deleted_at
 FROM auth_private.deleted_users;
@@ -296,7 +308,7 @@ RETURNS void
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_admin_ban';
 COMMENT ON FUNCTION auth_admin.ban(uuid, timestamptz, text) IS
-	'bans a user until then, or without end: ends all sessions and codes at once, whoever holds the rows. The reason (at most 1024 bytes) is for operators only. Fails with invalid_request, user_not_found';
+	'bans a user until then, or without end: ends all sessions, API keys and codes at once, whoever holds the rows. The reason (at most 1024 bytes) is for operators only. Fails with invalid_request, user_not_found';
 
 CREATE FUNCTION auth_admin.unban(user_id uuid)
 RETURNS void
@@ -317,7 +329,7 @@ RETURNS void
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_admin_delete_user';
 COMMENT ON FUNCTION auth_admin.delete_user(uuid) IS
-	'deletes an account with its addresses, codes and sessions, at once, whoever holds the rows. Fails with invalid_request, user_not_found';
+	'deletes an account with its addresses, codes, sessions and API keys, at once, whoever holds the rows. Fails with invalid_request, user_not_found';
 
 -- Secret: masked in the log.
 CREATE FUNCTION auth_admin.import_user(email text DEFAULT NULL, phone text DEFAULT NULL, password_hash text DEFAULT NULL, id uuid DEFAULT NULL,
@@ -334,7 +346,7 @@ RETURNS void
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_admin_set_password';
 COMMENT ON FUNCTION auth_admin.set_password(uuid, text) IS
-	'sets a password: ends all sessions and codes, forgives failures, and tells the user. Fails with invalid_request, weak_password, user_not_found';
+	'sets a password: ends all sessions, API keys and codes, forgives failures, and tells the user. Fails with invalid_request, weak_password, user_not_found';
 
 CREATE FUNCTION auth_admin.set_app(user_id uuid, app jsonb)
 RETURNS void
@@ -392,6 +404,13 @@ AS 'MODULE_PATHNAME', 'auth_admin_revoke_sessions';
 COMMENT ON FUNCTION auth_admin.revoke_sessions(uuid) IS
 	'ends all sessions of a user, those too that are being opened; answers how many. Fails with invalid_request, user_not_found';
 
+CREATE FUNCTION auth_admin.delete_api_key(user_id uuid, id uuid)
+RETURNS void
+LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'auth_admin_delete_api_key';
+COMMENT ON FUNCTION auth_admin.delete_api_key(uuid, uuid) IS
+	'ends an API key of a user, whoever holds its row. Fails with invalid_request, user_not_found, api_key_not_found';
+
 -- Secret: masked in the log.
 CREATE FUNCTION auth_admin.impersonate(user_id uuid, reason text)
 RETURNS auth.tokens
@@ -405,4 +424,4 @@ RETURNS bigint
 LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'auth_admin_revoke_all';
 COMMENT ON FUNCTION auth_admin.revoke_all(timestamptz, boolean) IS
-	'after a restore or a leak: ends the sessions, codes and pending sign-ups of everybody that were made before a time, those too that are still uncommitted; with new_keys fresh signing and MAC keys take the place of all there are, and nothing made under those verifies. Waits for no session; holds the locks of the keys. Answers how many sessions it ended. Fails with invalid_request, and with new_keys busy';
+	'after a restore or a leak: ends the sessions, API keys, codes and pending sign-ups of everybody that were made before a time, those too that are still uncommitted; with new_keys fresh signing and MAC keys take the place of all there are, and nothing made under those verifies. Waits for no session; holds the locks of the keys. Answers how many sessions it ended. Fails with invalid_request, and with new_keys busy';

@@ -36,6 +36,7 @@ _PG_init(void)
 	as_counters_init();
 	as_recorder_init();
 	as_prepared_init();
+	as_key_use_init();
 	as_request_init();
 	as_refusal_log_init();
 }

@@ -85,6 +85,12 @@ extern void as_context_changed(void);
  */
 extern void as_setting_put(const char *name, const char *value);
 
+/*
+ * Whether a setting that is a list of identifiers, as SQL writes them, has a
+ * name. False, too, where it can't be read.
+ */
+extern bool as_setting_lists(const char *list, const char *name);
+
 /* Sets auth_session_context_token as SET LOCAL does. */
 extern void as_context_token_set(const char *token);
 
@@ -121,8 +127,10 @@ typedef enum AsFailure
 	AS_CROSS_SITE,
 	AS_FEATURE_DISABLED,
 	AS_SESSION_NOT_FOUND,
+	AS_API_KEY_NOT_FOUND,
 	AS_USER_NOT_FOUND,
 	AS_ALREADY_EXISTS,
+	AS_LIMIT_REACHED,
 	AS_WEAK_PASSWORD,
 	AS_INVALID_CODE,
 	AS_PASSWORD_REQUIRED,
@@ -204,6 +212,9 @@ extern TimestampTz as_from_unix_seconds(int64 seconds);
 extern uint64 as_unix_milliseconds(TimestampTz at);
 
 extern TimestampTz as_after_seconds(TimestampTz from, int64 seconds);
+
+/* Whole seconds, which is what a token counts in; a month has 30 days. */
+extern int64 as_interval_seconds(const Interval *interval);
 
 /* Milliseconds by a clock that nobody can set, the same in all processes. */
 extern int64 as_clock_ms(void);

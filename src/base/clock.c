@@ -36,6 +36,14 @@ as_after_seconds(TimestampTz from, int64 seconds)
 }
 
 int64
+as_interval_seconds(const Interval *interval)
+{
+	int64 days = (int64) interval->month * DAYS_PER_MONTH + interval->day;
+
+	return days * SECS_PER_DAY + interval->time / USECS_PER_SEC;
+}
+
+int64
 as_clock_ms(void)
 {
 	instr_time now;

@@ -55,6 +55,16 @@ SETTING(claims_hook_roles,        TEXT, "",                 ANY,                
 SETTING(master_key_file,          TEXT, "",                 ANY,                            NONE, SIGHUP,
         GUC_SUPERUSER_ONLY, check_master_key_file, NULL, "File of 32 bytes, mode 0600, under which keys at rest are sealed.")
 
+/* ---- API keys ---- */
+SETTING(api_keys,                 BOOL, false,              ANY,                            NONE, SUSET,
+        0, NULL, NULL, "Whether API keys are made, and taken.")
+SETTING(api_key_roles,            TEXT, "",                 ANY,                            NONE, SUSET,
+        GUC_LIST_INPUT, NULL, NULL, "Roles that any user may make an API key for, besides authenticated_role.")
+SETTING(api_key_max_age,          INT,  0,                  FROM_TO(0, 10 * YEAR),          S,    SUSET,
+        0, NULL, NULL, "How long an API key lives at most; 0 for as long as its user says.")
+SETTING(max_api_keys_per_user,    INT,  20,                 FROM_TO(1, 1000),               NONE, SUSET,
+        0, NULL, NULL, "How many live API keys a user can have.")
+
 /* ---- accounts, codes and messages ---- */
 SETTING(require_confirmation,     ENUM, AS_CONFIRM_ALL,     ONE_OF(confirmations),          NONE, SUSET,
         0, NULL, NULL, "Which of the addresses given at sign-up must be confirmed.")

@@ -13,6 +13,7 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
+#include "utils/varlena.h"
 
 #define MINUTE 60
 #define HOUR   (60 * MINUTE)
@@ -321,6 +322,21 @@ static void
 context_assigned(const char *newval, void *extra)
 {
 	as_context_changed();
+}
+
+bool
+as_setting_lists(const char *list, const char *name)
+{
+	char *copy = pstrdup(list);
+	List *names = NIL;
+	ListCell *cell;
+
+	if (!SplitIdentifierString(copy, ',', &names))
+		return false;
+	foreach (cell, names)
+		if (strcmp(lfirst(cell), name) == 0)
+			return true;
+	return false;
 }
 
 void

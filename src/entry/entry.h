@@ -36,4 +36,7 @@ extern bool as_worker_tell_postgrest(void);
  */
 extern AsFolded as_worker_fold(void);
 
+/* Writes when API keys were last used; of a row that somebody holds not now. */
+extern void as_worker_note_key_uses(void);
+
 #endif /* AS_ENTRY_H */

@@ -23,7 +23,7 @@ reset(void *flow)
 	if (!as_factor_is_on(id))
 		return AS_OK;
 	as_factor_remove(&operation->account, true);
-	outcome = as_epoch_begin(id, NULL, NULL, NULL, &ended);
+	outcome = as_epoch_begin(id, AS_ENDS_SESSIONS, NULL, NULL, NULL, &ended);
 	return outcome == AS_SESSION_REVOKED ? AS_USER_NOT_FOUND : outcome;
 }
 

@@ -1,6 +1,7 @@
 /*
  * identity.c: auth.uid, auth.session_id, auth.role, auth.email, auth.jwt,
- * auth.aal, auth.auth_time: who is calling, and how surely.
+ * auth.aal, auth.auth_time, auth.scopes, auth.has_scope: who is calling, and
+ * how surely.
  *
  * For policies, on every row: a comparison of three numbers (context.c).
  * They answer NULL for whatever is wrong and never raise: the planner runs
@@ -18,6 +19,8 @@ AS_ENTRY(auth_email);
 AS_ENTRY(auth_jwt);
 AS_ENTRY(auth_aal);
 AS_ENTRY(auth_auth_time);
+AS_ENTRY(auth_scopes);
+AS_ENTRY(auth_has_scope);
 
 Datum
 auth_uid(PG_FUNCTION_ARGS)
@@ -34,7 +37,7 @@ auth_session_id(PG_FUNCTION_ARGS)
 {
 	const AsContext *context = as_context_quiet();
 
-	if (context == NULL)
+	if (context == NULL || context->is_api_key)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(as_answer_uuid(&context->session_id));
 }
@@ -97,4 +100,38 @@ auth_jwt(PG_FUNCTION_ARGS)
 	if (claims == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_JSONB_P(claims);
+}
+
+Datum
+auth_scopes(PG_FUNCTION_ARGS)
+{
+	const AsContext *context = as_context_quiet();
+
+	if (context == NULL || !context->is_api_key)
+		PG_RETURN_NULL();
+	return as_arg_texts(&context->scopes).value;
+}
+
+/* Scopes are of ASCII, whatever the database's encoding. */
+static bool
+is_among(const AsTexts *scopes, const text *wanted)
+{
+	size_t length = VARSIZE_ANY_EXHDR(wanted);
+
+	for (int i = 0; i < scopes->count; i++)
+		if (strlen(scopes->items[i]) == length &&
+		    memcmp(scopes->items[i], VARDATA_ANY(wanted), length) == 0)
+			return true;
+	return false;
+}
+
+Datum
+auth_has_scope(PG_FUNCTION_ARGS)
+{
+	const AsContext *context = as_context_quiet();
+
+	if (context == NULL || PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	PG_RETURN_BOOL(!context->is_api_key ||
+	               is_among(&context->scopes, PG_GETARG_TEXT_PP(0)));
 }

@@ -142,7 +142,7 @@ log_out_all(void *flow)
 		return log_out_of_nothing(logout);
 	if (outcome != AS_OK)
 		return outcome;
-	return as_epoch_begin(&event->user_id,
+	return as_epoch_begin(&event->user_id, AS_ENDS_SESSIONS,
 	                      keep_current ? &event->session_id : NULL, NULL, NULL,
 	                      &logout->ended);
 }

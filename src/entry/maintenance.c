@@ -27,6 +27,7 @@ auth_admin_prune(PG_FUNCTION_ARGS)
 	pruned = as_account_prune_pending(now, batch);
 	pruned += as_account_prune_claims(batch);
 	pruned += as_session_prune(now, batch);
+	pruned += as_api_key_prune(now, batch);
 	pruned += as_token_cache_prune(now, batch);
 	pruned += as_code_prune(now, batch);
 	pruned += as_address_prune(now, batch);

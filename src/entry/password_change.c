@@ -39,9 +39,9 @@ save(Change *change)
 {
 	const AsAccount *account = &change->owner.account;
 	int ended;
-	AsFailure outcome =
-	    as_epoch_begin(&account->id, &change->attempt.event.session_id,
-	                   &account->hash, &change->new.hash, &ended);
+	AsFailure outcome = as_epoch_begin(
+	    &account->id, AS_ENDS_SESSIONS, &change->attempt.event.session_id,
+	    &account->hash, &change->new.hash, &ended);
 
 	if (outcome != AS_OK)
 		return outcome;

@@ -83,8 +83,8 @@ save(Reset *reset)
 
 	if (!as_code_consume(&reset->code))
 		return AS_INVALID_CODE;
-	outcome =
-	    as_epoch_begin(&account->id, NULL, NULL, &reset->new.hash, &ended);
+	outcome = as_epoch_begin(&account->id, AS_ENDS_SESSIONS_AND_KEYS, NULL,
+	                         NULL, &reset->new.hash, &ended);
 	if (outcome != AS_OK || as_epoch_forgive(&account->id) != AS_OK)
 		return AS_INVALID_CODE;
 	as_owner_code_end(account);

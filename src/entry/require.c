@@ -36,15 +36,6 @@ auth_require_aal(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Whole seconds, which is what a token counts in; a month has 30 days. */
-static int64
-seconds_of(const Interval *interval)
-{
-	int64 days = (int64) interval->month * DAYS_PER_MONTH + interval->day;
-
-	return days * SECS_PER_DAY + interval->time / USECS_PER_SEC;
-}
-
 Datum
 auth_require_recent(PG_FUNCTION_ARGS)
 {
@@ -52,7 +43,8 @@ auth_require_recent(PG_FUNCTION_ARGS)
 	int64 max_age;
 
 	as_call_enter(AS_CALL_READS);
-	if (PG_ARGISNULL(0) || (max_age = seconds_of(PG_GETARG_INTERVAL_P(0))) < 0)
+	if (PG_ARGISNULL(0) ||
+	    (max_age = as_interval_seconds(PG_GETARG_INTERVAL_P(0))) < 0)
 		as_fail(AS_INVALID_REQUEST, "The max_age is missing or negative.");
 	context = as_context_require();
 	if (!as_context_is_recent(context, max_age))

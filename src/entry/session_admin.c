@@ -73,8 +73,9 @@ revoke_sessions(void *flow)
 	AsFailure outcome = as_operation_find(&revoke->operation);
 
 	if (outcome == AS_OK)
-		outcome = as_epoch_begin(&revoke->operation.account.id, NULL, NULL,
-		                         NULL, &revoke->ended);
+		outcome =
+		    as_epoch_begin(&revoke->operation.account.id, AS_ENDS_SESSIONS,
+		                   NULL, NULL, NULL, &revoke->ended);
 	return outcome == AS_SESSION_REVOKED ? AS_USER_NOT_FOUND : outcome;
 }
 

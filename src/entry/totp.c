@@ -106,7 +106,8 @@ turn_on(Totp *totp)
 		return outcome;
 	totp->recovery_codes = as_recovery_renew(id);
 	outcome =
-	    as_epoch_begin(id, &totp->attempt.event.session_id, NULL, NULL, &ended);
+	    as_epoch_begin(id, AS_ENDS_SESSIONS, &totp->attempt.event.session_id,
+	                   NULL, NULL, &ended);
 	if (outcome == AS_OK)
 		as_factor_tell(&totp->owner.account, "totp_enabled");
 	return outcome;

@@ -38,8 +38,8 @@ save_password(SetPassword *set)
 {
 	const AsAccount *account = &set->operation.account;
 	int ended;
-	AsFailure outcome =
-	    as_epoch_begin(&account->id, NULL, NULL, &set->new.hash, &ended);
+	AsFailure outcome = as_epoch_begin(&account->id, AS_ENDS_SESSIONS_AND_KEYS,
+	                                   NULL, NULL, &set->new.hash, &ended);
 
 	if (outcome != AS_OK)
 		return outcome == AS_SESSION_REVOKED ? AS_USER_NOT_FOUND : outcome;

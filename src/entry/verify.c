@@ -1,6 +1,6 @@
 /*
  * verify.c: auth.verify, auth.authenticate, auth.check_request: an access
- * token, checked.
+ * token, or an API key, checked.
  *
  * A token is good by its signature, issuer, audience and times, and by its
  * session, at this moment. authenticate makes it the transaction's context;
@@ -35,6 +35,20 @@ require_live_token(FunctionCallInfo fcinfo, AsAccessToken *token)
 	return text;
 }
 
+/* An API key in place of a token: its handle becomes the context. */
+static Datum
+authenticate_by_key(const AsText *key)
+{
+	AsPresentedKey presented;
+	AsFailure failure = as_api_key_present(key->bytes, &presented);
+
+	as_wipe(key->bytes, key->length);
+	if (failure != AS_OK)
+		as_fail(failure, NULL);
+	as_context_token_set(presented.handle);
+	return as_answer_uuid(&presented.user_id);
+}
+
 Datum
 auth_authenticate(PG_FUNCTION_ARGS)
 {
@@ -42,6 +56,9 @@ auth_authenticate(PG_FUNCTION_ARGS)
 	AsText text;
 
 	as_call_enter(AS_CALL_READS);
+	if (as_call_secret(fcinfo, 0, AS_API_KEY_CHARS, &text) &&
+	    text.bytes != NULL && as_api_key_is_one(text.bytes))
+		return authenticate_by_key(&text);
 	text = require_live_token(fcinfo, &token);
 	as_context_token_set(text.bytes);
 	as_wipe(text.bytes, text.length);
@@ -130,6 +147,7 @@ claims_are_of(const AsContext *context, const char *claims)
  * the request has nothing of it.
  */
 static bool (*const sources[])(void) = {
+    as_api_key_take,
     as_cookie_take,
 };
 

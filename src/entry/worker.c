@@ -39,6 +39,7 @@
 #define IDLE_MS          1000 /* then the worker leaves its database */
 #define WAKE_INTERVAL_MS 25   /* between two NOTIFYs in a database */
 #define WAKE_RETRY_MS    1000 /* after one that failed */
+#define USES_INTERVAL_MS 1000 /* between two writes of uses of API keys */
 
 /* Between two looks at revocations whose rows somebody holds. */
 #define FOLD_MIN_MS 50
@@ -148,6 +149,7 @@ worker_doubt(Oid database, int failures)
 		return;
 	}
 	as_dispatch_forget(database);
+	as_key_use_forget(database);
 	discarded = as_recorder_discard(database);
 	as_counters_discarded(discarded);
 	ereport(LOG, (errmsg("auth_session discarded %d records of database %u, "
@@ -234,6 +236,7 @@ worker_serve(Oid database)
 	int64 idle_since = as_clock_ms();
 	int64 next_wake = idle_since;
 	int64 next_tell = idle_since;
+	int64 next_uses = idle_since;
 	int64 next_fold = idle_since;
 	int fold_pause = FOLD_MIN_MS;
 
@@ -272,6 +275,15 @@ worker_serve(Oid database)
 		{
 			next_tell = now + (as_worker_tell_postgrest() ? WAKE_INTERVAL_MS
 			                                              : WAKE_RETRY_MS);
+			idle_since = now;
+			continue;
+		}
+		if (now < next_uses)
+			wait_ms = worker_sooner(wait_ms, next_uses - now);
+		else if (as_dispatch_take_work(AS_WORK_KEY_USES))
+		{
+			as_worker_note_key_uses();
+			next_uses = now + USES_INTERVAL_MS;
 			idle_since = now;
 			continue;
 		}

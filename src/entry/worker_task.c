@@ -38,6 +38,9 @@
 #define REDO_MAX_MS    60000
 #define TRIES_PER_LINE 10
 
+/* Uses of API keys that are written in one transaction. */
+#define KEY_USES 100
+
 /* Users whose revocations are worked off between two looks at the list. */
 #define FOLD_USERS 100
 
@@ -289,6 +292,14 @@ as_worker_record(AsTaken *taken, int count)
 		                     discarded, MyDatabaseId)));
 }
 
+/* A commit that a crash may lose is worth no flush here. */
+static void
+worker_commit_lazily(void)
+{
+	(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
+	                         PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+}
+
 /*
  * NOTIFY takes a lock of the whole cluster until its commit is flushed; an
  * empty wake-up is worth no flush.
@@ -304,9 +315,7 @@ worker_notify(AsWork work, const char *channel, const char *payload)
 		worker_begin(work == AS_WORK_BRIDGE
 		                 ? "auth_session: waking the bridge"
 		                 : "auth_session: telling PostgREST");
-		(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
-		                         PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
-		                         false);
+		worker_commit_lazily();
 		Async_Notify(channel, payload);
 		worker_commit();
 	}
@@ -334,6 +343,49 @@ bool
 as_worker_tell_postgrest(void)
 {
 	return worker_notify(AS_WORK_KEYS, POSTGREST_CHANNEL, "reload config");
+}
+
+static void
+worker_write_key_uses(const AsKeyUse *uses, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (as_api_key_try_lock(&uses[i].user_id, &uses[i].id) == AS_LOCKED)
+			as_api_key_set_used(&uses[i].user_id, &uses[i].id, uses[i].at);
+}
+
+/* What could not be written is noted again with a later use. */
+void
+as_worker_note_key_uses(void)
+{
+	AsKeyUse uses[KEY_USES];
+	int volatile count = KEY_USES;
+
+	while (count == KEY_USES)
+	{
+		worker_forget_last_task();
+		count = as_key_use_take(uses, KEY_USES);
+		PG_TRY();
+		{
+			worker_begin("auth_session: noting uses of API keys");
+			if (OidIsValid(as_store_relation("api_keys")))
+				worker_write_key_uses(uses, count);
+			worker_commit_lazily();
+			worker_commit();
+		}
+		PG_CATCH();
+		{
+			ErrorData *error = worker_rescue();
+
+			if (!worker_can_wait(error))
+				ereport(LOG,
+				        (errcode(error->sqlerrcode),
+				         errmsg("auth_session could not write when API keys "
+				                "were last used: %s",
+				                error->message)));
+		}
+		PG_END_TRY();
+		CHECK_FOR_INTERRUPTS();
+	}
 }
 
 /*

@@ -27,6 +27,7 @@ void
 as_account_left(const AsAccount *account)
 {
 	(void) as_session_end_all(&account->id, NULL);
+	as_api_key_end_all(&account->id);
 	drop_claim(&account->id, account->email, false);
 	drop_claim(&account->id, account->pending_email, false);
 	drop_claim(&account->id, account->phone, true);

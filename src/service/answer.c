@@ -140,3 +140,23 @@ as_answer_enrollment(FunctionCallInfo fcinfo, char *secret, char *uri,
 		        VARSIZE_ANY_EXHDR(DatumGetPointer(values[i])));
 	return result;
 }
+
+Datum
+as_answer_api_key(FunctionCallInfo fcinfo, const AsNewApiKey *key, char *text)
+{
+	Datum values[6] = {0};
+	bool nulls[6] = {false};
+	Datum result;
+
+	values[0] = PointerGetDatum(&key->id);
+	values[1] = CStringGetTextDatum(text);
+	as_wipe(text, strlen(text));
+	values[2] = CStringGetTextDatum(key->name);
+	values[3] = as_arg_texts(&key->scopes).value;
+	set_text(&values[4], &nulls[4], key->role);
+	set_time(&values[5], &nulls[5], key->expires_at);
+	result = form_result(fcinfo, values, nulls);
+	as_wipe(VARDATA_ANY(DatumGetPointer(values[1])),
+	        VARSIZE_ANY_EXHDR(DatumGetPointer(values[1])));
+	return result;
+}

@@ -10,8 +10,10 @@
 #include "access/detoast.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/pg_type.h"
 #include "lib/ilist.h"
 #include "mb/pg_wchar.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/uuid.h"
 
@@ -120,6 +122,47 @@ as_call_secret(FunctionCallInfo fcinfo, int argument, size_t most, AsText *out)
 		return false;
 	if (out->bytes != NULL)
 		as_call_keep_secret(out->bytes, out->length);
+	return true;
+}
+
+/* What an array needs beside its texts: header, lengths, padding, nulls. */
+#define ARRAY_ROOM(most) (64 + 9 * (size_t) (most))
+
+bool
+as_call_texts(FunctionCallInfo fcinfo, int argument, int most, size_t longest,
+              AsTexts *out)
+{
+	ArrayType *array;
+	Datum *items;
+	bool *nulls;
+	int count;
+
+	memset(out, 0, sizeof(*out));
+	if (PG_ARGISNULL(argument))
+		return true;
+	if (toast_raw_datum_size(PG_GETARG_DATUM(argument)) >
+	    ARRAY_ROOM(most) + (size_t) most * longest)
+		return false;
+	array = PG_GETARG_ARRAYTYPE_P(argument);
+	if (ARR_NDIM(array) > 1)
+		return false;
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &items, &nulls,
+	                  &count);
+	if (count > most)
+		return false;
+	out->items = palloc(sizeof(char *) * (size_t) Max(count, 1));
+	for (int i = 0; i < count; i++)
+	{
+		char *item;
+
+		if (nulls[i])
+			return false;
+		item = TextDatumGetCString(items[i]);
+		out->items[i] = pg_server_to_any(item, (int) strlen(item), PG_UTF8);
+		if (strlen(out->items[i]) > longest)
+			return false;
+	}
+	out->count = count;
 	return true;
 }
 

@@ -11,8 +11,6 @@
  */
 #include "service/service.h"
 
-#include "utils/varlena.h"
-
 /* What the hook wants; NULL where it has nothing to add. */
 static Jsonb *
 call_hook(const AsUuid *user_id, Jsonb *claims)
@@ -110,9 +108,6 @@ static bool
 may_set_role(Jsonb *claims, const JsonbValue *role)
 {
 	JsonbValue current;
-	List *allowed;
-	ListCell *cell;
-	char *list;
 	char *wanted;
 
 	if (role->type != jbvString)
@@ -126,15 +121,8 @@ may_set_role(Jsonb *claims, const JsonbValue *role)
 		return true;
 
 	wanted = pnstrdup(role->val.string.val, role->val.string.len);
-	list = pstrdup(auth_session_claims_hook_roles);
-	if (SplitIdentifierString(list, ',', &allowed))
-	{
-		foreach (cell, allowed)
-		{
-			if (strcmp(lfirst(cell), wanted) == 0)
-				return true;
-		}
-	}
+	if (as_setting_lists(auth_session_claims_hook_roles, wanted))
+		return true;
 	ereport(LOG_SERVER_ONLY,
 	        (errmsg("the claims hook may not set the role \"%s\"", wanted),
 	         errhint("Add it to auth_session.claims_hook_roles.")));

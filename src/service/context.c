@@ -2,10 +2,11 @@
  * context.c: who is calling.
  *
  * The first of these that is present decides, and a bad one is never
- * skipped: the token given to auth.authenticate() in this transaction; the
- * bearer token in request.headers; and, for session users that an operator
- * trusts with it, request.jwt.claims. Nothing a caller can set counts
- * without a signature of ours or that trust.
+ * skipped: the token given to auth.authenticate() in this transaction, or the
+ * API key, of which a handle is kept (api_key_life.c); the bearer token in
+ * request.headers; and, for session users that an operator trusts with it,
+ * request.jwt.claims. Nothing a caller can set counts without a signature of
+ * ours or that trust.
  *
  * The signature is verified once per transaction and whenever one of the
  * settings behind it is assigned (the generation); expiry and revocation
@@ -23,7 +24,6 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
-#include "utils/varlena.h"
 
 /* The context and what it was worked out under. */
 typedef struct Cached
@@ -57,21 +57,26 @@ context_of_token(const char *token)
 	return context;
 }
 
+/* The row is looked at with the context, which says whether it is live. */
+static AsContext *
+context_of_api_key(const char *handle)
+{
+	AsContext *context = palloc0(sizeof(AsContext));
+
+	context->is_api_key = true;
+	context->is_genuine =
+	    as_api_key_handle_read(handle, &context->user_id, &context->api_key_id);
+	context->failure = AS_INVALID_TOKEN;
+	return context;
+}
+
 static bool
 session_user_is_trusted(void)
 {
-	char *list = pstrdup(auth_session_trusted_claims_roles);
-	char *user;
-	List *names = NIL;
-	ListCell *cell;
+	char *user = GetUserNameFromId(GetSessionUserId(), true);
 
-	if (!SplitIdentifierString(list, ',', &names) || names == NIL)
-		return false;
-	user = GetUserNameFromId(GetSessionUserId(), true);
-	foreach (cell, names)
-		if (user != NULL && strcmp(lfirst(cell), user) == 0)
-			return true;
-	return false;
+	return user != NULL &&
+	       as_setting_lists(auth_session_trusted_claims_roles, user);
 }
 
 /*
@@ -108,6 +113,8 @@ identify(void)
 	AsContext *context = NULL;
 	const AsRequest *request;
 
+	if (as_api_key_handle_is_one(auth_session_context_token))
+		return context_of_api_key(auth_session_context_token);
 	if (auth_session_context_token[0] != '\0')
 		context = context_of_token(auth_session_context_token);
 	else if ((request = as_request())->bearer != NULL)
@@ -154,6 +161,44 @@ keep(AsContext *context)
 	cached.generation = as_context_generation;
 }
 
+/*
+ * What a key says is read once a transaction, with its first look-up: its row
+ * never changes in that, and of its account the claims of a token don't, too.
+ */
+static AsFailure
+check_api_key(AsContext *context)
+{
+	AsApiKeyRow row;
+	MemoryContext lookup;
+	AsAccessToken *says;
+	AsFailure failure =
+	    as_api_key_check(&context->user_id, &context->api_key_id, &row);
+	bool is_said = true;
+
+	if (failure != AS_OK || context->token != NULL)
+		return failure;
+	lookup = MemoryContextSwitchTo(context_memory);
+	says = palloc(sizeof(AsAccessToken));
+	is_said =
+	    as_api_key_claims(&context->user_id, &context->api_key_id, &row, says);
+	context->scopes.items = palloc(sizeof(char *) * Max(row.scopes.count, 1));
+	for (int i = 0; i < row.scopes.count; i++)
+		context->scopes.items[i] = pstrdup(row.scopes.items[i]);
+	context->scopes.count = row.scopes.count;
+	MemoryContextSwitchTo(lookup);
+	if (!is_said)
+		return AS_BUSY;
+	context->token = says;
+	return AS_OK;
+}
+
+static AsFailure
+check(AsContext *context)
+{
+	return context->is_api_key ? check_api_key(context)
+	                           : as_access_token_check(context->token);
+}
+
 /* An error in here leaves nothing cached. */
 static AsContext *
 look_up(void)
@@ -173,7 +218,7 @@ look_up(void)
 	if (context != NULL && context->is_genuine)
 	{
 		callers = MemoryContextSwitchTo(lookup_memory);
-		context->failure = as_access_token_check(context->token);
+		context->failure = check(context);
 		MemoryContextSwitchTo(callers);
 		MemoryContextReset(lookup_memory);
 	}

@@ -1,6 +1,6 @@
 /*
  * epoch.c: what ends all sessions of an account: logout_all, a new password,
- * a ban.
+ * a ban; and all API keys: a reset, a ban.
  *
  * A revocation wins: it is in force with its commit and waits for nobody, as
  * whoever holds a row could otherwise keep a stolen session alive for as long
@@ -16,6 +16,10 @@
  * the epochs compared: a thief's logout_all that is left open keeps nobody
  * out. (The sessions beyond max_sessions_per_user that come of it are ended
  * by the fold.)
+ *
+ * Whoever makes an API key holds the account's row against all of this until it
+ * is committed; what comes meanwhile is a row of revocations, under which the
+ * key is dead when it appears.
  */
 #include "service/service.h"
 
@@ -68,11 +72,16 @@ is_free(const AsUuid *user_id, const AsUuid *keep)
 }
 
 static int
-end_in_place(const AsAccount *account, const AsUuid *keep,
+end_in_place(const AsAccount *account, AsEpochEnds ends, const AsUuid *keep,
              const AsPasswordHash *hash)
 {
 	as_store_make_durable();
 	as_account_set_epoch(&account->id, account->epoch + 1, hash);
+	if (ends == AS_ENDS_SESSIONS_AND_KEYS)
+	{
+		as_account_set_key_epoch(&account->id, account->key_epoch + 1);
+		as_api_key_end_all(&account->id);
+	}
 	if (keep != NULL)
 		as_session_set_epoch(&account->id, keep, account->epoch + 1);
 	return as_session_end_all(&account->id, keep);
@@ -110,22 +119,25 @@ owned(const AsUuid *id, const char *address, bool is_phone)
 }
 
 static int
-end_by_row(const AsAccount *account, const AsUuid *keep,
+end_by_row(const AsAccount *account, AsEpochEnds ends, const AsUuid *keep,
            const AsPasswordHash *hash)
 {
 	int ended = count_living(&account->id, keep);
 
+	/* What ends keys comes with a password, or with a ban or a deletion. */
+	Assert(hash != NULL || ends == AS_ENDS_SESSIONS);
 	if (hash == NULL)
 		as_revocation_add(&account->id, NULL, keep, NULL, 1);
 	else
-		as_revocation_add_password(&account->id, keep, hash,
+		as_revocation_add_password(&account->id, keep,
+		                           ends == AS_ENDS_SESSIONS_AND_KEYS, hash,
 		                           owned(&account->id, account->email, false),
 		                           owned(&account->id, account->phone, true));
 	return note_ended(&account->id, ended);
 }
 
 AsFailure
-as_epoch_begin(const AsUuid *user_id, const AsUuid *keep,
+as_epoch_begin(const AsUuid *user_id, AsEpochEnds ends, const AsUuid *keep,
                const AsPasswordHash *verified, const AsPasswordHash *hash,
                int *ended)
 {
@@ -137,8 +149,8 @@ as_epoch_begin(const AsUuid *user_id, const AsUuid *keep,
 	if (verified != NULL && !same_hash(verified, &account.hash))
 		return AS_BUSY;
 	*ended = locked == AS_LOCKED && is_free(user_id, keep)
-	             ? end_in_place(&account, keep, hash)
-	             : end_by_row(&account, keep, hash);
+	             ? end_in_place(&account, ends, keep, hash)
+	             : end_by_row(&account, ends, keep, hash);
 	return AS_OK;
 }
 
@@ -157,13 +169,13 @@ as_epoch_forgive(const AsUuid *user_id)
 	return AS_OK;
 }
 
-/* A ban ends all sessions; that it is lifted, none. */
+/* A ban ends all sessions and API keys; that it is lifted, none. */
 static void
 ban_in_place(const AsAccount *account, const AsBan *ban)
 {
 	as_account_set_ban(&account->id, ban);
 	if (ban->at != AS_NO_TIME)
-		(void) end_in_place(account, NULL, NULL);
+		(void) end_in_place(account, AS_ENDS_SESSIONS_AND_KEYS, NULL, NULL);
 }
 
 static void

@@ -17,6 +17,7 @@ static const struct
 } parts[] = {
     {"account", as_account_export},
     {"sessions", as_session_export},
+    {"api_keys", as_api_key_export},
     {"factors", as_factor_export},
     {"recovery_codes", as_recovery_code_export},
     {"devices", as_device_export},

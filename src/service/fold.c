@@ -1,6 +1,7 @@
 /*
  * fold.c: revocations, worked into the rows that they name, by the recorder:
- * ends of sessions, new passwords, bans, deletions and forgiven failures.
+ * ends of sessions and API keys, new passwords, bans, deletions and forgiven
+ * failures.
  *
  * User by user, in one transaction each, and only what is free: dead sessions
  * go, the survivors and the account get the epoch in force, the account its
@@ -20,6 +21,16 @@
 
 #include "miscadmin.h"
 
+static bool
+end_api_key_if_free(const AsUuid *user_id, const AsUuid *id)
+{
+	AsLocked key = as_api_key_try_lock(user_id, id);
+
+	if (key == AS_LOCKED)
+		as_api_key_delete(user_id, id);
+	return key != AS_HELD;
+}
+
 /* Whether nothing of a session is left. */
 static bool
 end_if_free(const AsUuid *user_id, const AsUuid *session_id)
@@ -36,13 +47,21 @@ end_if_free(const AsUuid *user_id, const AsUuid *session_id)
 	return true;
 }
 
+/* Of a session, or of an API key: no id is both. */
 static bool
-is_of_one_session(const AsRevocation *row)
+is_of_one(const AsRevocation *row)
 {
 	return as_uuid_is_known(&row->session_id);
 }
 
-/* The account is held by others, or gone: ends of single sessions at least. */
+static bool
+end_named_if_free(const AsRevocation *row)
+{
+	return end_if_free(&row->user_id, &row->session_id) &&
+	       end_api_key_if_free(&row->user_id, &row->session_id);
+}
+
+/* The account is held by others: ends of single ones at least. */
 static bool
 fold_single(const AsRevocation *rows, int count)
 {
@@ -50,8 +69,7 @@ fold_single(const AsRevocation *rows, int count)
 
 	for (int i = 0; i < count; i++)
 	{
-		if (is_of_one_session(&rows[i]) &&
-		    end_if_free(&rows[i].user_id, &rows[i].session_id))
+		if (is_of_one(&rows[i]) && end_named_if_free(&rows[i]))
 			as_revocation_delete(&rows[i]);
 		else
 			done = false;
@@ -59,13 +77,42 @@ fold_single(const AsRevocation *rows, int count)
 	return done;
 }
 
-/* Sessions of an account that is gone: none survives. */
+static bool
+is_named(const AsRevocation *rows, int count, const AsUuid *id)
+{
+	for (int i = 0; i < count; i++)
+		if (as_uuid_equal(&rows[i].session_id, id))
+			return true;
+	return false;
+}
+
+/* Those that are dead by now; whether that was all. */
+static bool
+end_dead_api_keys(const AsUuid *user_id, const AsRevocation *rows, int count)
+{
+	AsApiKeyFate *fates;
+	int keys = as_api_key_list_fates(user_id, &fates);
+	bool done = true;
+
+	for (int i = 0; i < keys; i++)
+	{
+		if (fates[i].lives || end_api_key_if_free(user_id, &fates[i].id))
+			continue;
+		/* Held: it goes on being dead by a row of its own. */
+		if (!is_named(rows, count, &fates[i].id))
+			as_revocation_add(user_id, &fates[i].id, NULL, NULL, 0);
+		done = false;
+	}
+	return done;
+}
+
+/* Sessions and keys of an account that is gone: none survives. */
 static bool
 fold_orphans(const AsUuid *user_id, const AsRevocation *rows, int count)
 {
 	AsSessionFate *fates;
 	int sessions = as_session_list_fates(user_id, &fates);
-	bool done = true;
+	bool done = end_dead_api_keys(user_id, rows, count);
 
 	for (int i = 0; i < sessions; i++)
 		done = end_if_free(user_id, &fates[i].id) && done;
@@ -84,15 +131,6 @@ survivors_are_free(const AsUuid *user_id, const AsSessionFate *fates, int count)
 	return true;
 }
 
-static bool
-is_named(const AsRevocation *rows, int count, const AsUuid *session_id)
-{
-	for (int i = 0; i < count; i++)
-		if (as_uuid_equal(&rows[i].session_id, session_id))
-			return true;
-	return false;
-}
-
 /*
  * The epoch that was begun by the rows, the hash and the ban that came last,
  * and all that they forgive.
@@ -103,6 +141,7 @@ save_account(const AsAccount *account, const AsRevocation *rows, int count)
 	const AsPasswordHash *hash = NULL;
 	const AsBan *ban = NULL;
 	int64 epoch = account->epoch;
+	int64 key_epoch = account->key_epoch;
 	int forgiven = 0;
 
 	for (int i = 0; i < count; i++)
@@ -114,8 +153,12 @@ save_account(const AsAccount *account, const AsRevocation *rows, int count)
 			ban = &rows[i].ban;
 		if (rows[i].forgives)
 			forgiven++;
+		if (rows[i].ends_keys)
+			key_epoch++;
 	}
 	as_account_set_epoch(&account->id, epoch, hash);
+	if (key_epoch != account->key_epoch)
+		as_account_set_key_epoch(&account->id, key_epoch);
 	if (ban != NULL)
 		as_account_set_ban(&account->id, ban);
 	if (forgiven > 0)
@@ -152,6 +195,14 @@ is_deletion(const AsRevocation *rows, int count)
 	return false;
 }
 
+/* What a row names, whoever held it. */
+static bool
+is_gone(const AsRevocation *row)
+{
+	return as_session_try_lock(&row->user_id, &row->session_id) == AS_ABSENT &&
+	       as_api_key_try_lock(&row->user_id, &row->session_id) == AS_ABSENT;
+}
+
 static bool
 fold_all(const AsAccount *account, const AsRevocation *rows, int count)
 {
@@ -172,6 +223,7 @@ fold_all(const AsAccount *account, const AsRevocation *rows, int count)
 			as_revocation_add(user_id, &fates[i].id, NULL, NULL, 0);
 		done = false;
 	}
+	done = end_dead_api_keys(user_id, rows, count) && done;
 	save_account(account, rows, count);
 	drop_codes_of_ban(rows, count);
 	(void) as_account_find(user_id, &folded);
@@ -179,8 +231,7 @@ fold_all(const AsAccount *account, const AsRevocation *rows, int count)
 		if (fates[i].lives)
 			as_session_set_epoch(user_id, &fates[i].id, folded.epoch);
 	for (int i = 0; i < count; i++)
-		if (!is_of_one_session(&rows[i]) ||
-		    as_session_try_lock(user_id, &rows[i].session_id) == AS_ABSENT)
+		if (!is_of_one(&rows[i]) || is_gone(&rows[i]))
 			as_revocation_delete(&rows[i]);
 	restore_addresses(&folded, rows, count);
 	as_session_keep_newest(&folded);
@@ -264,6 +315,24 @@ end_sign_ups(const AsForAll *row, AsPendingPlace *after)
 	return count < BATCH;
 }
 
+/* True where that was the last. */
+static bool
+end_api_keys(const AsForAll *row, AsRowKey *after)
+{
+	AsRowKey *keys;
+	int count =
+	    as_api_key_list_made_before(row->made_before, after, BATCH, &keys);
+
+	for (int i = 0; i < count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!end_api_key_if_free(&keys[i].first, &keys[i].second))
+			as_revocation_add(&keys[i].first, &keys[i].second, NULL, NULL, 0);
+		*after = keys[i];
+	}
+	return count < BATCH;
+}
+
 static AsFolded
 end_codes(const AsForAll *row)
 {
@@ -288,6 +357,11 @@ work_off(const AsForAll *row, AsForAllPlace *place)
 	if (!place->is_behind_accounts)
 	{
 		place->is_behind_accounts = end_sign_ups(row, &place->account);
+		return AS_FOLD_MORE;
+	}
+	if (!place->is_behind_api_keys)
+	{
+		place->is_behind_api_keys = end_api_keys(row, &place->api_key);
 		return AS_FOLD_MORE;
 	}
 	return end_codes(row);

@@ -92,7 +92,8 @@ save(AsAttempt *attempt, const AsProof *proof, const AsPasswordHash *hash,
 		return as_attempt_refuse(attempt, outcome, "address is taken");
 	if (outcome != AS_OK)
 		return outcome;
-	if (!use(proof) || as_epoch_begin(&id, NULL, NULL, hash, &ended) != AS_OK)
+	if (!use(proof) || as_epoch_begin(&id, AS_ENDS_SESSIONS_AND_KEYS, NULL,
+	                                  NULL, hash, &ended) != AS_OK)
 		return refuse(attempt);
 	account->hash = *hash;
 	confirm(account, identifier);

@@ -4,7 +4,7 @@
  * What changes an account or takes it away asks for more than a live session:
  * the password, and where the account has none, a sign-in of the last ten
  * minutes. A wrong password is a failed attempt on the account. Whoever acts
- * for the user (impersonation) is never its owner.
+ * for the user (impersonation) is never its owner, and no API key is.
  *
  * The password is compared with no lock held, on the account as it was looked
  * at; a flow that has computed another hash since looks again.
@@ -29,6 +29,9 @@ as_owner_require(AsAttempt *attempt)
 {
 	AsFailure outcome = as_attempt_require_context(attempt);
 
+	if (outcome == AS_OK && as_context_live()->is_api_key)
+		return as_attempt_refuse(attempt, AS_REAUTHENTICATION_REQUIRED,
+		                         "API key");
 	if (outcome == AS_OK && as_context_live()->token->claims.has_act)
 		return as_attempt_refuse(attempt, AS_REAUTHENTICATION_REQUIRED,
 		                         "impersonation");

@@ -212,18 +212,18 @@ is_blank(char c)
 }
 
 /*
- * "Bearer" in any case, and what follows (RFC 9110 11.1, RFC 6750 2.1) behind
- * any white space: PostgREST takes any. The scheme alone is a bad bearer; NULL
- * is another scheme.
+ * What follows a scheme, in any case (RFC 9110 11.1, RFC 6750 2.1), behind any
+ * white space: PostgREST takes any. "" where nothing does; NULL is another
+ * scheme.
  */
 static const char *
-bearer_of(const char *authorization)
+credentials_of(const char *scheme, const char *authorization)
 {
 	while (is_blank(*authorization))
 		authorization++;
-	if (pg_strncasecmp(authorization, "bearer", 6) != 0)
+	if (pg_strncasecmp(authorization, scheme, strlen(scheme)) != 0)
 		return NULL;
-	authorization += 6;
+	authorization += strlen(scheme);
 	if (*authorization != '\0' && !is_blank(*authorization))
 		return NULL;
 	while (is_blank(*authorization))
@@ -236,13 +236,60 @@ static void
 set_bearer(AsRequest *request, const char *authorization)
 {
 	const char *bearer =
-	    authorization == NULL ? NULL : bearer_of(authorization);
+	    authorization == NULL ? NULL : credentials_of("bearer", authorization);
 
 	if (bearer == NULL)
 		return;
 	if (request->bearer != NULL && strcmp(request->bearer, bearer) != 0)
 		bearer = "";
 	request->bearer = pstrdup(bearer);
+}
+
+/* Of what is no API key nothing is said; of two that differ none is the one. */
+static void
+set_api_key(AsRequest *request, const char *text)
+{
+	if (text == NULL || !as_api_key_is_one(text))
+		return;
+	if (request->api_key != NULL && strcmp(request->api_key, text) != 0)
+		text = AS_API_KEY_PREFIX;
+	request->api_key = pstrdup(text);
+}
+
+/*
+ * The user name of RFC 7617, in the caller's memory; the password is nothing to
+ * us, a client that has one field for a secret puts the key before it.
+ */
+static void
+set_basic(AsRequest *request, const char *credentials)
+{
+	size_t length = strlen(credentials);
+	char *pair = palloc(length + 1);
+	size_t decoded;
+
+	if (as_secret_base64_decode(credentials, length, pair, length, &decoded))
+	{
+		pair[decoded] = '\0';
+		pair[strcspn(pair, ":")] = '\0';
+		set_api_key(request, pair);
+	}
+	as_wipe(pair, length + 1);
+	pfree(pair);
+}
+
+/* What an Authorization header is of: a bearer token, or an API key. */
+static void
+set_authorization(AsRequest *request, const char *text)
+{
+	const char *rest;
+
+	set_bearer(request, text);
+	if (text == NULL)
+		return;
+	if ((rest = credentials_of("token", text)) != NULL)
+		set_api_key(request, rest);
+	else if ((rest = credentials_of("basic", text)) != NULL)
+		set_basic(request, rest);
 }
 
 static void
@@ -446,10 +493,12 @@ static const struct
 	const char *name;
 	void (*set)(AsRequest *request, const char *text);
 } handlers[] = {
-    {"authorization", set_bearer},
+    {"apikey", set_api_key},
+    {"authorization", set_authorization},
     {"origin", set_origin},
     {"sec-fetch-site", set_fetch_site},
     {"user-agent", set_user_agent},
+    {"x-api-key", set_api_key},
     {"x-forwarded-for", set_forwarded_address},
     {"x-session", set_session_form},
 };

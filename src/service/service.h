@@ -111,6 +111,14 @@ extern bool as_info_is_sound(Jsonb *info);
 	"token can carry."
 extern bool as_call_app(FunctionCallInfo fcinfo, int argument, Jsonb **app);
 
+/*
+ * A text[] of at most most texts of one dimension, each of at most
+ * longest bytes, in UTF-8; none for SQL NULL. False for any other, or with a
+ * NULL in it.
+ */
+extern bool as_call_texts(FunctionCallInfo fcinfo, int argument, int most,
+                          size_t longest, AsTexts *out);
+
 /* A uuid argument; false for SQL NULL. */
 extern bool as_call_uuid(FunctionCallInfo fcinfo, int argument, AsUuid *out);
 
@@ -137,6 +145,10 @@ extern Datum as_answer_mfa_token(FunctionCallInfo fcinfo, char *mfa_token);
 extern Datum as_answer_enrollment(FunctionCallInfo fcinfo, char *secret,
                                   char *uri, char *qr_svg);
 
+/* The auth.new_api_key; zeroes text, the key. */
+extern Datum as_answer_api_key(FunctionCallInfo fcinfo, const AsNewApiKey *key,
+                               char *text);
+
 /* A uuid in the caller's memory: SQL may keep what a function returned. */
 extern Datum as_answer_uuid(const AsUuid *uuid);
 
@@ -153,6 +165,7 @@ extern Datum as_answer_uuid(const AsUuid *uuid);
 typedef struct AsRequest
 {
 	char *bearer;            /* NULL: none; what can't be read is "" */
+	char *api_key;           /* NULL: none; two that differ are a bad one */
 	bool has_client_address; /* a proxy is trusted to tell: limits apply */
 	char address[AS_ADDRESS_CHARS + 1]; /* "" when unknown */
 	uint8 address_key[AS_ADDRESS_KEY_BYTES];
@@ -239,6 +252,51 @@ extern Jsonb *as_payload_jsonb(const AsAccessToken *token);
  */
 extern Jsonb *as_plain_jsonb(const char *text, size_t length);
 
+/* ---- api_key_life.c: API keys ---- */
+
+/* A key that was given, and what stands for it from then on. */
+typedef struct AsPresentedKey
+{
+	AsUuid user_id;
+	AsUuid id;
+	AsApiKeyRow row;
+	char handle[AS_API_KEY_HANDLE_CHARS + 1];
+} AsPresentedKey;
+
+/*
+ * Compares a key with its row: AS_OK, and its use is noted; AS_INVALID_TOKEN,
+ * for one that has ended or expired too, or AS_FEATURE_DISABLED. Works on a
+ * standby; of what is no key of this server's nothing is looked up.
+ */
+extern AsFailure as_api_key_present(const char *text, AsPresentedKey *out);
+
+/* Which key a handle of this server's stands for. */
+extern bool as_api_key_handle_read(const char *handle, AsUuid *user_id,
+                                   AsUuid *id);
+
+/* Whether a key is live at this moment, and its row; failures as above. */
+extern AsFailure as_api_key_check(const AsUuid *user_id, const AsUuid *id,
+                                  AsApiKeyRow *row);
+
+/*
+ * What a key says of its caller, as the claims of an access token, with
+ * api_key_id and scope in place of session_id and jti; what it points to is in
+ * the caller's memory. No claims hook is asked: it would be with each request.
+ * False where nobody could read them.
+ */
+extern bool as_api_key_claims(const AsUuid *user_id, const AsUuid *id,
+                              const AsApiKeyRow *row, AsAccessToken *out);
+
+/* Whether a user may make a key of a role: authenticated_role, and a list. */
+extern bool as_api_key_may_have_role(const char *role);
+
+/*
+ * Ends one; false when it was gone. Durable, and waits for nobody, as the next
+ * is, which ends all that have a row, whatever their epoch.
+ */
+extern bool as_api_key_end(const AsUuid *user_id, const AsUuid *id);
+extern void as_api_key_end_all(const AsUuid *user_id);
+
 /* ---- context.c: who is calling ---- */
 
 typedef struct AsContext
@@ -246,9 +304,12 @@ typedef struct AsContext
 	bool is_genuine;   /* signed by us, or vouched for */
 	AsFailure failure; /* AS_OK: live too */
 	AsUuid user_id;
-	AsUuid session_id;
+	AsUuid session_id; /* all zeros for an API key, and jti too */
 	AsUuid jti;
-	const AsAccessToken *token;
+	const AsAccessToken *token; /* what a key says, in the same form */
+	bool is_api_key;
+	AsUuid api_key_id;
+	AsTexts scopes; /* of the key */
 } AsContext;
 
 /*
@@ -300,6 +361,14 @@ extern void as_caller_switch_role(const char *role, const char *claims);
 
 /* Whether these are the claims that the above set in this transaction. */
 extern bool as_caller_set_claims(const char *claims);
+
+/* ---- api_key_life.c, in a request ---- */
+
+/*
+ * Makes the API key of a request's headers the context, with its role; false
+ * where it has none. Raises what is wrong with it, as as_api_key_present.
+ */
+extern bool as_api_key_take(void);
 
 /* ---- attempt.c: one attempt, one way out ---- */
 
@@ -478,7 +547,7 @@ extern bool as_context_is_recent(const AsContext *context, int64 seconds);
 
 /*
  * Step, for what changes an account: as as_attempt_require_context, but
- * AS_REAUTHENTICATION_REQUIRED for who acts for the user.
+ * AS_REAUTHENTICATION_REQUIRED for who acts for the user, and for an API key.
  */
 extern AsFailure as_owner_require(AsAttempt *attempt);
 
@@ -570,7 +639,13 @@ extern int as_session_end_all(const AsUuid *user_id, const AsUuid *keep);
  */
 extern int as_session_prune(TimestampTz now, int batch);
 
-/* ---- epoch.c: what ends all sessions of an account ---- */
+/* ---- epoch.c: what ends all sessions of an account, and all API keys ---- */
+
+typedef enum AsEpochEnds
+{
+	AS_ENDS_SESSIONS,
+	AS_ENDS_SESSIONS_AND_KEYS
+} AsEpochEnds;
 
 /* The account, with the hash and the epoch that are in force now. */
 extern bool as_account_find_in_force(const AsUuid *id, AsAccount *account);
@@ -582,13 +657,15 @@ extern bool as_account_find_in_force(const AsUuid *id, AsAccount *account);
 extern AsLocked as_epoch_join(const AsUuid *user_id);
 
 /*
- * Ends all sessions of a user but keep (NULL: none), and those that are being
- * opened at this moment; hash (NULL: as it is) is the password's from now on.
- * Where the hash in force is not the verified one any more (NULL: any)
- * AS_BUSY; AS_SESSION_REVOKED where the account is gone. Durable; waits for
- * nobody. ended gets how many.
+ * Ends all sessions of a user but keep (NULL: none), all API keys where it says
+ * so, and those that are being opened or made at this moment; hash (NULL: as it
+ * is) is the password's from now on, and never NULL where keys end. Where the
+ * hash in force is not the verified one any more (NULL: any) AS_BUSY;
+ * AS_SESSION_REVOKED where the account is gone. Durable; waits for nobody.
+ * ended gets how many sessions.
  */
-extern AsFailure as_epoch_begin(const AsUuid *user_id, const AsUuid *keep,
+extern AsFailure as_epoch_begin(const AsUuid *user_id, AsEpochEnds ends,
+                                const AsUuid *keep,
                                 const AsPasswordHash *verified,
                                 const AsPasswordHash *hash, int *ended);
 
@@ -600,8 +677,8 @@ extern AsFailure as_epoch_begin(const AsUuid *user_id, const AsUuid *keep,
 extern AsFailure as_epoch_forgive(const AsUuid *user_id);
 
 /*
- * Bans a user, which ends all sessions as as_epoch_begin does, or lifts the
- * ban; AS_USER_NOT_FOUND. Durable; waits for nobody.
+ * Bans a user, which ends all sessions and API keys as as_epoch_begin does, or
+ * lifts the ban; AS_USER_NOT_FOUND. Durable; waits for nobody.
  */
 extern AsFailure as_epoch_ban(const AsUuid *user_id, const AsBan *ban);
 
@@ -638,6 +715,8 @@ typedef struct AsForAllPlace
 	AsRowKey session;
 	bool is_behind_accounts;
 	AsPendingPlace account;
+	bool is_behind_api_keys;
+	AsRowKey api_key;
 } AsForAllPlace;
 
 /*
@@ -654,7 +733,10 @@ extern bool as_refresh_token_read(const AsText *text, AsRefreshToken *token);
 
 /* ---- account_end.c: accounts that go ---- */
 
-/* With its claims, codes, sessions and cache rows. False: there was none. */
+/*
+ * With its claims, codes, sessions, API keys and cache rows. False: there was
+ * none.
+ */
 extern bool as_account_end(const AsUuid *id);
 
 /*
@@ -665,7 +747,7 @@ extern bool as_account_end_if_possible(const AsUuid *id);
 
 /*
  * What an account leaves behind when its row goes, by whose hand ever: its
- * sessions end, its codes die, its addresses are free.
+ * sessions and API keys end, its codes die, its addresses are free.
  */
 extern void as_account_left(const AsAccount *account);
 

@@ -16,6 +16,7 @@ extern void as_counters_init(void);
 /* Also has the postmaster start the worker. */
 extern void as_recorder_init(void);
 extern void as_prepared_init(void);
+extern void as_key_use_init(void);
 
 /* ---- shared_area.c: one named piece of shared memory ---- */
 
@@ -255,12 +256,14 @@ extern AsRecordOutcome as_recorder_submit(AsRecord *record, AsRecordHold *hold,
 /* What a worker does besides the records, once for any number of wakes. */
 typedef enum AsWork
 {
-	AS_WORK_BRIDGE = 1, /* one empty NOTIFY auth_session_outbox */
-	AS_WORK_FOLD = 2,   /* revocations are worked into the rows they name */
-	AS_WORK_KEYS = 4    /* PostgREST is told to load the keys again */
+	AS_WORK_BRIDGE = 1,  /* one empty NOTIFY auth_session_outbox */
+	AS_WORK_FOLD = 2,    /* revocations are worked into the rows they name */
+	AS_WORK_KEYS = 4,    /* PostgREST is told to load the keys again */
+	AS_WORK_KEY_USES = 8 /* when API keys were last used is written */
 } AsWork;
 
-#define AS_WORK_ALL (AS_WORK_BRIDGE | AS_WORK_FOLD | AS_WORK_KEYS)
+#define AS_WORK_ALL \
+	(AS_WORK_BRIDGE | AS_WORK_FOLD | AS_WORK_KEYS | AS_WORK_KEY_USES)
 
 /*
  * After this transaction's commit the worker does this work in this database,
@@ -298,6 +301,28 @@ extern int as_recorder_discard(Oid database);
 
 /* How many records of a database are not committed yet. */
 extern int as_recorder_waiting(Oid database);
+
+/* ---- key_use.c: when API keys were last used ---- */
+
+typedef struct AsKeyUse
+{
+	AsUuid user_id;
+	AsUuid id;
+	TimestampTz at;
+} AsKeyUse;
+
+/*
+ * Notes a use, for the worker to write, at most once a minute and key; one may
+ * be lost. Raises nothing; does nothing on a standby.
+ */
+extern void as_key_use_note(const AsUuid *user_id, const AsUuid *id,
+                            TimestampTz at);
+
+/* In the worker: up to most that wait in this database; says how many. */
+extern int as_key_use_take(AsKeyUse *uses, int most);
+
+/* Of a database that has been dropped. */
+extern void as_key_use_forget(Oid database);
 
 /* ---- record_file.c: what is queued while the server is down ---- */
 

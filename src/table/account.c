@@ -5,15 +5,16 @@
  * confirmed. A ban stands beside that, so that the account is what it was when
  * the ban is over. Whatever ends all its sessions (logout_all, a new password, a
  * ban) makes its epoch grow, here or by a row of revocations: the sessions of
- * an older epoch have ended, those too that are still to be committed.
+ * an older epoch have ended, those too that are still to be committed. So it
+ * is with key_epoch and API keys, which end with fewer of these.
  */
 #include "table/table.h"
 
 #define SELECT_ACCOUNT                                             \
 	"SELECT id, status, email, phone, email_confirmed_at,"         \
 	"       phone_confirmed_at, pending_email, pending_phone,"     \
-	"       password_hash, info, app, epoch, forgiven, banned_at," \
-	"       banned_until, created_at"                              \
+	"       password_hash, info, app, epoch, key_epoch, forgiven," \
+	"       banned_at, banned_until, created_at"                   \
 	"  FROM auth_private.accounts WHERE id = $1"
 
 /* In one snapshot, or a fold could come in between. */
@@ -28,6 +29,9 @@ static AsStatement select_in_force = AS_READS(
     "       epoch + COALESCE((SELECT pg_catalog.sum(weight)"
     "                           FROM auth_private.revocations"
     "                          WHERE user_id = $1), 0) AS epoch,"
+    "       key_epoch + (SELECT pg_catalog.count(*)"
+    "                      FROM auth_private.revocations"
+    "                     WHERE user_id = $1 AND ends_keys) AS key_epoch,"
     "       (forgiven + (SELECT pg_catalog.count(*)"
     "                      FROM auth_private.revocations"
     "                     WHERE user_id = $1 AND forgives))"
@@ -81,6 +85,9 @@ static AsStatement update_epoch =
     AS_WRITES("UPDATE auth_private.accounts"
               "   SET epoch = $2, password_hash = COALESCE($3, password_hash)"
               " WHERE id = $1");
+
+static AsStatement update_key_epoch =
+    AS_WRITES("UPDATE auth_private.accounts SET key_epoch = $2 WHERE id = $1");
 
 static AsStatement update_forgiven =
     AS_WRITES("UPDATE auth_private.accounts SET forgiven = forgiven + $2"
@@ -161,6 +168,7 @@ static const AsColumn account_columns[] = {
     AS_COLUMN(AsAccount, JSONB, info),
     AS_COLUMN(AsAccount, JSONB, app),
     AS_COLUMN(AsAccount, INT8, epoch),
+    AS_COLUMN(AsAccount, INT8, key_epoch),
     AS_COLUMN(AsAccount, INT, forgiven),
     AS_COLUMN(AsAccount, TIME, banned_at),
     AS_COLUMN(AsAccount, TIME, banned_until),
@@ -285,6 +293,13 @@ as_account_set_epoch(const AsUuid *id, int64 epoch, const AsPasswordHash *hash)
 	(void) as_store_run(&update_epoch,
 	                    AS_ARGS(as_arg_uuid(id), as_arg_int8(epoch),
 	                            as_arg_text(hash == NULL ? NULL : hash->phc)));
+}
+
+void
+as_account_set_key_epoch(const AsUuid *id, int64 key_epoch)
+{
+	(void) as_store_run(&update_key_epoch,
+	                    AS_ARGS(as_arg_uuid(id), as_arg_int8(key_epoch)));
 }
 
 void

@@ -15,6 +15,8 @@
  * No clock and no transaction id is in that rule, so concurrent revocations
  * add up, and a session that is still uncommitted falls under it when it
  * commits. A row of weight 0 ends nothing; it has the user's epochs compared.
+ * API keys follow the same rule by an epoch of their own, key_epoch, to which
+ * each row that ends_keys adds 1, and a row may have an API key's id, too.
  * A ban, its end, a deletion and forgiven failures are carried in the same
  * way. A new password has the addresses that the account then had, too: a
  * thief's change of address that is left open would otherwise take the account
@@ -40,9 +42,9 @@ static AsStatement insert = AS_WRITES(
     "INSERT INTO auth_private.revocations"
     "       (user_id, session_id, id, keep, password_hash, weight, banned,"
     "        banned_until, ban_reason, deleted, forgives, at,"
-    "        keeps_addresses, email, phone)"
+    "        keeps_addresses, email, phone, ends_keys)"
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
-    "         $15)");
+    "         $15, $16)");
 
 static AsStatement insert_for_all =
     AS_WRITES("INSERT INTO auth_private.revocations"
@@ -81,7 +83,8 @@ static AsStatement select_all = AS_READS(
     "SELECT user_id, session_id, id, keep, password_hash, weight,"
     "       banned IS NOT NULL AS changes_ban,"
     "       CASE WHEN banned THEN at END AS banned_at, banned_until,"
-    "       ban_reason, deleted, forgives, keeps_addresses, email, phone"
+    "       ban_reason, deleted, forgives, keeps_addresses, email, phone,"
+    "       ends_keys"
     "  FROM auth_private.revocations"
     " WHERE user_id = $1 ORDER BY at, id");
 
@@ -113,6 +116,7 @@ static const AsColumn revocation_columns[] = {
     AS_COLUMN(AsRevocation, BOOL, keeps_addresses),
     AS_COLUMN(AsRevocation, TEXT, email),
     AS_COLUMN(AsRevocation, TEXT, phone),
+    AS_COLUMN(AsRevocation, BOOL, ends_keys),
 };
 static const AsShape revocation_shape =
     AS_SHAPE(AsRevocation, revocation_columns);
@@ -166,7 +170,7 @@ add(const AsRevocation *row)
 	            as_arg_bool(row->deletes), as_arg_bool(row->forgives),
 	            as_arg_time(GetCurrentTimestamp()),
 	            as_arg_bool(row->keeps_addresses), as_arg_text(row->email),
-	            as_arg_text(row->phone)));
+	            as_arg_text(row->phone), as_arg_bool(row->ends_keys)));
 	as_recorder_wake(AS_WORK_FOLD);
 }
 
@@ -188,13 +192,14 @@ as_revocation_add(const AsUuid *user_id, const AsUuid *session_id,
 
 void
 as_revocation_add_password(const AsUuid *user_id, const AsUuid *keep,
-                           const AsPasswordHash *hash, const char *email,
-                           const char *phone)
+                           bool ends_keys, const AsPasswordHash *hash,
+                           const char *email, const char *phone)
 {
 	AsRevocation row = {
 	    .user_id = *user_id,
 	    .hash = *hash,
 	    .weight = 1,
+	    .ends_keys = ends_keys,
 	    .keeps_addresses = true,
 	    .email = unconstify(char *, email),
 	    .phone = unconstify(char *, phone),
@@ -220,6 +225,7 @@ as_revocation_add_ban(const AsUuid *user_id, const AsBan *ban)
 	    .weight = ban->at == AS_NO_TIME ? 0 : 1,
 	    .changes_ban = true,
 	    .ban = *ban,
+	    .ends_keys = ban->at != AS_NO_TIME,
 	};
 
 	add(&row);
@@ -228,7 +234,12 @@ as_revocation_add_ban(const AsUuid *user_id, const AsBan *ban)
 void
 as_revocation_add_deletion(const AsUuid *user_id)
 {
-	AsRevocation row = {.user_id = *user_id, .weight = 1, .deletes = true};
+	AsRevocation row = {
+	    .user_id = *user_id,
+	    .weight = 1,
+	    .deletes = true,
+	    .ends_keys = true,
+	};
 
 	add(&row);
 }

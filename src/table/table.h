@@ -7,7 +7,7 @@
  * and what can't happen. Calls shared, base and tool.
  *
  * Lock order: account, identifier, code, mfa use, factor, session, token cache,
- * outbox.
+ * outbox. For an API key's row nobody waits.
  */
 #ifndef AS_TABLE_H
 #define AS_TABLE_H
@@ -99,6 +99,7 @@ typedef struct AsAccount
 	Jsonb *info;
 	Jsonb *app;
 	int64 epoch;
+	int64 key_epoch;          /* the same of API keys */
 	int32 forgiven;           /* how often its failed passwords were */
 	TimestampTz banned_at;    /* AS_NO_TIME: never, or the ban was lifted */
 	TimestampTz banned_until; /* AS_NO_TIME of a banned one: for ever */
@@ -159,6 +160,8 @@ extern void as_account_set_hash(const AsUuid *id, const AsPasswordHash *old,
 /* The epoch in force from now on, and the hash with it (NULL: as it is). */
 extern void as_account_set_epoch(const AsUuid *id, int64 epoch,
                                  const AsPasswordHash *hash);
+extern void as_account_set_key_epoch(const AsUuid *id, int64 key_epoch);
+
 /* Its failed passwords are forgiven, so many times more. */
 extern void as_account_forgive(const AsUuid *id, int times);
 extern void as_account_set_info(const AsUuid *id, const Jsonb *info);
@@ -343,40 +346,122 @@ extern Jsonb *as_session_export(const AsUuid *user_id);
  */
 extern int as_session_lock_ended(TimestampTz now, int batch, AsRowKey **keys);
 
+/* ---- api_key.c: API keys ---- */
+
+/* What decides about a use of a key, and what it is then known by. */
+typedef struct AsApiKeyRow
+{
+	AsDigest digest;
+	AsTexts scopes;
+	char *role; /* NULL: that of access tokens */
+	TimestampTz last_used_at;
+	TimestampTz expires_at; /* AS_NO_TIME: never */
+
+	/* Of the account. */
+	char *email;
+	char *phone;
+	TimestampTz email_confirmed_at;
+	TimestampTz phone_confirmed_at;
+	Jsonb *app;
+} AsApiKeyRow;
+
+/*
+ * One that lives: of the account's key_epoch, and by_rule, where revocations of
+ * the user are pending, ended by none of them. It may have expired.
+ */
+extern bool as_api_key_find(const AsUuid *user_id, const AsUuid *id,
+                            bool by_rule, AsApiKeyRow *row);
+
+typedef struct AsNewApiKey
+{
+	AsUuid user_id;
+	AsUuid id;
+	AsDigest digest;
+	char *name;
+	AsTexts scopes;
+	char *role;      /* NULL: that of access tokens */
+	int64 key_epoch; /* of the account, in force */
+	TimestampTz created_at;
+	TimestampTz expires_at; /* AS_NO_TIME: never */
+} AsNewApiKey;
+
+/* Hold the account. */
+extern void as_api_key_insert(const AsNewApiKey *key);
+
+/* How many of a user live, and have not expired. */
+extern int as_api_key_count(const AsUuid *user_id);
+
+/* Calls visit per such key with the columns of auth.api_key; newest first. */
+extern void as_api_key_each(const AsUuid *user_id, AsTupleVisit visit,
+                            void *into);
+
+/* All that have a row, and whether each lives. */
+typedef struct AsApiKeyFate
+{
+	AsUuid id;
+	bool lives;
+} AsApiKeyFate;
+
+extern int as_api_key_list_fates(const AsUuid *user_id, AsApiKeyFate **fates);
+
+/* Up to most that were made before a time, in the order of their keys. */
+extern int as_api_key_list_made_before(TimestampTz made_before,
+                                       const AsRowKey *after, int most,
+                                       AsRowKey **keys);
+
+extern AsLocked as_api_key_try_lock(const AsUuid *user_id, const AsUuid *id);
+
+/* The row alone: as_key_end ends one. Lock it first. */
+extern void as_api_key_delete(const AsUuid *user_id, const AsUuid *id);
+
+/* Later than it was; locked. */
+extern void as_api_key_set_used(const AsUuid *user_id, const AsUuid *id,
+                                TimestampTz at);
+
+/* A user's that have expired; waits for nobody. */
+extern void as_api_key_delete_expired(const AsUuid *user_id);
+extern int as_api_key_prune(TimestampTz now, int batch);
+
+/* All but the digest. */
+extern Jsonb *as_api_key_export(const AsUuid *user_id);
+
 /* ---- revocation.c: ends of sessions whose rows are held ---- */
 
 typedef struct AsRevocation
 {
 	AsUuid user_id;
-	AsUuid session_id; /* all zeros: all sessions of the user */
+	AsUuid
+	    session_id; /* or an API key's; all zeros: all sessions of the user */
 	AsUuid id;
 	AsUuid keep;         /* all zeros: none */
 	AsPasswordHash hash; /* "": as it was */
 	int32 weight;
 	bool changes_ban; /* ban is in force from then on */
 	AsBan ban;
-	bool deletes;  /* the account, with all that hangs on it */
-	bool forgives; /* its failed passwords */
+	bool deletes;   /* the account, with all that hangs on it */
+	bool forgives;  /* its failed passwords */
+	bool ends_keys; /* all API keys of the user end, too */
 	bool keeps_addresses;
 	char *email; /* of the account, from then on; NULL: none */
 	char *phone;
 } AsRevocation;
 
 /*
- * Ends a session, or all of a user (session_id NULL) but keep (NULL: none);
- * waits for nobody. Durable; wakes the recorder.
+ * Ends a session or an API key, or all sessions of a user (session_id NULL) but
+ * keep (NULL: none); waits for nobody. Durable; wakes the recorder.
  */
 extern void as_revocation_add(const AsUuid *user_id, const AsUuid *session_id,
                               const AsUuid *keep, const AsPasswordHash *hash,
                               int weight);
 
 /*
- * The same for all sessions of a user but keep, with a new password, and the
- * addresses that the account owns (NULL: none), which it has when the row
- * is worked in, unless they were let change since.
+ * The same for all sessions of a user but keep, and where it ends_keys for all
+ * API keys, with a new password, and the addresses that the account owns (NULL:
+ * none), which it has when the row is worked in, unless they were let change
+ * since.
  */
 extern void as_revocation_add_password(const AsUuid *user_id,
-                                       const AsUuid *keep,
+                                       const AsUuid *keep, bool ends_keys,
                                        const AsPasswordHash *hash,
                                        const char *email, const char *phone);
 
@@ -384,19 +469,19 @@ extern void as_revocation_add_password(const AsUuid *user_id,
 extern void as_revocation_let_addresses_change(const AsUuid *user_id);
 
 /*
- * The same for all sessions of a user, of whom ban is in force from now on
- * (where it was lifted, no session ends); for an account that is deleted; and
- * for one whose failed passwords are forgiven, where no session ends.
+ * The same for all sessions and API keys of a user, of whom ban is in force
+ * from now on (where it was lifted, nothing ends); for an account that is
+ * deleted; and for one whose failed passwords are forgiven, where no session ends.
  */
 extern void as_revocation_add_ban(const AsUuid *user_id, const AsBan *ban);
 extern void as_revocation_add_deletion(const AsUuid *user_id);
 extern void as_revocation_add_forgiveness(const AsUuid *user_id);
 
 /*
- * Ends what was made before a time, whoever's: sessions, codes and pending
- * sign-ups, those too that are still uncommitted. Durable, waits for nobody,
- * wakes the recorder. It counts for at least AS_FOR_ALL_KEPT seconds, for what
- * has no row that could be deleted.
+ * Ends what was made before a time, whoever's: sessions, API keys, codes and
+ * pending sign-ups, those too that are still uncommitted. Durable, waits for
+ * nobody, wakes the recorder. It counts for at least AS_FOR_ALL_KEPT seconds,
+ * for what has no row that could be deleted.
  */
 #define AS_FOR_ALL_KEPT 600
 extern void as_revocation_add_for_all(TimestampTz made_before);

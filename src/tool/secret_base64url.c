@@ -1,5 +1,6 @@
 /*
- * secret_base64url.c: the encoding of secrets (RFC 4648 section 5).
+ * secret_base64url.c: the encoding of secrets (RFC 4648 section 5), and of
+ * those that HTTP's Basic scheme carries (section 4).
  *
  * libsodium's coder, whose time doesn't depend on what is encoded. Its decoder
  * (1.0.18) takes every byte above 127 for an underscore where char is signed,
@@ -20,9 +21,9 @@ as_secret_base64url_encode(const void *bytes, size_t length, char *out)
 	return room - 1;
 }
 
-bool
-as_secret_base64url_decode(const char *text, size_t length, void *out,
-                           size_t room, size_t *out_length)
+static bool
+decode(int variant, const char *text, size_t length, void *out, size_t room,
+       size_t *out_length)
 {
 	const char *end = NULL;
 	unsigned char all = 0;
@@ -32,6 +33,21 @@ as_secret_base64url_decode(const char *text, size_t length, void *out,
 	if (all > 127)
 		return false;
 	return sodium_base642bin(out, room, text, length, NULL, out_length, &end,
-	                         VARIANT) == 0 &&
+	                         variant) == 0 &&
 	       end == text + length;
+}
+
+bool
+as_secret_base64url_decode(const char *text, size_t length, void *out,
+                           size_t room, size_t *out_length)
+{
+	return decode(VARIANT, text, length, out, room, out_length);
+}
+
+bool
+as_secret_base64_decode(const char *text, size_t length, void *out, size_t room,
+                        size_t *out_length)
+{
+	return decode(sodium_base64_VARIANT_ORIGINAL, text, length, out, room,
+	              out_length);
 }

@@ -57,6 +57,10 @@ extern bool as_secret_base64url_decode(const char *text, size_t length,
                                        void *out, size_t room,
                                        size_t *out_length);
 
+/* The same of the other alphabet, with padding (section 4). */
+extern bool as_secret_base64_decode(const char *text, size_t length, void *out,
+                                    size_t room, size_t *out_length);
+
 /* ---- base32.c: RFC 4648 section 6, without padding ---- */
 
 /* Characters for n bytes. */
@@ -126,6 +130,8 @@ typedef enum AsMacPurpose
 	AS_MAC_CODE = 3,              /* the short one-time code */
 	AS_MAC_LINK = 4,              /* the tag of a link token */
 	AS_MAC_MFA = 5,               /* the tag of an mfa token */
+	AS_MAC_API_KEY = 6,           /* the tag of an API key */
+	AS_MAC_API_KEY_HANDLE = 7,    /* the tag of what stands for one */
 	AS_MAC_NOBODY = 8             /* whom an unknown address stands for */
 } AsMacPurpose;
 
@@ -348,6 +354,50 @@ extern bool as_refresh_token_parse(const char *text, size_t length,
 
 /* The digest by which the session knows its current token. */
 extern void as_refresh_token_digest(const AsRefreshToken *token, AsDigest *out);
+
+/* ---- api_key.c: API keys, and what stands for one in a transaction ---- */
+
+#define AS_API_KEY_PREFIX       "ask1_"
+#define AS_API_KEY_SECRET_BYTES 32
+/* A tagged text of two ids, the secret and a tag; and of two ids and a tag. */
+#define AS_API_KEY_CHARS        AS_TAGGED_CHARS(80)
+#define AS_API_KEY_HANDLE_CHARS AS_TAGGED_CHARS(48)
+
+typedef struct AsApiKey
+{
+	AsUuid user_id;
+	AsUuid id;
+	uint8_t secret[AS_API_KEY_SECRET_BYTES];
+} AsApiKey;
+
+/* One with a fresh random secret. */
+extern void as_api_key_make(const AsUuid *user_id, const AsUuid *id,
+                            AsApiKey *out);
+
+/* Writes the key and a NUL. */
+extern void as_api_key_print(const AsApiKey *key, const AsMacKey *tag_key,
+                             char out[AS_API_KEY_CHARS + 1]);
+
+/* Reads one whose tag is right; false, and zeros, for everything else. */
+extern bool as_api_key_parse(const char *text, size_t length,
+                             const AsMacKey *tag_key, AsApiKey *out);
+
+/* The digest by which its row knows it. */
+extern void as_api_key_digest(const AsApiKey *key, AsDigest *out);
+
+/* Whether a text says that it is a key, by its prefix; and a handle. */
+extern bool as_api_key_is_one(const char *text);
+extern bool as_api_key_handle_is_one(const char *text);
+
+/* What stands for a key whose secret was compared: writes it and a NUL. */
+extern void as_api_key_handle_print(const AsUuid *user_id, const AsUuid *id,
+                                    const AsMacKey *tag_key,
+                                    char out[AS_API_KEY_HANDLE_CHARS + 1]);
+
+/* Reads one whose tag is right; false, and zeros, for everything else. */
+extern bool as_api_key_handle_parse(const char *text, size_t length,
+                                    const AsMacKey *tag_key, AsUuid *user_id,
+                                    AsUuid *id);
 
 /* ---- one_time_code.c: the short code and the link token of a code row ---- */
 

@@ -11,6 +11,7 @@ SELECT results_eq($$
 	WHERE c.relnamespace = 'auth_admin'::regnamespace AND c.relkind = 'v'
 	GROUP BY c.relname ORDER BY c.relname
 $$, $$ VALUES
+	('api_keys', 'user_id, id, name, scopes, role, created_at, last_used_at, expires_at'),
 	('audit_log', 'id, at, action, actor, result, reason, user_id, session_id, ip, user_agent'),
 	('deleted_users', 'id, deleted_at'),
 	('parked_notifications', 'id, kind, recipient, error, since'),

@@ -16,6 +16,7 @@ SET LOCAL auth_session.argon2_memory = 7168;
 SET LOCAL auth_session.argon2_iterations = 1;
 SET LOCAL auth_session.code_attempts = 10;
 SET LOCAL auth_session.passwordless = on;
+SET LOCAL auth_session.api_keys = on;
 
 SELECT pg_temp.account(pg_temp.email('ada')) AS ada \gset
 SELECT access_token AS a, refresh_token AS r, session_id AS s FROM pg_temp.signin(pg_temp.email('ada')) \gset
@@ -54,7 +55,8 @@ INSERT INTO good VALUES
 	('new_email', pg_temp.email('changed')), ('new_phone', pg_temp.phone(7)), ('mfa_token', :'m'), ('level', 'aal1'), ('max_age', '1 hour'), ('error', 'an error'), ('word', 'a word of their own'),
 	('schedule', '*/5 * * * *'), ('info', '{}'), ('session_id', NULL), ('keep_current', 'true'), ('max', '1'), ('lease', '0'), ('ids', '{}'), ('batch', '1'),
 	('user_id', :'ada'), ('until', NULL), ('app', '{}'), ('password_hash', NULL), ('id', :'s'), ('before', '2000-01-01'), ('new_keys', 'false'),
-	('email_confirmed', 'true'), ('phone_confirmed', 'true'), ('hash', NULL), ('confirmed', 'true'), ('created_at', NULL), ('reason', 'a reason');
+	('email_confirmed', 'true'), ('phone_confirmed', 'true'), ('hash', NULL), ('confirmed', 'true'), ('created_at', NULL), ('reason', 'a reason'),
+	('name', 'a name'), ('scopes', '{a}'), ('expires_in', NULL), ('role', NULL), ('scope', 'a');
 
 -- jwt_* and keys have files of their own; the scheduler is pg_cron's.
 CREATE TEMP TABLE functions ON COMMIT DROP AS
@@ -82,6 +84,7 @@ CREATE FUNCTION pg_temp.state() RETURNS text LANGUAGE sql AS $$
 		(SELECT string_agg(t::text, '' ORDER BY identifier, user_id) FROM auth_private.identifiers AS t),
 		(SELECT string_agg(t::text, '' ORDER BY id) FROM auth_private.sessions AS t),
 		(SELECT string_agg(t::text, '' ORDER BY session_id) FROM auth_private.token_cache AS t),
+		(SELECT string_agg(t::text, '' ORDER BY id) FROM auth_private.api_keys AS t),
 		(SELECT string_agg(t::text, '' ORDER BY id) FROM auth_private.codes AS t),
 		(SELECT string_agg(t::text, '' ORDER BY id) FROM auth_private.factors AS t),
 		(SELECT string_agg(t::text, '' ORDER BY id) FROM auth_private.recovery_codes AS t),
@@ -125,10 +128,11 @@ SELECT is_empty($$SELECT name, argument, what, got FROM answers
 SELECT is_empty($$SELECT name, argument, what, got FROM answers WHERE got ->> 'table' <> '' OR got ->> 'constraint' <> ''$$,
 	'B3: nor the name of a table or constraint');
 SELECT is(pg_temp.state(), :'before', 'B13: nothing has changed');
-SELECT is_empty($$SELECT name, argument, what FROM answers WHERE what = 'a megabyte' AND got = '{}'$$, 'B13: a megabyte is taken nowhere');
--- Only a password may hold what is no address, no code and no token, and a word or an error that an operator gives.
+SELECT is_empty($$SELECT name, argument, what FROM answers WHERE what = 'a megabyte' AND got = '{}' AND argument <> 'scope'$$, 'B13: a megabyte is taken nowhere');
+-- Only a password may hold what is no address, no code and no token, and a word or an error that an operator gives;
+-- the name of a key, and a scope, which is only compared.
 SELECT is_empty($$SELECT name, argument, what FROM answers WHERE got = '{}' AND value IS NOT NULL
-		AND argument NOT LIKE '%password' AND argument NOT IN ('word', 'error', 'reason')
+		AND argument NOT LIKE '%password' AND argument NOT IN ('word', 'error', 'reason', 'name', 'scope')
 		AND NOT (argument IN ('access_token', 'refresh_token', 'code') AND what LIKE '%token')$$,
 	'B13: no hostile text is taken for an address, a code or a token');
 SELECT is_empty($$SELECT name, argument, what FROM answers WHERE got = '{}' AND argument = 'access_token' AND what <> 'an access token'

@@ -33,12 +33,12 @@ INSERT INTO auth_private.recovery_codes VALUES (:'ada', gen_random_uuid(), 'a di
 SELECT auth.export_account() AS export \gset
 
 SELECT set_eq(format('SELECT jsonb_object_keys(%L::jsonb)', :'export'),
-	ARRAY['account', 'sessions', 'factors', 'recovery_codes', 'devices', 'codes', 'notifications', 'audit_log', 'identifiers', 'code_failures'], 'it has a member a table');
+	ARRAY['account', 'sessions', 'api_keys', 'factors', 'recovery_codes', 'devices', 'codes', 'notifications', 'audit_log', 'identifiers', 'code_failures'], 'it has a member a table');
 
 -- What is left out, on purpose, of whatever a table has about a user.
 SELECT set_eq($$SELECT c.relname FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
 		WHERE c.relnamespace = 'auth_private'::regnamespace AND c.relkind = 'r' AND a.attname = 'user_id'$$,
-	ARRAY['identifiers', 'sessions', 'factors', 'recovery_codes', 'devices', 'mfa_uses', 'revocations', 'token_cache', 'deleted_users', 'codes', 'outbox', 'audit_log'],
+	ARRAY['identifiers', 'sessions', 'api_keys', 'factors', 'recovery_codes', 'devices', 'mfa_uses', 'revocations', 'token_cache', 'deleted_users', 'codes', 'outbox', 'audit_log'],
 	'no table about users has come that the export knows nothing of');
 
 SELECT is(:'export'::jsonb -> 'account' ->> 'id', :'ada', 'the account is the caller''s');

@@ -190,6 +190,22 @@ SELECT set_config('request.jwt.claims', '{"jti": "00000000-0000-4000-8000-000000
 SELECT * FROM said($$SELECT auth.check_request()$$);
 ROLLBACK;
 
+-- API keys: feature_disabled, limit_reached, api_key_not_found; an API key that
+-- is none, or that changes the account.
+BEGIN;
+SELECT FROM auth.authenticate(:'next_access_token');
+SELECT * FROM said($$SELECT auth.create_api_key('ci')$$);
+SET LOCAL auth_session.api_keys = on;
+SET LOCAL auth_session.max_api_keys_per_user = 1;
+SELECT * FROM said($$SELECT auth.create_api_key('')$$);
+SELECT key AS ada_key FROM auth.create_api_key('ci') \gset
+SELECT * FROM said($$SELECT auth.create_api_key('ci')$$);
+SELECT * FROM said($$SELECT auth.delete_api_key('00000000-0000-4000-8000-000000000000')$$);
+SELECT * FROM said(format('SELECT auth.authenticate(%L)', overlay(:'ada_key' placing 'xx' from 50)));
+SELECT FROM auth.authenticate(:'ada_key');
+SELECT * FROM said($$SELECT auth.update_info('{}')$$);
+ROLLBACK;
+
 -- refresh_token_reused, after the grace; then the session is gone.
 SET auth_session.refresh_reuse_grace = 0;
 SELECT * FROM said(format('SELECT auth.renew(%L)', :'ada_refresh_token'));
