@@ -159,7 +159,8 @@ sub main_statement
 {
 	my (%option) = @_;
 	my %type = (
-		keep_current => 'boolean', session_id => 'uuid', info => 'jsonb');
+		keep_current => 'boolean', session_id => 'uuid', info => 'jsonb',
+		id => 'uuid', scopes => 'text[]', expires_in => 'interval');
 	my @names = sort keys %{ $option{body} || {} };
 	my $kind = $option{kind} // 'row';
 	my $tail = q{nullif(current_setting('response.headers', true), '') AS response_headers, nullif(current_setting('response.status', true), '') AS response_status, '' AS response_inserted};
