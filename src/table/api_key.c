@@ -77,14 +77,14 @@ static AsStatement update_used =
 static AsStatement delete_one = AS_WRITES(
     "DELETE FROM auth_private.api_keys WHERE user_id = $1 AND id = $2");
 
-static AsStatement delete_expired =
-    AS_WRITES("WITH free AS MATERIALIZED ("
-              "     SELECT user_id, id FROM auth_private.api_keys"
-              "      WHERE user_id = $1 AND expires_at <= $2"
-              "        FOR UPDATE SKIP LOCKED)"
-              " DELETE FROM auth_private.api_keys"
-              "  WHERE user_id = $1"
-              "    AND (user_id, id) IN (SELECT user_id, id FROM free)");
+static AsStatement lock_expired =
+    AS_WRITES("SELECT id FROM auth_private.api_keys"
+              " WHERE user_id = $1 AND expires_at <= $2"
+              "   FOR UPDATE SKIP LOCKED");
+
+static AsStatement delete_locked =
+    AS_WRITES("DELETE FROM auth_private.api_keys"
+              " WHERE user_id = $1 AND id = ANY ($2)");
 
 static AsStatement prune =
     AS_WRITES("WITH batch AS MATERIALIZED ("
@@ -123,6 +123,11 @@ static const AsColumn key_columns[] = {
     AS_COLUMN_AS("id", AsRowKey, UUID, second),
 };
 static const AsShape key_shape = AS_SHAPE(AsRowKey, key_columns);
+
+static const AsColumn id_columns[] = {
+    AS_COLUMN_ONLY("id", UUID),
+};
+static const AsShape id_shape = AS_SHAPE(AsUuid, id_columns);
 
 bool
 as_api_key_find(const AsUuid *user_id, const AsUuid *id, bool by_rule,
@@ -214,8 +219,14 @@ void
 as_api_key_delete_expired(const AsUuid *user_id)
 {
 	AsArg args[2];
+	AsUuid *expired;
+	int count = as_store_list(&lock_expired, &id_shape, &expired,
+	                          now_of(args, user_id));
 
-	(void) as_store_run(&delete_expired, now_of(args, user_id));
+	if (count > 0)
+		(void) as_store_run(
+		    &delete_locked,
+		    AS_ARGS(as_arg_uuid(user_id), as_arg_uuids(expired, count)));
 }
 
 int
