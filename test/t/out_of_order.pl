@@ -88,7 +88,7 @@ foreach my $state (qw(08006 57P01))
 	$dbh->do("SET LOCAL test.sqlstate = '$state'");
 	$dbh->do("SET LOCAL request.headers = $bearer");
 	is_deeply($dbh->selectrow_arrayref('SELECT auth.uid(), auth.session_id(), auth.email()'), [ undef, undef, undef ],
-		"H10: $state below a helper is NULL");
+		"$state below a helper is NULL");
 	ok(!eval { $dbh->do('SELECT auth.check_request()'); 1 }, "$state below the pre-request is refused");
 	like($dbh->errstr, qr/^DETAIL:\s+busy$/m, 'as busy');
 	$dbh->rollback;
