@@ -35,9 +35,11 @@ async function visitor() {
     page,
     cookies: async () => (await context.cookies()).sort((a, b) => (a.name < b.name ? -1 : 1)),
     api: (path, body, headers = {}) => page.evaluate(async ([path, body, headers]) => {
-      const response = await fetch('/api' + path, body === undefined ? { headers } : {
+      // The tables are in the second schema.
+      const profile = path.startsWith('/rpc/') ? {} : { [body === undefined ? 'accept-profile' : 'content-profile']: 'public' };
+      const response = await fetch('/api' + path, body === undefined ? { headers: { ...profile, ...headers } } : {
         method: 'POST',
-        headers: { 'content-type': 'application/json', ...headers },
+        headers: { 'content-type': 'application/json', ...profile, ...headers },
         body: JSON.stringify(body),
       });
       const text = await response.text();

@@ -1,6 +1,7 @@
 # A real browser, Debian's Chromium, on a page of an application whose sessions
 # are in cookies: what it keeps, hides and sends, and what other pages can make it
-# do. In PostgREST's place is test/browser/postgrest_stand_in.mjs.
+# do. In PostgREST's place is its stand-in (test/lib/postgrest.mjs) behind
+# a front (test/web/front.mjs).
 #
 # psql has no cookies. Where there is no Chromium, or npm can't install its parts,
 # it is skipped and says so.
@@ -21,7 +22,7 @@ plan skip_all => 'there is no Chromium (apt-get install chromium)' unless $chrom
 local $ENV{HOME} = $directory;
 mkdir "$directory/page" or die $!;
 copy("test/browser/$_", "$directory/$_") or die "$_: $!"
-  foreach qw(package.json postgrest_stand_in.mjs browser.mjs page/index.html);
+  foreach qw(package.json browser.mjs page/index.html);
 my $said = '';
 eval {
 	run [ 'npm', 'install', '--prefix', $directory, '--no-audit', '--no-fund', '--ignore-scripts',
@@ -49,11 +50,30 @@ local $ENV{PGHOST} = $node->host;
 local $ENV{PGPORT} = $node->port;
 local $ENV{PGUSER} = 'authenticator';
 local $ENV{PGDATABASE} = 'postgres';
-my ($out, $err) = ('', '');
-my $stand_in = start [ 'node', "$directory/postgrest_stand_in.mjs", '--prefix', '/api', '--files', "$directory/page" ],
-  '>', \$out, '2>', \$err, IPC::Run::timer($PostgreSQL::Test::Utils::timeout_default);
-$stand_in->pump until $out =~ /listening on (\d+)/;
-my ($port) = $out =~ /listening on (\d+)/;
+local $ENV{NODE_PATH} = "$directory/node_modules";
+append_to_file("$directory/postgrest.conf", <<'CONF');
+db-schemas = "auth, public"
+db-anon-role = "anon"
+db-pre-request = "auth.check_request"
+db-pool = 2
+server-port = 0
+CONF
+my ($err, @running) = ('');
+
+# Starts a program; the URL that it listens on.
+sub listens
+{
+	my (@command) = @_;
+	my $out = '';
+	my $program = start [ 'node', @command ], '<', \undef, '>', \$out, '2>', \$err,
+	  IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default);
+
+	push @running, $program;
+	$program->pump until $out =~ /^listening on .*\n/m || !$program->pumpable;
+	return ($out =~ /^listening on (\S+)/m)[0] // die "@command: $err";
+}
+my $api = listens('test/lib/postgrest.mjs', "$directory/postgrest.conf");
+my ($port) = listens('test/web/front.mjs', 0, "$directory/page", $api, "$directory/mails") =~ /(\d+)$/;
 
 my ($printed, $complained) = ('', '');
 ok( run(
@@ -102,6 +122,6 @@ is($seen->{logout}, 204, 'it logs out');
 is($seen->{left}, 0, 'and no cookie is left');
 is($seen->{nobodyAgain}, undef, 'it is nobody again');
 
-$stand_in->kill_kill;
+$_->kill_kill foreach @running;
 $node->stop;
 done_testing;
