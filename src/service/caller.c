@@ -73,9 +73,12 @@ set_role(const char *role)
 	PG_END_TRY();
 }
 
+/* The claims come from the context: it needn't be looked up again for them. */
 void
 as_caller_switch_role(const char *role, const char *claims)
 {
+	uint64 generation = as_context_generation;
+
 	if (superuser_arg(GetSessionUserId()))
 		as_fail(AS_INVALID_TOKEN, SUPERUSER_HINT);
 	/* none would be the role that PostgREST connects as. */
@@ -84,4 +87,5 @@ as_caller_switch_role(const char *role, const char *claims)
 	remember(claims);
 	as_setting_put("request.jwt.claims", claims);
 	set_role(role);
+	as_context_confirm(generation);
 }

@@ -208,6 +208,13 @@ current(void)
 	return is_current() ? cached.context : refresh();
 }
 
+void
+as_context_confirm(uint64 generation)
+{
+	if (cached.generation == generation)
+		cached.generation = as_context_generation;
+}
+
 /* ---- without raising ---- */
 
 /* What is not the look-up's: the caller's own cancel, its own transaction. */

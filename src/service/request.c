@@ -43,30 +43,43 @@
 
 /* ---- the settings behind it ---- */
 
+/* Grows with request.headers: what was read of them is stale then. */
+static uint64 headers_version = 1;
+
+static void
+assign_headers(const char *newval, void *extra)
+{
+	headers_version++;
+	as_context_changed();
+}
+
+static void
+assign_claims(const char *newval, void *extra)
+{
+	as_context_changed();
+}
+
 /* A setting of PostgREST's, once defined. */
 typedef struct Watched
 {
 	const char *name;
 	int bit; /* in auth_session.request_is_set; 0: no context is of it */
+	GucStringAssignHook assign;
 	bool is_defined;
 	char *value;
 	struct config_generic *setting;
 } Watched;
 
-static Watched headers = {.name = "request.headers", .bit = 1};
-static Watched jwt_claims = {.name = "request.jwt.claims", .bit = 2};
+static Watched headers = {
+    .name = "request.headers", .bit = 1, .assign = assign_headers};
+static Watched jwt_claims = {
+    .name = "request.jwt.claims", .bit = 2, .assign = assign_claims};
 static Watched *const all_watched[] = {&headers, &jwt_claims};
 
 /* Of these no context is made, and no worker asks. */
 static Watched cookies = {.name = "request.cookies"};
 static Watched method = {.name = "request.method"};
 static Watched path = {.name = "request.path"};
-
-static void
-assign_watched(const char *newval, void *extra)
-{
-	as_context_changed();
-}
 
 /* The server's record of a setting; NULL where nobody has set it yet. */
 static struct config_generic *
@@ -88,10 +101,10 @@ find_setting(const char *name)
 static void
 define(Watched *watched)
 {
-	DefineCustomStringVariable(
-	    watched->name, "Set by PostgREST for each request.", NULL,
-	    &watched->value, NULL, PGC_USERSET, GUC_NOT_IN_SAMPLE, NULL,
-	    watched->bit != 0 ? assign_watched : NULL, NULL);
+	DefineCustomStringVariable(watched->name,
+	                           "Set by PostgREST for each request.", NULL,
+	                           &watched->value, NULL, PGC_USERSET,
+	                           GUC_NOT_IN_SAMPLE, NULL, watched->assign, NULL);
 	watched->setting = find_setting(watched->name);
 	watched->is_defined = true;
 }
@@ -196,7 +209,7 @@ as_request_init(void)
 
 typedef struct Parsed
 {
-	uint64 generation; /* 0: never */
+	uint64 version; /* of the headers; 0: never */
 	LocalTransactionId lxid;
 	int trusted_proxies;
 	MemoryContext memory;
@@ -441,17 +454,23 @@ set_connection_address(AsRequest *request)
 }
 
 /* Each header is read by its handler; NULL: it can't be read. */
+#define HEADER(name, set)               \
+	{                                   \
+		(name), sizeof(name) - 1, (set) \
+	}
+
 static const struct
 {
 	const char *name;
+	size_t length;
 	void (*set)(AsRequest *request, const char *text);
 } handlers[] = {
-    {"authorization", set_bearer},
-    {"origin", set_origin},
-    {"sec-fetch-site", set_fetch_site},
-    {"user-agent", set_user_agent},
-    {"x-forwarded-for", set_forwarded_address},
-    {"x-session", set_session_form},
+    HEADER("authorization", set_bearer),
+    HEADER("origin", set_origin),
+    HEADER("sec-fetch-site", set_fetch_site),
+    HEADER("user-agent", set_user_agent),
+    HEADER("x-forwarded-for", set_forwarded_address),
+    HEADER("x-session", set_session_form),
 };
 
 static bool
@@ -467,10 +486,12 @@ static bool
 visit_header(const AsJsonMember *member, void *into)
 {
 	char *last = NULL;
+	size_t length = strlen(member->name);
 
 	for (int i = 0; i < (int) lengthof(handlers); i++)
 	{
-		if (pg_strcasecmp(member->name, handlers[i].name) != 0)
+		if (length != handlers[i].length ||
+		    pg_strcasecmp(member->name, handlers[i].name) != 0)
 			continue;
 		if (member->type == AS_JSON_ARRAY)
 			(void) as_json_read_array(member->text, member->length,
@@ -510,8 +531,7 @@ as_request(void)
 
 	if (!headers.is_defined && !IsInParallelMode())
 		define(&headers);
-	if (parsed.generation == as_context_generation &&
-	    parsed.lxid == AS_MY_LXID &&
+	if (parsed.version == headers_version && parsed.lxid == AS_MY_LXID &&
 	    parsed.trusted_proxies == auth_session_trusted_proxies &&
 	    headers.is_defined)
 		return &parsed.request;
@@ -519,12 +539,12 @@ as_request(void)
 	if (parsed.memory == NULL)
 		parsed.memory = AllocSetContextCreate(
 		    TopMemoryContext, "auth_session request", ALLOCSET_SMALL_SIZES);
-	parsed.generation = 0;
+	parsed.version = 0;
 	MemoryContextReset(parsed.memory);
 	callers = MemoryContextSwitchTo(parsed.memory);
 	parse(&parsed.request);
 	MemoryContextSwitchTo(callers);
-	parsed.generation = as_context_generation;
+	parsed.version = headers_version;
 	parsed.lxid = AS_MY_LXID;
 	parsed.trusted_proxies = auth_session_trusted_proxies;
 	return &parsed.request;

@@ -270,6 +270,12 @@ extern const AsContext *as_context_quiet(void);
 /* The caller's live context; raises what is wrong with it. */
 extern const AsContext *as_context_require(void);
 
+/*
+ * A context that was looked up under this as_context_generation holds: what has
+ * been set since is no source of it.
+ */
+extern void as_context_confirm(uint64 generation);
+
 /* ---- response.c: headers of the response that PostgREST sends ---- */
 
 /* Behind those that are there; value is in the database's encoding. */

@@ -77,14 +77,26 @@ sub select_one
 	return run($wire, 'SELECT $1', $others[0]);
 }
 
-# What PostgREST sends for a request that reads a table.
+# What PostgREST sends for a request that reads a table, by a bearer token or by
+# the same in a cookie.
 sub request
 {
-	my ($pre_request, $table) = @_;
-	my $headers = sprintf '{"host":"api.example.org","user-agent":"Mozilla/5.0 (X11; Linux x86_64)",'
-	  . '"accept":"application/json","accept-encoding":"gzip, deflate, br",'
-	  . '"x-forwarded-for":"192.0.2.1","authorization":"Bearer %s"}', $others[1];
+	my ($pre_request, $table, $by_cookie) = @_;
+	my $headers = '{"host":"api.example.org","user-agent":"Mozilla/5.0 (X11; Linux x86_64)",'
+	  . '"accept":"application/json","accept-encoding":"gzip, deflate, br","x-forwarded-for":"192.0.2.1"';
 	my ($claims) = value("SELECT auth.verify('$others[1]')");
+	my ($role, $cookies) = ('bench_app', '{}');
+
+	if ($by_cookie)
+	{
+		($role, $claims) = ('bench_anon', '{"role":"bench_anon"}');
+		$headers .= ',"sec-fetch-site":"same-origin"}';
+		$cookies = qq({"__Host-access":"$others[1]"});
+	}
+	else
+	{
+		$headers .= qq(,"authorization":"Bearer $others[1]"});
+	}
 
 	return sub {
 		my ($wire) = @_;
@@ -94,7 +106,7 @@ sub request
 			set_config('request.jwt.claims', $3, true), set_config('request.method', $4, true),
 			set_config('request.path', $5, true), set_config('request.headers', $6, true),
 			set_config('request.cookies', $7, true)},
-			'"public"', 'bench_app', $claims, 'GET', '/notes', $headers, '{}');
+			'"public"', $role, $claims, 'GET', '/notes', $headers, $cookies);
 		run($wire, "SELECT $pre_request()");
 		run($wire, "SELECT count(*) FROM $table");
 		run($wire, 'COMMIT');
@@ -112,7 +124,8 @@ sub become
 	return;
 }
 
-# Each: name, most thousand instructions, user, ours, base, the base's name.
+# Each: name, most thousand instructions, user, ours, base, the base's name; and,
+# where the base is ours as well, the most times of it.
 my @flows = (
 	[ 'verify, seen before, HS256', 58, 'postgres',
 		sub { run($_[0], 'SELECT auth.verify($1)', $others[0]); },
@@ -128,6 +141,9 @@ my @flows = (
 	[ 'request, policy on uid()', 250, 'bench_authenticator',
 		request('auth.check_request', 'bench_owned'),
 		request('bench_nothing', 'bench_plain'), 'no-op pre-request' ],
+	[ 'request by cookie', 500, 'bench_authenticator',
+		request('auth.check_request', 'bench_owned', 1),
+		request('auth.check_request', 'bench_owned'), 'by bearer token', 1.05 ],
 	[ 'renew', 180, 'postgres',
 		sub {
 			$refresh = run($_[0], 'SELECT * FROM auth.renew($1)', $refresh)->[0][4];
@@ -271,10 +287,11 @@ printf "| %-28s | %-18s | %-7s | %-7s | %-7s | %-15s | %-6s | %s |\n", 'flow', '
 print "|---|---|---|---|---|---|---|---|\n";
 foreach my $flow (@flows)
 {
-	my ($name, $limit, $user, $ours, $base, $base_name) = @$flow;
+	my ($name, $limit, $user, $ours, $base, $base_name, $times) = @$flow;
 	my @counts = measure_instructions($name, $user, $ours, $base);
 	my @us = @{ $time{$name} };
 
+	$limit = $times * $counts[1] if defined $times;
 	$missed++ if $counts[0] > $limit;
 	printf "| %-28s | %-18s | %-7.1f | %-7.1f | %-7d | %-15s | %-6.2f | %s |\n", $name,
 	  $base_name, @counts[ 1, 0 ], $limit, sprintf('%.1f : %.1f', @us[ 1, 0 ]),

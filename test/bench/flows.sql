@@ -3,7 +3,9 @@
 \set ON_ERROR_STOP 1
 CREATE ROLE bench_authenticator LOGIN NOINHERIT;
 CREATE ROLE bench_app;
-GRANT bench_app TO bench_authenticator;
+CREATE ROLE bench_anon;
+GRANT bench_app, bench_anon TO bench_authenticator;
+ALTER ROLE bench_authenticator SET auth_session.cookies = on;
 
 CREATE TABLE bench_tokens (kind text, n int, access text NOT NULL, refresh text NOT NULL,
 	PRIMARY KEY (kind, n));
