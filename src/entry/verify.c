@@ -124,10 +124,10 @@ claims_are_of(const AsContext *context, const char *claims)
 }
 
 /*
- * Where else a request may say whom it is from, in this order: the first that it
- * has anything of decides, and a bad one is never skipped. Each makes that the
- * context and switches the role, or raises what is wrong with it; false where
- * the request has nothing of it.
+ * Where else a request may say whom it is from, in this order: the first that
+ * it has anything of decides, and a bad one is never skipped. Each makes that
+ * the context and switches the role, or raises what is wrong with it; false
+ * where the request has nothing of it.
  */
 static bool (*const sources[])(void) = {
     as_cookie_take,

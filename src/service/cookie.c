@@ -10,8 +10,8 @@
  * The first is a context only by auth.check_request(), which PostgREST calls
  * before anything else; no helper looks at it. It outlives the token in it, for
  * as long as the session, so that a request with an expired one is told to
- * renew and does not pass for anonymous. But nobody could sign in again with a dead
- * cookie if that stopped the calls by which one does.
+ * renew and does not pass for anonymous. But nobody could sign in again with a
+ * dead cookie if that stopped the calls by which one does.
  *
  * A sibling domain can plant a cookie of the second name, not one of the first,
  * which the prefix binds to this host: so a refresh token counts only beside an
