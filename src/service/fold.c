@@ -24,15 +24,16 @@
 static bool
 end_if_free(const AsUuid *user_id, const AsUuid *session_id)
 {
-	AsLocked session = as_session_try_lock(user_id, session_id);
-	AsLocked cached = as_token_cache_try_lock(user_id, session_id);
+	AsRowKey key = {.first = *user_id, .second = *session_id};
+	AsLocked session = as_session_try_lock(user_id, session_id, NULL);
+	AsLocked cached = as_token_cache_try_lock(user_id, session_id, &key.place);
 
 	if (session == AS_HELD || cached == AS_HELD)
 		return false;
 	if (session == AS_LOCKED)
 		as_session_delete(user_id, session_id);
 	if (cached == AS_LOCKED)
-		as_token_cache_delete(user_id, session_id);
+		as_token_cache_delete(&key);
 	return true;
 }
 
@@ -79,7 +80,7 @@ survivors_are_free(const AsUuid *user_id, const AsSessionFate *fates, int count)
 {
 	for (int i = 0; i < count; i++)
 		if (fates[i].lives &&
-		    as_session_try_lock(user_id, &fates[i].id) == AS_HELD)
+		    as_session_try_lock(user_id, &fates[i].id, NULL) == AS_HELD)
 			return false;
 	return true;
 }
@@ -180,7 +181,8 @@ fold_all(const AsAccount *account, const AsRevocation *rows, int count)
 			as_session_set_epoch(user_id, &fates[i].id, folded.epoch);
 	for (int i = 0; i < count; i++)
 		if (!is_of_one_session(&rows[i]) ||
-		    as_session_try_lock(user_id, &rows[i].session_id) == AS_ABSENT)
+		    as_session_try_lock(user_id, &rows[i].session_id, NULL) ==
+		        AS_ABSENT)
 			as_revocation_delete(&rows[i]);
 	restore_addresses(&folded, rows, count);
 	as_session_keep_newest(&folded);

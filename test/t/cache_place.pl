@@ -49,6 +49,12 @@ my $before = index_scans();
 is(says($keep), 'live', 'live again') foreach 1 .. 5;
 is(index_scans(), $before, 'what was seen before is found without the index');
 
+# A row that is about to be deleted was locked before.
+my $gone = signin($node, 'ada@example.org');
+$dbh->do('SELECT auth.logout(refresh_token => $1)', {}, $gone->{refresh_token});
+is(index_scans(), $before + 1, 'a row is deleted where it was locked');
+is(says($gone), 'session_revoked', 'D1: and gone');
+
 # A row of another session in the very place, which says what would make the
 # ended one live.
 my $place = place_of($other);
