@@ -116,12 +116,13 @@ RETURNS void
 LANGUAGE c VOLATILE SECURITY INVOKER PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'auth_check_request';
 COMMENT ON FUNCTION auth.check_request() IS
-	'for the db-pre-request of PostgREST: fails on a request whose token, cookie or claims are no good';
+	'for the db-pre-request of PostgREST: fails on a request whose token, API key, cookie or claims are no good';
 -- Reference: For the db-pre-request of PostgREST: fails on a bad, expired or revoked bearer token, with
 -- invalid_token, token_expired, session_revoked or session_expired, and with invalid_token where
--- request.jwt.claims name somebody else than the token; silent when there is neither. Where nobody is named, the
--- token in the cookie __Host-access becomes the context, if auth_session.cookies is on, and role and
--- request.jwt.claims are set to match, until the transaction ends; fails on a bad one likewise, but of calls by
+-- request.jwt.claims name somebody else than the token; silent when there is neither. Where nobody is named, an
+-- API key in a header (apikey, x-api-key, Authorization: Token, or the user name of Basic), if
+-- auth_session.api_keys is on, or else the token in the cookie __Host-access becomes the context, if
+-- auth_session.cookies is on, and role and request.jwt.claims are set to match, until the transaction ends; fails on a bad one likewise, but of calls by
 -- which one signs in or out, and with cross_site where a request that can change something is from no page of the
 -- application.
 

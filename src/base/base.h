@@ -396,7 +396,8 @@ typedef enum AsColumnType
 	AS_COLUMN_TIME,  /* TimestampTz; AS_NO_TIME for NULL */
 	AS_COLUMN_JSONB, /* Jsonb *; NULL for NULL */
 	AS_COLUMN_BYTES, /* AsBytes; none for NULL */
-	AS_COLUMN_FIXED  /* uint8[size]; zeros for NULL, and another length */
+	AS_COLUMN_FIXED, /* uint8[size]; zeros for NULL, and another length */
+	AS_COLUMN_PLACE  /* ItemPointerData, of ctid */
 } AsColumnType;
 
 typedef struct AsColumn
@@ -491,10 +492,11 @@ typedef enum AsLocked
  * Locks the newest version of the row with a key of one or two uuids (second
  * NULL), FOR UPDATE or else FOR KEY SHARE, until the transaction ends; waits
  * for nobody. Without the executor, as as_row_probe; of a table that is local.
+ * Says in place (NULL: not wanted) where a row is that it locked.
  */
 extern AsLocked as_store_try_lock(const char *table, const char *primary_key,
                                   const AsUuid *first, const AsUuid *second,
-                                  bool for_update);
+                                  bool for_update, ItemPointer place);
 
 /*
  * The same by statements, for a table that is not local: lock selects the row
@@ -562,11 +564,15 @@ extern AsRevised as_row_revise(const char *table, const char *primary_key,
 extern bool as_row_insert(const char *table, const AsNewValue *values,
                           int count);
 
-/* A key of two uuids. */
+/*
+ * A key of two uuids, and where the row was seen to be, all zeros where that
+ * isn't known. It is looked for there first, and if it is not there by its key.
+ */
 typedef struct AsRowKey
 {
 	AsUuid first;
 	AsUuid second;
+	ItemPointerData place;
 } AsRowKey;
 
 #define AS_NOT_DELETED (-1)
@@ -596,6 +602,16 @@ extern AsRowFound as_row_find(const char *table, const char *primary_key,
                               void *row);
 
 /* ---- row_probe.c: whether a row is there ---- */
+
+/*
+ * Reads the row at a place of a table whose first two columns are uuids and its
+ * key, if it is there with this key and the snapshot sees it. The buffer is the
+ * caller's to release then; the tuple is in it.
+ */
+extern bool as_row_read_at(Relation relation, Snapshot snapshot,
+                           const ItemPointerData *place, const AsUuid *first,
+                           const AsUuid *second, HeapTuple tuple,
+                           Buffer *buffer);
 
 /*
  * Looks for the row with two uuids as its primary key, in a table of

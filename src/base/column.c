@@ -81,6 +81,10 @@ read_value(const AsColumn *column, Datum value, char *member)
 		case AS_COLUMN_JSONB:
 			*(Jsonb **) member = DatumGetJsonbPCopy(value);
 			break;
+		case AS_COLUMN_PLACE:
+			*(ItemPointerData *) member =
+			    *(ItemPointerData *) DatumGetPointer(value);
+			break;
 		case AS_COLUMN_BYTES:
 			read_bytes(value, (AsBytes *) member);
 			break;

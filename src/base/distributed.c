@@ -31,7 +31,7 @@
 #define RELATION_COLUMN 1
 
 /* One more than there are tables that are read without a statement. */
-#define ANSWERS 5
+#define ANSWERS 6
 
 typedef struct Answer
 {

@@ -438,12 +438,43 @@ as_row_revise(const char *table, const char *primary_key, const AsUuid *first,
 
 /* ---- delete ---- */
 
+static TM_Result
+delete_at(Relation relation, const ItemPointerData *place, Snapshot snapshot)
+{
+	ItemPointerData self = *place;
+	TM_FailureData failure;
+
+	return table_tuple_delete(relation, &self, GetCurrentCommandId(true),
+	                          snapshot, InvalidSnapshot, true, &failure, false);
+}
+
+/*
+ * By the place where it was seen: TM_Invisible where it isn't there. Whoever
+ * has it locked finds it there; no other version of it can be visible.
+ */
+static TM_Result
+delete_seen(Relation relation, const AsRowKey *key)
+{
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TM_Result result = TM_Invisible;
+	HeapTupleData tuple;
+	Buffer buffer;
+
+	if (as_row_read_at(relation, snapshot, &key->place, &key->first,
+	                   &key->second, &tuple, &buffer))
+	{
+		ReleaseBuffer(buffer);
+		result = delete_at(relation, &key->place, snapshot);
+	}
+	UnregisterSnapshot(snapshot);
+	return result;
+}
+
 /* The version that is the newest now; TM_Updated where it is no more. */
 static TM_Result
 delete_newest(Relation relation, const char *primary_key, const AsRowKey *key,
               bool *is_found)
 {
-	TM_FailureData failure;
 	TM_Result result = TM_Ok;
 	Lookup lookup;
 	Row row;
@@ -451,9 +482,7 @@ delete_newest(Relation relation, const char *primary_key, const AsRowKey *key,
 	*is_found = begin_lookup(&lookup, relation, primary_key, &key->first,
 	                         &key->second, &row);
 	if (*is_found)
-		result = table_tuple_delete(relation, &row.tuple->t_self,
-		                            GetCurrentCommandId(true), lookup.snapshot,
-		                            InvalidSnapshot, true, &failure, false);
+		result = delete_at(relation, &row.tuple->t_self, lookup.snapshot);
 	end_lookup(&lookup);
 	return result;
 }
@@ -464,6 +493,8 @@ delete_row(Relation relation, const char *primary_key, const AsRowKey *key)
 	TM_Result result;
 	bool is_found;
 
+	if (ItemPointerIsValid(&key->place) && delete_seen(relation, key) == TM_Ok)
+		return true;
 	do
 	{
 		CHECK_FOR_INTERRUPTS();

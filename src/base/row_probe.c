@@ -55,11 +55,11 @@ place_of(const AsUuid *second)
 }
 
 static bool
-is_uuid(const Probe *probe, HeapTuple tuple, int column, const AsUuid *expected)
+is_uuid(Relation relation, HeapTuple tuple, int column, const AsUuid *expected)
 {
 	bool is_null;
-	Datum value = heap_getattr(tuple, column, RelationGetDescr(probe->relation),
-	                           &is_null);
+	Datum value =
+	    heap_getattr(tuple, column, RelationGetDescr(relation), &is_null);
 
 	return !is_null && memcmp(DatumGetUUIDP(value)->data, expected->bytes,
 	                          sizeof(expected->bytes)) == 0;
@@ -84,24 +84,35 @@ can_be_read(Relation relation, const ItemPointerData *place)
 	                                        RelationGetNumberOfBlocks(relation);
 }
 
+bool
+as_row_read_at(Relation relation, Snapshot snapshot,
+               const ItemPointerData *place, const AsUuid *first,
+               const AsUuid *second, HeapTuple tuple, Buffer *buffer)
+{
+	if (!can_be_read(relation, place))
+		return false;
+	tuple->t_self = *place;
+	if (!heap_fetch(relation, snapshot, tuple, buffer, false))
+		return false;
+	if (is_uuid(relation, tuple, 1, first) &&
+	    is_uuid(relation, tuple, 2, second))
+		return true;
+	ReleaseBuffer(*buffer);
+	return false;
+}
+
 static bool
 find_at(const Probe *probe, const ItemPointerData *place)
 {
 	HeapTupleData tuple;
 	Buffer buffer;
-	bool found;
 
-	if (!can_be_read(probe->relation, place))
+	if (!as_row_read_at(probe->relation, probe->snapshot, place, probe->first,
+	                    probe->second, &tuple, &buffer))
 		return false;
-	tuple.t_self = *place;
-	if (!heap_fetch(probe->relation, probe->snapshot, &tuple, &buffer, false))
-		return false;
-	found = is_uuid(probe, &tuple, 1, probe->first) &&
-	        is_uuid(probe, &tuple, 2, probe->second);
-	if (found)
-		take_third(probe, &tuple);
+	take_third(probe, &tuple);
 	ReleaseBuffer(buffer);
-	return found;
+	return true;
 }
 
 static bool

@@ -142,6 +142,7 @@ column_type(AsColumnType type)
 	    [AS_COLUMN_INT8] = INT8OID,        [AS_COLUMN_BOOL] = BOOLOID,
 	    [AS_COLUMN_TIME] = TIMESTAMPTZOID, [AS_COLUMN_JSONB] = JSONBOID,
 	    [AS_COLUMN_BYTES] = BYTEAOID,      [AS_COLUMN_FIXED] = BYTEAOID,
+	    [AS_COLUMN_PLACE] = TIDOID,
 	};
 
 	return types[type];
@@ -309,7 +310,7 @@ as_store_list(AsStatement *statement, const AsShape *shape, void *rows,
 /* What table_tuple_lock says of the newest version of a row. */
 static AsLocked
 lock_tuple(Relation relation, HeapTuple tuple, Snapshot snapshot,
-           LockTupleMode mode)
+           LockTupleMode mode, ItemPointer place)
 {
 	TupleTableSlot *slot = table_slot_create(relation, NULL);
 	TM_FailureData failure;
@@ -318,6 +319,8 @@ lock_tuple(Relation relation, HeapTuple tuple, Snapshot snapshot,
 	result = table_tuple_lock(relation, &tuple->t_self, snapshot, slot,
 	                          GetCurrentCommandId(true), mode, LockWaitSkip,
 	                          TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
+	if (result == TM_Ok && place != NULL)
+		*place = slot->tts_tid;
 	ExecDropSingleTupleTableSlot(slot);
 	switch (result)
 	{
@@ -333,7 +336,7 @@ lock_tuple(Relation relation, HeapTuple tuple, Snapshot snapshot,
 
 static AsLocked
 try_lock(const char *table, const char *primary_key, const AsUuid *first,
-         const AsUuid *second, bool for_update)
+         const AsUuid *second, bool for_update, ItemPointer place)
 {
 	Relation relation;
 	Snapshot snapshot;
@@ -361,9 +364,9 @@ try_lock(const char *table, const char *primary_key, const AsUuid *first,
 	                          snapshot, second == NULL ? 1 : 2, key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
-		locked =
-		    lock_tuple(relation, tuple, snapshot,
-		               for_update ? LockTupleExclusive : LockTupleKeyShare);
+		locked = lock_tuple(relation, tuple, snapshot,
+		                    for_update ? LockTupleExclusive : LockTupleKeyShare,
+		                    place);
 	systable_endscan(scan);
 	UnregisterSnapshot(snapshot);
 	table_close(relation, NoLock);
@@ -372,7 +375,8 @@ try_lock(const char *table, const char *primary_key, const AsUuid *first,
 
 AsLocked
 as_store_try_lock(const char *table, const char *primary_key,
-                  const AsUuid *first, const AsUuid *second, bool for_update)
+                  const AsUuid *first, const AsUuid *second, bool for_update,
+                  ItemPointer place)
 {
 	AsFrame frame;
 	AsLocked locked = AS_ABSENT;
@@ -380,7 +384,7 @@ as_store_try_lock(const char *table, const char *primary_key,
 	as_frame_enter_direct(&frame);
 	PG_TRY();
 	{
-		locked = try_lock(table, primary_key, first, second, for_update);
+		locked = try_lock(table, primary_key, first, second, for_update, place);
 	}
 	PG_CATCH();
 	{

@@ -68,7 +68,8 @@ static bool
 is_free(const AsUuid *user_id, const AsUuid *keep)
 {
 	return !as_revocation_is_pending(user_id) &&
-	       (keep == NULL || as_session_try_lock(user_id, keep) != AS_HELD);
+	       (keep == NULL ||
+	        as_session_try_lock(user_id, keep, NULL) != AS_HELD);
 }
 
 static int

@@ -35,15 +35,16 @@ end_api_key_if_free(const AsUuid *user_id, const AsUuid *id)
 static bool
 end_if_free(const AsUuid *user_id, const AsUuid *session_id)
 {
-	AsLocked session = as_session_try_lock(user_id, session_id);
-	AsLocked cached = as_token_cache_try_lock(user_id, session_id);
+	AsRowKey key = {.first = *user_id, .second = *session_id};
+	AsLocked session = as_session_try_lock(user_id, session_id, NULL);
+	AsLocked cached = as_token_cache_try_lock(user_id, session_id, &key.place);
 
 	if (session == AS_HELD || cached == AS_HELD)
 		return false;
 	if (session == AS_LOCKED)
 		as_session_delete(user_id, session_id);
 	if (cached == AS_LOCKED)
-		as_token_cache_delete(user_id, session_id);
+		as_token_cache_delete(&key);
 	return true;
 }
 
@@ -126,7 +127,7 @@ survivors_are_free(const AsUuid *user_id, const AsSessionFate *fates, int count)
 {
 	for (int i = 0; i < count; i++)
 		if (fates[i].lives &&
-		    as_session_try_lock(user_id, &fates[i].id) == AS_HELD)
+		    as_session_try_lock(user_id, &fates[i].id, NULL) == AS_HELD)
 			return false;
 	return true;
 }
@@ -199,7 +200,8 @@ is_deletion(const AsRevocation *rows, int count)
 static bool
 is_gone(const AsRevocation *row)
 {
-	return as_session_try_lock(&row->user_id, &row->session_id) == AS_ABSENT &&
+	return as_session_try_lock(&row->user_id, &row->session_id, NULL) ==
+	           AS_ABSENT &&
 	       as_api_key_try_lock(&row->user_id, &row->session_id) == AS_ABSENT;
 }
 

@@ -368,7 +368,7 @@ extern void as_caller_switch_role(const char *role, const char *claims);
 /* Whether these are the claims that the above set in this transaction. */
 extern bool as_caller_set_claims(const char *claims);
 
-/* ---- api_key_life.c, in a request ---- */
+/* ---- api_key_request.c: the API key of a request ---- */
 
 /*
  * Makes the API key of a request's headers the context, with its role; false

@@ -177,8 +177,10 @@ as_session_prove(const AsUuid *user_id, const AsUuid *id, const AsUuid *jti,
 static bool
 end_one(const AsUuid *user_id, const AsUuid *id)
 {
-	AsLocked session = as_session_try_lock(user_id, id);
-	AsLocked cached = as_token_cache_try_lock(user_id, id);
+	AsRowKey of_session = {.first = *user_id, .second = *id};
+	AsRowKey of_cached = {.first = *user_id, .second = *id};
+	AsLocked session = as_session_try_lock(user_id, id, &of_session.place);
+	AsLocked cached = as_token_cache_try_lock(user_id, id, &of_cached.place);
 
 	if (session == AS_HELD || (session == AS_LOCKED && cached == AS_HELD))
 	{
@@ -187,9 +189,9 @@ end_one(const AsUuid *user_id, const AsUuid *id)
 	}
 	/* The cache row first, so that nothing is left for a cascade. */
 	if (cached == AS_LOCKED)
-		as_token_cache_delete(user_id, id);
+		as_token_cache_delete(&of_cached);
 	if (session == AS_LOCKED)
-		as_session_delete_alone(user_id, id);
+		as_session_delete_alone(&of_session);
 	return session == AS_LOCKED;
 }
 

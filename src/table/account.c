@@ -220,7 +220,8 @@ as_account_try_lock(const AsUuid *id, bool for_update)
 	if (!as_is_local(as_store_relation("accounts")))
 		return as_store_lock_by(for_update ? &lock_for_update : &lock_key,
 		                        &select_one, AS_ARGS(as_arg_uuid(id)));
-	return as_store_try_lock("accounts", "accounts_pkey", id, NULL, for_update);
+	return as_store_try_lock("accounts", "accounts_pkey", id, NULL, for_update,
+	                         NULL);
 }
 
 bool

@@ -56,6 +56,13 @@ static AsStatement select_made_before =
              " WHERE (user_id, id) > ($2, $3) AND created_at < $1"
              " ORDER BY user_id, id LIMIT $4");
 
+static AsStatement select_id = AS_READS("SELECT id FROM auth_private.api_keys"
+                                        " WHERE user_id = $1 AND id = $2");
+
+static AsStatement lock_one =
+    AS_WRITES("SELECT FROM auth_private.api_keys"
+              " WHERE user_id = $1 AND id = $2 FOR UPDATE SKIP LOCKED");
+
 static AsStatement insert =
     AS_WRITES("INSERT INTO auth_private.api_keys"
               "       (user_id, id, digest, name, scopes, role, key_epoch,"
@@ -70,14 +77,14 @@ static AsStatement update_used =
 static AsStatement delete_one = AS_WRITES(
     "DELETE FROM auth_private.api_keys WHERE user_id = $1 AND id = $2");
 
-static AsStatement delete_expired =
-    AS_WRITES("WITH free AS MATERIALIZED ("
-              "     SELECT user_id, id FROM auth_private.api_keys"
-              "      WHERE user_id = $1 AND expires_at <= $2"
-              "        FOR UPDATE SKIP LOCKED)"
-              " DELETE FROM auth_private.api_keys"
-              "  WHERE user_id = $1"
-              "    AND (user_id, id) IN (SELECT user_id, id FROM free)");
+static AsStatement lock_expired =
+    AS_WRITES("SELECT id FROM auth_private.api_keys"
+              " WHERE user_id = $1 AND expires_at <= $2"
+              "   FOR UPDATE SKIP LOCKED");
+
+static AsStatement delete_locked =
+    AS_WRITES("DELETE FROM auth_private.api_keys"
+              " WHERE user_id = $1 AND id = ANY ($2)");
 
 static AsStatement prune =
     AS_WRITES("WITH batch AS MATERIALIZED ("
@@ -116,6 +123,11 @@ static const AsColumn key_columns[] = {
     AS_COLUMN_AS("id", AsRowKey, UUID, second),
 };
 static const AsShape key_shape = AS_SHAPE(AsRowKey, key_columns);
+
+static const AsColumn id_columns[] = {
+    AS_COLUMN_ONLY("id", UUID),
+};
+static const AsShape id_shape = AS_SHAPE(AsUuid, id_columns);
 
 bool
 as_api_key_find(const AsUuid *user_id, const AsUuid *id, bool by_rule,
@@ -181,7 +193,11 @@ as_api_key_list_made_before(TimestampTz made_before, const AsRowKey *after,
 AsLocked
 as_api_key_try_lock(const AsUuid *user_id, const AsUuid *id)
 {
-	return as_store_try_lock("api_keys", "api_keys_pkey", user_id, id, true);
+	if (!as_is_local(as_store_relation("api_keys")))
+		return as_store_lock_by(&lock_one, &select_id,
+		                        AS_ARGS(as_arg_uuid(user_id), as_arg_uuid(id)));
+	return as_store_try_lock("api_keys", "api_keys_pkey", user_id, id, true,
+	                         NULL);
 }
 
 void
@@ -203,8 +219,14 @@ void
 as_api_key_delete_expired(const AsUuid *user_id)
 {
 	AsArg args[2];
+	AsUuid *expired;
+	int count = as_store_list(&lock_expired, &id_shape, &expired,
+	                          now_of(args, user_id));
 
-	(void) as_store_run(&delete_expired, now_of(args, user_id));
+	if (count > 0)
+		(void) as_store_run(
+		    &delete_locked,
+		    AS_ARGS(as_arg_uuid(user_id), as_arg_uuids(expired, count)));
 }
 
 int

@@ -128,7 +128,7 @@ static AsStatement select_live_by_rule =
     AS_READS(SELECT_LIVE " AND " LIVES NEWEST_FIRST);
 
 static AsStatement lock_ended =
-    AS_WRITES("SELECT user_id, id FROM auth_private.sessions"
+    AS_WRITES("SELECT user_id, id, ctid FROM auth_private.sessions"
               " WHERE expiry_day <= $1 AND expires_at <= $2"
               " ORDER BY expiry_day LIMIT $3 FOR UPDATE SKIP LOCKED");
 
@@ -170,6 +170,12 @@ static const AsColumn key_columns[] = {
     AS_COLUMN_AS("id", AsRowKey, UUID, second),
 };
 
+static const AsColumn place_columns[] = {
+    AS_COLUMN_AS("user_id", AsRowKey, UUID, first),
+    AS_COLUMN_AS("id", AsRowKey, UUID, second),
+    AS_COLUMN_AS("ctid", AsRowKey, PLACE, place),
+};
+
 static const AsColumn count_columns[] = {
     AS_COLUMN_ONLY("count", INT8),
 };
@@ -181,6 +187,7 @@ static const AsShape session_shape = AS_SHAPE(AsSession, session_columns);
 static const AsShape token_shape = AS_SHAPE(AsSessionToken, token_columns);
 static const AsShape fate_shape = AS_SHAPE(AsSessionFate, fate_columns);
 static const AsShape key_shape = AS_SHAPE(AsRowKey, key_columns);
+static const AsShape place_shape = AS_SHAPE(AsRowKey, place_columns);
 static const AsShape count_shape = AS_SHAPE(int64, count_columns);
 static const AsShape id_shape = AS_SHAPE(AsUuid, id_columns);
 
@@ -370,12 +377,10 @@ as_session_delete(const AsUuid *user_id, const AsUuid *id)
 }
 
 void
-as_session_delete_alone(const AsUuid *user_id, const AsUuid *id)
+as_session_delete_alone(const AsRowKey *key)
 {
-	const AsRowKey key = {*user_id, *id};
-
-	if (!as_session_delete_each(&key, 1))
-		as_session_delete(user_id, id);
+	if (!as_session_delete_each(key, 1))
+		as_session_delete(&key->first, &key->second);
 }
 
 bool
@@ -402,12 +407,13 @@ as_session_lock_all(const AsUuid *user_id, const AsUuid *keep)
 }
 
 AsLocked
-as_session_try_lock(const AsUuid *user_id, const AsUuid *id)
+as_session_try_lock(const AsUuid *user_id, const AsUuid *id, ItemPointer place)
 {
 	if (!as_is_local(as_store_relation("sessions")))
 		return as_store_lock_by(&lock_one, &select_token,
 		                        AS_ARGS(as_arg_uuid(user_id), as_arg_uuid(id)));
-	return as_store_try_lock("sessions", "sessions_pkey", user_id, id, true);
+	return as_store_try_lock("sessions", "sessions_pkey", user_id, id, true,
+	                         place);
 }
 
 int
@@ -435,7 +441,7 @@ int
 as_session_lock_ended(TimestampTz now, int batch, AsRowKey **keys)
 {
 	return as_store_list(
-	    &lock_ended, &key_shape, keys,
+	    &lock_ended, &place_shape, keys,
 	    AS_ARGS(as_arg_date(now), as_arg_time(now), as_arg_int(batch)));
 }
 

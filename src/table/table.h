@@ -307,7 +307,7 @@ extern void as_session_delete(const AsUuid *user_id, const AsUuid *id);
  * The same of a session that the caller has locked, and then found that it has
  * no row in the token cache, or deleted that: no cascade is needed.
  */
-extern void as_session_delete_alone(const AsUuid *user_id, const AsUuid *id);
+extern void as_session_delete_alone(const AsRowKey *key);
 
 /*
  * Of many, by user and session. False where not all could be deleted without a
@@ -321,7 +321,10 @@ extern int as_session_delete_all(const AsUuid *user_id, const AsUuid *keep);
  * Locks all but keep (NULL: all) that nobody holds. Whether that was all.
  */
 extern bool as_session_lock_all(const AsUuid *user_id, const AsUuid *keep);
-extern AsLocked as_session_try_lock(const AsUuid *user_id, const AsUuid *id);
+
+/* Says where the row is that it locked; NULL: that is not wanted. */
+extern AsLocked as_session_try_lock(const AsUuid *user_id, const AsUuid *id,
+                                    ItemPointer place);
 
 /*
  * A user's live ones but for the most newest, impersonations aside; by_rule
@@ -544,20 +547,21 @@ extern bool as_token_cache_probe(const AsUuid *user_id,
 
 /* Puts what a session's row says there, in place of what was. */
 extern void as_token_cache_put(const AsSession *session);
-extern void as_token_cache_delete(const AsUuid *user_id,
-                                  const AsUuid *session_id);
+extern void as_token_cache_delete(const AsRowKey *key);
 extern void as_token_cache_delete_all(const AsUuid *user_id,
                                       const AsUuid *keep);
 
 /* As for sessions. */
 extern bool as_token_cache_lock_all(const AsUuid *user_id, const AsUuid *keep);
 extern AsLocked as_token_cache_try_lock(const AsUuid *user_id,
-                                        const AsUuid *session_id);
+                                        const AsUuid *session_id,
+                                        ItemPointer place);
+
 /*
  * Deletes the rows of sessions, those that there are. False where only the
  * cascade of a statement that deletes the sessions may.
  */
-extern bool as_token_cache_delete_each(const AsRowKey *keys, int count);
+extern bool as_token_cache_delete_each(const AsRowKey *sessions, int count);
 
 extern int as_token_cache_prune(TimestampTz now, int batch);
 

@@ -101,18 +101,22 @@ as_token_cache_put(const AsSession *session)
 }
 
 void
-as_token_cache_delete(const AsUuid *user_id, const AsUuid *session_id)
+as_token_cache_delete(const AsRowKey *key)
 {
-	const AsRowKey key = {*user_id, *session_id};
-
-	if (as_row_delete("token_cache", "token_cache_pkey", &key, 1, NULL) != 1)
-		(void) as_store_run(&delete_one, AS_ARGS(as_arg_uuid(user_id),
-		                                         as_arg_uuid(session_id)));
+	if (as_row_delete("token_cache", "token_cache_pkey", key, 1, NULL) != 1)
+		(void) as_store_run(&delete_one, AS_ARGS(as_arg_uuid(&key->first),
+		                                         as_arg_uuid(&key->second)));
 }
 
 bool
-as_token_cache_delete_each(const AsRowKey *keys, int count)
+as_token_cache_delete_each(const AsRowKey *sessions, int count)
 {
+	AsRowKey *keys = palloc(sizeof(AsRowKey) * Max(count, 1));
+
+	/* Their places are the sessions'. */
+	for (int i = 0; i < count; i++)
+		keys[i] = (AsRowKey){.first = sessions[i].first,
+		                     .second = sessions[i].second};
 	return as_row_delete("token_cache", "token_cache_pkey", keys, count,
 	                     NULL) != AS_NOT_DELETED;
 }
@@ -134,14 +138,15 @@ as_token_cache_lock_all(const AsUuid *user_id, const AsUuid *keep)
 }
 
 AsLocked
-as_token_cache_try_lock(const AsUuid *user_id, const AsUuid *session_id)
+as_token_cache_try_lock(const AsUuid *user_id, const AsUuid *session_id,
+                        ItemPointer place)
 {
 	if (!as_is_local(as_store_relation("token_cache")))
 		return as_store_lock_by(
 		    &lock_one, &select_one,
 		    AS_ARGS(as_arg_uuid(user_id), as_arg_uuid(session_id)));
 	return as_store_try_lock("token_cache", "token_cache_pkey", user_id,
-	                         session_id, true);
+	                         session_id, true, place);
 }
 
 int

@@ -25,13 +25,17 @@ static const char alphabet[] =
 #define OLD_MFA                                                               \
 	"asm1_EBESExQVFhcYGRobHB0eH6ChoqOkpaanqKmqq6ytrq8BAgMEBQYHCAAAABESExQVAx" \
 	"UKc8aIV7OwkkUBmMwtq-w"
+#define OLD_API_KEY                                                          \
+	"ask1_EBESExQVFhcYGRobHB0eH6ChoqOkpaanqKmqq6ytrq_IycrLzM3Oz9DR0tPU1dbX2" \
+	"Nna29zd3t_g4eLj5OXm56AOqtLvqUdqz4MtEeV-3ok"
 #define OLD_CODE "5141680591"
 
-static AsMacKey keys[AS_MAC_MFA + 1];
+static AsMacKey keys[AS_MAC_API_KEY_HANDLE + 1];
 static AsUuid user_id;
 static AsUuid other_id;
 static AsRefreshToken refresh;
 static AsMfaToken mfa;
+static AsApiKey api_key;
 
 /* Everything that a server has, with bytes that count up. */
 static void
@@ -46,13 +50,16 @@ make_everything(void)
 		user_id.bytes[i] = (uint8_t) (16 + i);
 		other_id.bytes[i] = (uint8_t) (160 + i);
 	}
-	for (int i = AS_MAC_REFRESH_TAG; i <= AS_MAC_MFA; i++)
+	for (int i = AS_MAC_REFRESH_TAG; i <= AS_MAC_API_KEY_HANDLE; i++)
 		as_mac_key_derive(master, (AsMacPurpose) i, &keys[i]);
 	refresh.user_id = user_id;
 	refresh.session_id = other_id;
 	refresh.generation = 0x01020304;
 	for (int i = 0; i < AS_REFRESH_SECRET_BYTES; i++)
 		refresh.secret[i] = (uint8_t) (200 + i);
+	api_key.user_id = user_id;
+	api_key.id = other_id;
+	memcpy(api_key.secret, refresh.secret, sizeof(api_key.secret));
 	mfa = (AsMfaToken){.user_id = user_id,
 	                   .id = other_id,
 	                   .epoch = 0x0102030405060708,
@@ -87,6 +94,14 @@ is_mfa(const char *text, size_t length)
 	return as_mfa_token_parse(text, length, &keys[AS_MAC_MFA], &token);
 }
 
+static bool
+is_api_key(const char *text, size_t length)
+{
+	AsApiKey key;
+
+	return as_api_key_parse(text, length, &keys[AS_MAC_API_KEY], &key);
+}
+
 typedef bool (*Reader)(const char *text, size_t length);
 
 static void
@@ -94,7 +109,7 @@ check_keys(void)
 {
 	int same = 0;
 
-	for (int i = AS_MAC_REFRESH_TAG; i <= AS_MAC_MFA; i++)
+	for (int i = AS_MAC_REFRESH_TAG; i <= AS_MAC_API_KEY_HANDLE; i++)
 		for (int j = AS_MAC_REFRESH_TAG; j < i; j++)
 			same += memcmp(keys[i].bytes, keys[j].bytes, AS_MAC_KEY_BYTES) == 0;
 	check(same == 0, "the keys of two purposes differ");
@@ -207,7 +222,7 @@ check_forgeries(void)
 	size_t secret_at = AS_TAGGED_CHARS(36);
 	int taken = 0;
 
-	for (int i = AS_MAC_REFRESH_SUCCESSOR; i <= AS_MAC_MFA; i++)
+	for (int i = AS_MAC_REFRESH_SUCCESSOR; i <= AS_MAC_API_KEY_HANDLE; i++)
 	{
 		as_refresh_token_print(&refresh, &keys[i], text);
 		taken += is_refresh(text, strlen(text));
@@ -272,6 +287,48 @@ check_prefixes(void)
 	          !is_refresh(OLD_MFA, strlen(OLD_MFA)) &&
 	          !is_link(OLD_MFA, strlen(OLD_MFA)),
 	      "F17: and neither is an mfa token, nor the other way round");
+}
+
+static void
+check_api_key(void)
+{
+	char text[AS_API_KEY_CHARS + 1];
+	char handle[AS_API_KEY_HANDLE_CHARS + 1];
+	AsApiKey read;
+	AsUuid user;
+	AsUuid id;
+	int taken = 0;
+
+	as_api_key_print(&api_key, &keys[AS_MAC_API_KEY], text);
+	check(strcmp(text, OLD_API_KEY) == 0, "an API key is what it was");
+	check(as_api_key_parse(text, strlen(text), &keys[AS_MAC_API_KEY], &read) &&
+	          memcmp(&read, &api_key, sizeof(read)) == 0,
+	      "and reads as what it was made of");
+	for (size_t i = 0; i < strlen(text); i++)
+	{
+		text[i] = text[i] == 'A' ? 'B' : 'A';
+		taken += is_api_key(text, strlen(text));
+		text[i] = OLD_API_KEY[i];
+	}
+	check(taken == 0, "E10: with another character anywhere it is none");
+	check(!is_api_key(OLD_REFRESH, strlen(OLD_REFRESH)) &&
+	          !is_refresh(OLD_API_KEY, strlen(OLD_API_KEY)) &&
+	          !is_mfa(OLD_API_KEY, strlen(OLD_API_KEY)) &&
+	          !is_link(OLD_API_KEY, strlen(OLD_API_KEY)),
+	      "F17: it is no token, and no token is one");
+
+	as_api_key_handle_print(&user_id, &other_id, &keys[AS_MAC_API_KEY_HANDLE],
+	                        handle);
+	check(as_api_key_handle_parse(handle, strlen(handle),
+	                              &keys[AS_MAC_API_KEY_HANDLE], &user, &id) &&
+	          memcmp(&user, &user_id, sizeof(user)) == 0 &&
+	          memcmp(&id, &other_id, sizeof(id)) == 0,
+	      "what stands for a key reads as whose and which");
+	check(!is_api_key(handle, strlen(handle)) &&
+	          !as_api_key_handle_parse(OLD_API_KEY, strlen(OLD_API_KEY),
+	                                   &keys[AS_MAC_API_KEY_HANDLE], &user,
+	                                   &id),
+	      "F17: and is no key, nor a key such");
 }
 
 /* Of the characters that end in the same bits, only one is the token's. */
@@ -361,6 +418,7 @@ check_tagged(void)
 	check_twins("refresh", OLD_REFRESH, is_refresh);
 	check_twins("link", OLD_LINK, is_link);
 	check_twins("mfa", OLD_MFA, is_mfa);
+	check_api_key();
 	check_unused_bits();
 	check_forgeries();
 	check_prefixes();

@@ -20,22 +20,22 @@ sub lives_and_ends
 	my $other = signin($node, $email);
 
 	is($dbh->selectrow_array(q{SELECT auth.verify($1) ->> 'session_id'}, {}, $tokens->{access_token}),
-		$tokens->{session_id}, "D2: $what: a session lives");
+		$tokens->{session_id}, "D5: $what: a session lives");
 	my $renewed = $dbh->selectrow_hashref('SELECT * FROM auth.renew($1)', {}, $tokens->{refresh_token});
 	refused($node, 'SELECT auth.verify(' . quoted($tokens->{access_token}) . ')',
-		'token_expired', "D2: $what: the token that a renew replaced is refused");
+		'token_expired', "D5: $what: the token that a renew replaced is refused");
 	is($dbh->selectrow_array(q{SELECT auth.verify($1) ->> 'session_id'}, {}, $renewed->{access_token}),
-		$tokens->{session_id}, "D2: $what: its successor is good");
+		$tokens->{session_id}, "D5: $what: its successor is good");
 	$dbh->do('SELECT auth.logout(refresh_token => $1)', {}, $renewed->{refresh_token});
 	refused($node, 'SELECT auth.verify(' . quoted($renewed->{access_token}) . ')',
-		'session_revoked', "D2: $what: it ends with a logout");
+		'session_revoked', "D5: $what: it ends with a logout");
 
 	$dbh->begin_work;
 	$dbh->do('SELECT auth.authenticate($1)', {}, $other->{access_token});
 	$dbh->do('SELECT auth.logout_all()');
 	$dbh->commit;
 	refused($node, 'SELECT auth.verify(' . quoted($other->{access_token}) . ')',
-		'session_revoked', "D2: $what: with a logout of all, too");
+		'session_revoked', "D5: $what: with a logout of all, too");
 	is($dbh->selectrow_array('SELECT count(*) FROM auth_private.token_cache'), 0, "$what: and no token stays");
 	return;
 }
@@ -69,7 +69,7 @@ $loader->do("SET session_replication_role = replica; DELETE FROM auth_private.se
 is($loader->selectrow_array('SELECT count(*) FROM auth_private.token_cache'), 1, 'and stays in the heap when it has ended');
 foreach my $dbh ($old, sql_connect($node))
 {
-	is(eval { $dbh->selectrow_array('SELECT auth.verify($1)', {}, $left->{access_token}) }, undef, 'D2: is refused');
+	is(eval { $dbh->selectrow_array('SELECT auth.verify($1)', {}, $left->{access_token}) }, undef, 'D7: is refused');
 	is($dbh->state, 'PT401', 'as one that has ended');
 }
 $loader->do('DELETE FROM auth_private.token_cache');
@@ -140,5 +140,22 @@ foreach my $call (
 	is(@{ places($call) }, 1, "B3: an unknown address is looked for in one place: $call");
 }
 is(@{ places("SELECT auth.signin('$email', 'whatever it is')") }, 1, 'as a known one is');
+
+# ---- a trigger that fires on a shard ----
+
+# What a backend knows of the keys goes by the name of their table, whatever
+# relation has changed.
+$loader->do('ALTER TABLE auth_private.signing_keys DISABLE TRIGGER ALL');
+$loader->do('CREATE TABLE public.signing_keys_102056 (LIKE auth_private.signing_keys)');
+$loader->do('CREATE TRIGGER changed AFTER INSERT ON public.signing_keys_102056 EXECUTE FUNCTION auth_private.table_changed()');
+my $signed = signin($node, $email)->{access_token};
+my $verify = q{SELECT auth.verify($1) IS NOT NULL};
+my $knows = sql_connect($node);
+ok($knows->selectrow_array($verify, {}, $signed), 'a token of a key that is good');
+$loader->do(q{UPDATE auth_private.signing_keys SET state = 'retired', secret = NULL, verifies_until = NULL});
+ok($knows->selectrow_array($verify, {}, $signed), 'and was known as good, where no trigger says otherwise');
+$loader->do('INSERT INTO public.signing_keys_102056 SELECT * FROM auth_private.signing_keys');
+is(eval { $knows->selectrow_array($verify, {}, $signed) }, undef, 'F21: a retired key is refused when the trigger fires on a shard');
+is($knows->state, 'PT401', 'as an invalid token');
 
 done_testing();

@@ -69,4 +69,29 @@ like($dbh->errstr, qr/^DETAIL:\s+busy$/m, 'as busy, under no other name');
 $holder->rollback;
 ok($dbh->selectrow_array('SELECT auth.verify($1)', {}, $token), 'and once it is free, verifies');
 
+# What asks who is calling never raises: a node that is down makes nobody of the
+# caller, and the functions that must say why say busy.
+$node->safe_psql('postgres', <<'SQL');
+CREATE FUNCTION public.trouble_at() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE EXCEPTION 'trouble at another node' USING ERRCODE = pg_catalog.current_setting('test.sqlstate');
+END $$;
+ALTER TABLE auth_private.sessions RENAME TO sessions_kept;
+CREATE VIEW auth_private.sessions AS SELECT * FROM auth_private.sessions_kept WHERE public.trouble_at();
+ALTER VIEW auth_private.sessions OWNER TO auth_session_owner;
+DELETE FROM auth_private.token_cache;
+SQL
+my $bearer = quoted(qq({"authorization":"Bearer $token"}));
+foreach my $state (qw(08006 57P01))
+{
+	$dbh->begin_work;
+	$dbh->do("SET LOCAL test.sqlstate = '$state'");
+	$dbh->do("SET LOCAL request.headers = $bearer");
+	is_deeply($dbh->selectrow_arrayref('SELECT auth.uid(), auth.session_id(), auth.email()'), [ undef, undef, undef ],
+		"$state below a helper is NULL");
+	ok(!eval { $dbh->do('SELECT auth.check_request()'); 1 }, "$state below the pre-request is refused");
+	like($dbh->errstr, qr/^DETAIL:\s+busy$/m, 'as busy');
+	$dbh->rollback;
+}
+
 done_testing();

@@ -65,7 +65,7 @@ sub texts_of
 	my $answer = $ways{$way}->($wire, $sql);
 	is($answer->{error}{C}, undef, "$way: it is run");
 	is($watcher->selectrow_array('SELECT count(*) FROM pg_stat_activity WHERE strpos(query, $1) > 0', {}, $token),
-		0, "G2: $way: pg_stat_activity has no token");
+		0, "G3: $way: pg_stat_activity has no token");
 	$wire->query('COMMIT');
 	$wire->close;
 	is($watcher->selectrow_array('SELECT count(*) FROM pg_stat_statements WHERE strpos(query, $1) > 0', {}, $token),
@@ -77,7 +77,7 @@ my %seen = map { my $way = $_; ($way => texts_of($way, $set)) } sort keys %ways;
 foreach my $way (sort keys %seen)
 {
 	ok(@{ $seen{$way} } > 0, "$way: the other library is asked");
-	is(scalar(grep { index($_, $token) >= 0 } @{ $seen{$way} }), 0, "G2: $way: and sees no token");
+	is(scalar(grep { index($_, $token) >= 0 } @{ $seen{$way} }), 0, "G3: $way: and sees no token");
 }
 
 # ---- where the tables are distributed ----
@@ -99,5 +99,5 @@ foreach my $way (sort keys %ways)
 }
 
 $node->stop;
-is(index(slurp_file($node->logfile), $token), -1, 'G1: the log has no token');
+is(index(slurp_file($node->logfile), $token), -1, 'G3: the log has no token');
 done_testing();
