@@ -102,3 +102,27 @@ COMMENT ON COLUMN auth_admin.signing_keys.is_imported IS 'whether it was made el
 COMMENT ON COLUMN auth_admin.signing_keys.created_at IS 'when it was made or imported';
 COMMENT ON COLUMN auth_admin.signing_keys.activated_at IS 'when it began to sign; NULL where it has not';
 COMMENT ON COLUMN auth_admin.signing_keys.verifies_until IS 'when a retiring key is retired; NULL for no end';
+
+COMMENT ON COLUMN auth.new_api_key.id IS 'of the key, for auth.delete_api_key';
+COMMENT ON COLUMN auth.new_api_key.key IS 'what the program shows: kept nowhere, shown this once';
+COMMENT ON COLUMN auth.new_api_key.name IS 'as the user called it';
+COMMENT ON COLUMN auth.new_api_key.scopes IS 'what auth.has_scope answers true for';
+COMMENT ON COLUMN auth.new_api_key.role IS 'which a request by it runs as; NULL for that of access tokens';
+COMMENT ON COLUMN auth.new_api_key.expires_at IS 'NULL where it does not expire';
+
+COMMENT ON COLUMN auth.api_key.id IS 'for auth.delete_api_key';
+COMMENT ON COLUMN auth.api_key.name IS 'as the user called it';
+COMMENT ON COLUMN auth.api_key.scopes IS 'what auth.has_scope answers true for';
+COMMENT ON COLUMN auth.api_key.role IS 'which a request by it runs as; NULL for that of access tokens';
+COMMENT ON COLUMN auth.api_key.created_at IS 'when it was made';
+COMMENT ON COLUMN auth.api_key.last_used_at IS 'when it was last taken, right to the hour; NULL where never';
+COMMENT ON COLUMN auth.api_key.expires_at IS 'NULL where it does not expire';
+
+COMMENT ON COLUMN auth_admin.api_keys.user_id IS 'whose it is';
+COMMENT ON COLUMN auth_admin.api_keys.id IS 'for auth_admin.delete_api_key';
+COMMENT ON COLUMN auth_admin.api_keys.name IS 'as the user called it';
+COMMENT ON COLUMN auth_admin.api_keys.scopes IS 'what auth.has_scope answers true for';
+COMMENT ON COLUMN auth_admin.api_keys.role IS 'which a request by it runs as; NULL for that of access tokens';
+COMMENT ON COLUMN auth_admin.api_keys.created_at IS 'when it was made';
+COMMENT ON COLUMN auth_admin.api_keys.last_used_at IS 'when it was last taken, right to the hour; NULL where never';
+COMMENT ON COLUMN auth_admin.api_keys.expires_at IS 'NULL where it does not expire';
