@@ -291,7 +291,7 @@ FROM (SELECT pg_catalog.text 'now'::auth_private.event_counts::pg_catalog.text::
 		WHERE settled_at IS NULL AND parked_at IS NULL LIMIT 10000) AS first_of_them
 ) AS waiting;
 COMMENT ON VIEW auth_admin.stats IS
-	'one row for monitoring, in milliseconds at any size: accounts and sessions as estimated by the last ANALYZE or VACUUM (NULL before), notifications waiting and parked and sessions that prune has left, each counted up to 10,000, the oldest of those waiting that were counted, the error of the last one parked, the age of the key that signs, and how many keys are stored unsealed; then, counted since the server was started (since; NULL on a standby): sessions opened, refresh tokens rotated and reused, calls throttled, refusals by code, hashes that had to wait and, in the whole server, that wait now, records of failures not committed yet and, in the whole server, discarded with their database, and when prune last ran';
+	'one row for monitoring, in milliseconds at any size: what waits, estimates, and what happened since the server was started';
 
 /*
  * Operators on users. EXECUTE is all the authorisation there is; each change is

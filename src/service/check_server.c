@@ -7,6 +7,7 @@
  */
 #include "service/service.h"
 
+#include "access/xlog.h"
 #include "miscadmin.h"
 
 /* What ALTER ROLE and ALTER DATABASE have set for sessions of this database. */
@@ -163,7 +164,9 @@ as_server_check(AsFindings *findings, const AsCounts *counts)
 		return false;
 	}
 	as_finding_select(findings, &versions, AS_ARGS(as_arg_text(AS_VERSION)));
-	check_workers(findings);
+	/* A standby writes nothing, and so has no worker. */
+	if (!RecoveryInProgress())
+		check_workers(findings);
 	if (counts != NULL)
 		check_counts(findings, counts);
 	as_finding_select(findings, &no_proxy, AS_NO_ARGS);

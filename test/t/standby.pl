@@ -128,6 +128,10 @@ note 'SELECT 1: ' . compare('SELECT 1');
 
 # ---- what is revoked ----
 
+is($standby->safe_psql($database, q{SELECT string_agg(finding, '; ') FROM auth_admin.check_configuration()
+		WHERE finding ~ 'worker|aintenance|otification'}), '', 'what is the primary\'s work is no finding of a standby');
+like($standby->safe_psql($database, 'SELECT finding FROM auth_admin.check_configuration()'), qr/^No proxy is trusted/m, 'which has its own');
+
 $primary->safe_psql($database,
 	'SELECT auth.logout(refresh_token => ' . quoted($gone->{refresh_token}) . ')');
 $primary->wait_for_catchup($standby);
