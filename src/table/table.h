@@ -502,6 +502,9 @@ extern bool as_revocation_ends(int64 made_at);
  */
 extern bool as_revocation_is_pending(const AsUuid *user_id);
 
+/* Whether the rule is to be asked: where there are any, or can't be known. */
+extern bool as_revocation_may_decide(const AsUuid *user_id);
+
 /* A row of everybody's; is_over: no transaction of before it is left. */
 typedef struct AsForAll
 {
