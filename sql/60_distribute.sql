@@ -44,8 +44,8 @@ BEGIN
 			DETAIL = 'It must be LOGIN, without special attributes, without members, and a member of nothing.';
 	END IF;
 
-	-- Values are in the statements that a node is sent; and what bounds a wait
-	-- here must bound it there.
+	-- Values are in the statements that a node is sent; what bounds a wait here
+	-- must bound it there; and no operator of somebody's may be meant.
 	FOR name, value IN VALUES
 		('log_statement', 'none'),
 		('log_duration', 'off'),
@@ -55,10 +55,12 @@ BEGIN
 		('log_min_error_statement', 'panic'),
 		('track_activities', 'off'),
 		('lock_timeout', current_setting('auth_session.lock_wait')),
-		('synchronous_commit', 'on')
+		('synchronous_commit', 'on'),
+		('search_path', 'pg_catalog, pg_temp')
 	LOOP
 		IF NOT COALESCE(format('%s=%s', name, value) = ANY (node.rolconfig), false) THEN
-			RETURN NEXT format('ALTER ROLE auth_session_node SET %I = %L', name, value);
+			RETURN NEXT format('ALTER ROLE auth_session_node SET %I = %s', name,
+				CASE name WHEN 'search_path' THEN value ELSE quote_literal(value) END);
 		END IF;
 	END LOOP;
 END

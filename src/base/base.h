@@ -523,6 +523,17 @@ extern void as_store_lock_value(const char *table, uint32 key);
  */
 extern void as_store_make_durable(void);
 
+/* ---- shards.c: statements over all users ---- */
+
+/*
+ * as_store_run for a statement that deletes rows of any users from one table,
+ * named as it is in the statement ("auth_private.codes"), with times, dates and
+ * numbers only. Where that is distributed, each shard runs it, so that what
+ * bounds a batch bounds it for each; it is committed at once.
+ */
+extern uint64 as_shards_run(AsStatement *statement, const char *table,
+                            AsArgs args);
+
 /* ---- row.c: one row by its primary key, or a new one, without a statement ---- */
 
 /* A column of a row, and the value that it is to have. */

@@ -248,8 +248,11 @@ int
 as_session_prune(TimestampTz now, int batch)
 {
 	AsRowKey *keys;
-	int count = as_session_lock_ended(now, batch, &keys);
+	int count;
 
+	if (as_is_distributed())
+		return as_session_delete_ended(now, batch);
+	count = as_session_lock_ended(now, batch, &keys);
 	if (as_token_cache_delete_each(keys, count) &&
 	    as_session_delete_each(keys, count))
 		return count;

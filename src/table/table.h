@@ -349,6 +349,9 @@ extern Jsonb *as_session_export(const AsUuid *user_id);
  */
 extern int as_session_lock_ended(TimestampTz now, int batch, AsRowKey **keys);
 
+/* Deletes them at once, where no token cache hangs on them. */
+extern int as_session_delete_ended(TimestampTz now, int batch);
+
 /* ---- api_key.c: API keys ---- */
 
 /* What decides about a use of a key, and what it is then known by. */

@@ -162,6 +162,8 @@ as_token_cache_try_lock(const AsUuid *user_id, const AsUuid *session_id,
 int
 as_token_cache_prune(TimestampTz now, int batch)
 {
+	if (as_is_distributed())
+		return 0;
 	return (int) as_store_run(
 	    &prune, AS_ARGS(as_arg_date(now), as_arg_time(now), as_arg_int(batch)));
 }
