@@ -428,4 +428,73 @@ sub crash_while_signing_up
 
 crash_while_signing_up("crash$_") foreach 1 .. 2;
 
+# ---- row-level security ----
+
+{
+	my $dbh = sql_connect($coordinator);
+	my $tokens = signin($coordinator, $up->{email});
+
+	$dbh->do($_) foreach 'CREATE ROLE reader LOGIN', 'CREATE TABLE public.notes (owner uuid PRIMARY KEY, note text)',
+	  q{SELECT create_distributed_table('public.notes', 'owner', colocate_with => 'none')},
+	  "INSERT INTO public.notes VALUES ('$up->{id}', 'mine'), (gen_random_uuid(), 'not mine')",
+	  'GRANT SELECT ON public.notes TO reader';
+	my $uid = sub { $dbh->selectrow_array('SELECT auth.uid()') };
+	$dbh->begin_work;
+	$dbh->do('SELECT auth.authenticate($1)', {}, $tokens->{access_token});
+	$dbh->do('SET LOCAL ROLE reader');
+	is($dbh->selectrow_array('SELECT note FROM public.notes WHERE owner = $1', {}, $uid->()), 'mine',
+		'who asks by his id finds his rows');
+	$dbh->rollback;
+	$dbh->do($_) foreach 'ALTER TABLE public.notes ENABLE ROW LEVEL SECURITY',
+	  'CREATE POLICY own ON public.notes USING (owner = auth.uid())';
+	$dbh->disconnect;
+	$dbh = sql_connect($coordinator);
+	$dbh->begin_work;
+	$dbh->do('SELECT auth.authenticate($1)', {}, $tokens->{access_token});
+	$dbh->do('SET LOCAL ROLE reader');
+	eval { $dbh->selectrow_array('SELECT note FROM public.notes') };
+	like($@, qr/nobody is signed in on the node/, 'a policy that asks for the caller on another node is an error, never no rows');
+	$dbh->rollback;
+	$dbh->disconnect;
+}
+
+# ---- a shard moves under load ----
+
+{
+	my $tokens = signin($workers[0], $up->{email});
+	my ($shard, $from, $to) = split /\|/, $coordinator->safe_psql($database, qq{
+		SELECT shardid, f.nodeport, t.nodeport FROM pg_dist_placement JOIN pg_dist_node AS f USING (groupid),
+			pg_dist_node AS t
+		WHERE shardid = get_shard_id_for_distribution_column('auth_private.accounts', '$up->{id}'::uuid)
+			AND t.groupid NOT IN (0, f.groupid)});
+	my $mover = sql_connect($coordinator);
+
+	# Citus copies a shard as its owner.
+	$mover->do('ALTER ROLE auth_session_owner LOGIN');
+	my $renewals = 0;
+	my $lost = 0;
+
+	for my $round (1 .. 4)
+	{
+		my ($a, $b) = $round % 2 ? ($from, $to) : ($to, $from);
+		my $host = quoted($coordinator->host);
+		$mover->do("SELECT citus_move_shard_placement($shard, $host, $a, $host, $b, 'force_logical')",
+			{ pg_async => DBD::Pg::PG_ASYNC() });
+		my $dbh = sql_connect($entries[ $round % 3 ]);
+		until ($mover->pg_ready)
+		{
+			my $next = eval { $dbh->selectrow_hashref(renew_sql($tokens)) };
+
+			if ($next) { $tokens = $next; $renewals++ }
+			elsif ($@ !~ /busy/) { $lost++; diag $@; last }
+		}
+		$mover->pg_result;
+		$dbh->disconnect;
+	}
+	$mover->do('ALTER ROLE auth_session_owner NOLOGIN');
+	is($lost, 0, 'no renewal is lost while its shard moves');
+	cmp_ok($renewals, '>', 0, "and some were made ($renewals)");
+	lives($_, $tokens, $_->name . ': the last token is good') foreach @entries;
+}
+
 done_testing();
