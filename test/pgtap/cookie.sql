@@ -1,10 +1,14 @@
 -- A session in cookies, as PostgREST hands them on: auth.check_request makes the
 -- cookie's user the caller, with the role; whatever is wrong with it is refused;
 -- and what changes something by it must come from a page of the application's.
+--
+-- A pool's next client is another transaction: this file commits, and takes away
+-- what it made.
 \ir helper/common.psql
+\ir helper/totp.psql
 
 BEGIN;
-SELECT plan(98);
+SELECT plan(105);
 SET LOCAL auth_session.cookies = on;
 SET LOCAL auth_session.site_url = 'HTTPS://App.Example:443/base';
 SET LOCAL auth_session.allowed_origins = 'https://admin.app.example, http://localhost:5173';
@@ -153,5 +157,42 @@ SELECT is(pg_temp.request('{}', method => 'POST', headers => '{"sec-fetch-site":
 SELECT is(pg_temp.request(pg_temp.cookie(:'a'), method => 'POST', headers => jsonb_build_object('authorization', 'Bearer ' || :'a_bob')), :'bob',
 	'and so may who has a bearer token: no other page can send that');
 
+-- ---- a second factor ----
+
+SELECT pg_temp.account(pg_temp.email('eve')) AS eve \gset
+SELECT (pg_temp.signin(pg_temp.email('eve'))).access_token AS a_eve \gset
+SELECT (pg_temp.enroll(:'a_eve')).secret \gset
+SELECT set_config('auth_session.context_token', '', true) \g /dev/null
+SELECT set_config('request.headers', '{"x-session": "cookie", "sec-fetch-site": "same-origin"}', true), set_config('request.cookies', '{}', true),
+	set_config('response.headers', '', true) \g /dev/null
+SELECT mfa_token, access_token IS NULL AS without FROM pg_temp.signin(pg_temp.email('eve')) \gset
+SELECT ok(:'without' AND :'mfa_token' <> '', 'the first step answers an mfa token');
+SELECT is(current_setting('response.headers'), '[{"Cache-Control":"no-store"}]', 'and sets no cookie');
+SELECT ok(access_token IS NULL AND refresh_token IS NULL AND user_id = :'eve', 'the second answers no token') FROM auth.signin_totp(:'mfa_token', pg_temp.totp(:'secret'));
+SELECT matches(current_setting('response.headers'),
+	'^\[{"Cache-Control":"no-store"},{"Set-Cookie":"__Host-access=eyJ[^"]+"},{"Set-Cookie":"__Secure-refresh=asr1_[^"]+"}\]$', 'but sets both cookies');
+
+-- ---- set for the session ----
+
+COMMIT;
+SET auth_session.cookies = on;
+SELECT set_config('request.cookies', pg_temp.cookie(:'a')::text, false) \g /dev/null
+BEGIN;
+SELECT set_config('session_authorization', :'web', true), set_config('role', :'anon', true), set_config('request.method', 'GET', true), set_config('request.headers', '{}', true) \g /dev/null
+SELECT auth.check_request() \g /dev/null
+SELECT auth.uid() IS NULL AND current_user = :'anon' AS is_nobody \gset
+COMMIT;
+SELECT ok(:'is_nobody', 'G10: cookies set for the session are not the next transaction''s');
+BEGIN;
+SELECT set_config('session_authorization', :'web', true), set_config('role', :'anon', true), set_config('request.method', 'GET', true), set_config('request.headers', '{}', true),
+	set_config('request.cookies', current_setting('request.cookies'), false) \g /dev/null
+SELECT auth.check_request() \g /dev/null
+SELECT auth.uid() IS NOT NULL AND current_user = :'user' AS is_somebody \gset
+COMMIT;
+SELECT ok(:'is_somebody', 'G10: they count in the one that sets them');
+SELECT is(current_user, session_user, 'after which the role is what it was');
+
 SELECT * FROM finish();
-ROLLBACK;
+DROP FUNCTION public.pgtap_definer();
+DROP ROLE :"web", :"anon", :"user", :"other";
+SELECT pg_temp.clean_up();
