@@ -22,6 +22,7 @@
 
 /* The role that owns everything, and where the tables are. */
 #define AS_OWNER_ROLE     "auth_session_owner"
+#define AS_NODE_ROLE      "auth_session_node"
 #define AS_PRIVATE_SCHEMA "auth_private"
 
 /* Several texts, and bytes of any length, in the owner's memory context. */
@@ -249,6 +250,8 @@ extern bool as_is_distributed(void);
 typedef struct AsFrame
 {
 	bool is_statement;
+	bool is_distributed;
+	int isolation;
 	Oid user;
 	int security_context;
 	int guc_level; /* 0: search_path was pinned already */
@@ -316,6 +319,7 @@ typedef struct AsStatement
 	const char *sql;
 	AsAccess access;
 	bool is_qualified;
+	bool is_distributed; /* as the tables were when it was planned */
 	SPIPlanPtr plan;
 } AsStatement;
 
@@ -508,7 +512,8 @@ extern AsLocked as_store_lock_by(AsStatement *lock, AsStatement *look,
 /*
  * Takes an exclusive lock on a value that need not have a row yet, until the
  * transaction ends: table is a relation of auth_private, key any number. The
- * first in the lock order, before any account. AS_BUSY after lock_wait.
+ * first in the lock order, before any account. AS_BUSY after lock_wait. Only
+ * callers of this server heed it, where tables are distributed.
  */
 extern void as_store_lock_value(const char *table, uint32 key);
 
@@ -517,6 +522,17 @@ extern void as_store_lock_value(const char *table, uint32 key);
  * synchronous_commit the caller set, before or after.
  */
 extern void as_store_make_durable(void);
+
+/* ---- shards.c: statements over all users ---- */
+
+/*
+ * as_store_run for a statement that deletes rows of any users from one table,
+ * named as it is in the statement ("auth_private.codes"), with times, dates and
+ * numbers only. Where that is distributed, each shard runs it, so that what
+ * bounds a batch bounds it for each; it is committed at once.
+ */
+extern uint64 as_shards_run(AsStatement *statement, const char *table,
+                            AsArgs args);
 
 /* ---- row.c: one row by its primary key, or a new one, without a statement ---- */
 

@@ -10,6 +10,12 @@
  *     waiting for a lock  auth_session.lock_wait at most
  *     the planner         planner_list.h
  *
+ * Where the tables are distributed, other nodes are connected to as whoever a
+ * statement runs as: that is auth_session_node then, which has the rights on
+ * rows and no other. Its transactions on the nodes are of the isolation level
+ * that the statement runs under: READ COMMITTED, or a session that ends
+ * elsewhere would not be seen to.
+ *
  * The last two are read only when a wait or the planning of a statement
  * begins, so assigning the variables is enough, and far cheaper than a level
  * of settings for every statement.
@@ -20,6 +26,7 @@
  */
 #include "base/base.h"
 
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "jit/jit.h"
 #include "miscadmin.h"
@@ -54,6 +61,8 @@ restore(const AsFrame *frame)
 	LockTimeout = frame->lock_timeout;
 	if (!frame->is_statement)
 		return;
+	if (frame->is_distributed)
+		XactIsoLevel = frame->isolation;
 	AS_PLANNER_SETTINGS(UNPIN)
 	SetUserIdAndSecContext(frame->user, frame->security_context);
 }
@@ -69,28 +78,68 @@ as_frame_enter_direct(AsFrame *frame)
 		LockTimeout = auth_session_lock_wait;
 }
 
+static void
+pin_setting(int *level, const char *name, const char *value)
+{
+	if (*level == 0)
+		*level = NewGUCNestLevel();
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION,
+	                         GUC_ACTION_SAVE, true, 0, false);
+}
+
+/*
+ * What a caller could set of Citus to undo what statements rely on: that all of
+ * a function is one transaction on every node, that what every node has is read
+ * where the messages of its changes arrive, and that nobody is shown their text.
+ */
+static void
+pin_node_settings(int *level)
+{
+	static const char *const settings[][2] = {
+	    {"citus.function_opens_transaction_block", "on"},
+	    {"citus.enable_local_execution", "on"},
+	    {"citus.task_assignment_policy", "greedy"},
+	    {"citus.log_remote_commands", "off"},
+	    {"citus.log_local_commands", "off"},
+	    {"citus.log_intermediate_results", "off"},
+	};
+
+	for (int i = 0; i < (int) lengthof(settings); i++)
+	{
+		const char *value = GetConfigOption(settings[i][0], true, false);
+
+		if (value != NULL && strcmp(value, settings[i][1]) != 0)
+			pin_setting(level, settings[i][0], settings[i][1]);
+	}
+	if (client_min_messages < NOTICE)
+		pin_setting(level, "client_min_messages", "notice");
+}
+
 void
 as_frame_enter(AsFrame *frame, bool pin_search_path)
 {
-	Oid owner = as_owner_role();
+	bool is_distributed = as_is_distributed();
+	Oid user =
+	    is_distributed ? get_role_oid(AS_NODE_ROLE, false) : as_owner_role();
 	int level = 0;
 
 	/* Nobody puts back what was changed where this is short of memory. */
 	if (pin_search_path &&
 	    strcmp(namespace_search_path, PINNED_SEARCH_PATH) != 0)
-	{
-		level = NewGUCNestLevel();
-		(void) set_config_option("search_path", PINNED_SEARCH_PATH, PGC_USERSET,
-		                         PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-		                         false);
-	}
+		pin_setting(&level, "search_path", PINNED_SEARCH_PATH);
+	if (is_distributed)
+		pin_node_settings(&level);
 	as_frame_enter_direct(frame);
 	frame->is_statement = true;
+	frame->is_distributed = is_distributed;
+	frame->isolation = XactIsoLevel;
 	frame->guc_level = level;
 	GetUserIdAndSecContext(&frame->user, &frame->security_context);
-	SetUserIdAndSecContext(owner, frame->security_context |
-	                                  SECURITY_LOCAL_USERID_CHANGE |
-	                                  SECURITY_RESTRICTED_OPERATION);
+	SetUserIdAndSecContext(user, frame->security_context |
+	                                 SECURITY_LOCAL_USERID_CHANGE |
+	                                 SECURITY_RESTRICTED_OPERATION);
+	if (is_distributed)
+		XactIsoLevel = XACT_READ_COMMITTED;
 	AS_PLANNER_SETTINGS(PIN)
 }
 

@@ -37,13 +37,20 @@
 #include "utils/syscache.h"
 #include "utils/uuid.h"
 
+/*
+ * One plan for all values; but which node has the rows is known by the values
+ * only.
+ */
 static void
 prepare(AsStatement *statement, int count, Oid *types)
 {
 	SPIPlanPtr plan;
 
-	plan = SPI_prepare_cursor(statement->sql, count, types,
-	                          CURSOR_OPT_GENERIC_PLAN);
+	statement->is_distributed = as_is_distributed();
+	plan =
+	    SPI_prepare_cursor(statement->sql, count, types,
+	                       statement->is_distributed ? CURSOR_OPT_CUSTOM_PLAN
+	                                                 : CURSOR_OPT_GENERIC_PLAN);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare \"%s\": %s", statement->sql,
 		     SPI_result_code_string(SPI_result));
@@ -86,6 +93,12 @@ execute(AsStatement *statement, AsArgs args, const Sink *sink)
 	}
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
+	if (statement->plan != NULL &&
+	    statement->is_distributed != as_is_distributed())
+	{
+		SPI_freeplan(statement->plan);
+		statement->plan = NULL;
+	}
 	if (statement->plan == NULL)
 		prepare(statement, args.count, types);
 

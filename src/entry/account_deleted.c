@@ -33,7 +33,6 @@ auth_private_account_deleted(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	AsAccount account = {0};
-	bool was_active;
 	bool is_null;
 	Datum id;
 
@@ -47,10 +46,9 @@ auth_private_account_deleted(PG_FUNCTION_ARGS)
 	account.phone = text_of(trigger, "phone");
 	account.pending_phone = text_of(trigger, "pending_phone");
 
-	was_active = strcmp(text_of(trigger, "status"), "pending") != 0;
-
+	account.status = strcmp(text_of(trigger, "status"), "pending") == 0
+	                     ? AS_ACCOUNT_PENDING
+	                     : AS_ACCOUNT_ACTIVE;
 	as_account_left(&account);
-	if (was_active)
-		as_deleted_user_note(&account.id, GetCurrentTimestamp());
 	PG_RETURN_POINTER(NULL);
 }

@@ -6,11 +6,17 @@
  * For policies, on every row: a comparison of three numbers (context.c).
  * They answer NULL for whatever is wrong and never raise: the planner runs
  * them too. What they answer is the caller's, who may keep it longer than
- * the transaction.
+ * the transaction. But where Citus sends a query to the node of its rows, the
+ * caller is not known there: NULL would hide rows without a word, so that is
+ * an error.
  */
 #include "entry/entry.h"
 
 #include "utils/builtins.h"
+#include "utils/guc.h"
+
+/* What Citus calls its connections between nodes. */
+#define NODE_CONNECTION "citus_internal"
 
 AS_ENTRY(auth_uid);
 AS_ENTRY(auth_session_id);
@@ -22,10 +28,26 @@ AS_ENTRY(auth_auth_time);
 AS_ENTRY(auth_scopes);
 AS_ENTRY(auth_has_scope);
 
+static const AsContext *
+caller(void)
+{
+	if (application_name != NULL &&
+	    strncmp(application_name, NODE_CONNECTION, strlen(NODE_CONNECTION)) ==
+	        0 &&
+	    as_is_distributed())
+		ereport(ERROR,
+		        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		         errmsg("nobody is signed in on the node of a distributed "
+		                "table's rows"),
+		         errhint("Ask auth.uid() by a statement of its own, and "
+		                 "compare with what it answers: owner = $1.")));
+	return as_context_quiet();
+}
+
 Datum
 auth_uid(PG_FUNCTION_ARGS)
 {
-	const AsContext *context = as_context_quiet();
+	const AsContext *context = caller();
 
 	if (context == NULL)
 		PG_RETURN_NULL();
@@ -35,7 +57,7 @@ auth_uid(PG_FUNCTION_ARGS)
 Datum
 auth_session_id(PG_FUNCTION_ARGS)
 {
-	const AsContext *context = as_context_quiet();
+	const AsContext *context = caller();
 
 	if (context == NULL || context->is_api_key)
 		PG_RETURN_NULL();
@@ -56,7 +78,7 @@ text_claim(FunctionCallInfo fcinfo, const AsContext *context, const char *claim)
 Datum
 auth_role(PG_FUNCTION_ARGS)
 {
-	const AsContext *context = as_context_quiet();
+	const AsContext *context = caller();
 
 	return text_claim(fcinfo, context,
 	                  context != NULL ? context->token->claims.role : "");
@@ -65,7 +87,7 @@ auth_role(PG_FUNCTION_ARGS)
 Datum
 auth_email(PG_FUNCTION_ARGS)
 {
-	const AsContext *context = as_context_quiet();
+	const AsContext *context = caller();
 
 	return text_claim(fcinfo, context,
 	                  context != NULL ? context->token->claims.email : "");
@@ -74,7 +96,7 @@ auth_email(PG_FUNCTION_ARGS)
 Datum
 auth_aal(PG_FUNCTION_ARGS)
 {
-	const AsContext *context = as_context_quiet();
+	const AsContext *context = caller();
 
 	return text_claim(fcinfo, context,
 	                  context != NULL ? context->token->claims.aal : "");
@@ -83,7 +105,7 @@ auth_aal(PG_FUNCTION_ARGS)
 Datum
 auth_auth_time(PG_FUNCTION_ARGS)
 {
-	const AsContext *context = as_context_quiet();
+	const AsContext *context = caller();
 
 	if (context == NULL || !context->token->claims.has_auth_time)
 		PG_RETURN_NULL();
@@ -94,7 +116,7 @@ auth_auth_time(PG_FUNCTION_ARGS)
 Datum
 auth_jwt(PG_FUNCTION_ARGS)
 {
-	const AsContext *context = as_context_quiet();
+	const AsContext *context = caller();
 	Jsonb *claims = context == NULL ? NULL : as_payload_jsonb(context->token);
 
 	if (claims == NULL)

@@ -17,6 +17,7 @@ AS_ENTRY(auth_admin_seal_keys);
 AS_ENTRY(auth_admin_jwt_secret);
 AS_ENTRY(auth_admin_jwt_keys);
 AS_ENTRY(auth_admin_postgrest_settings);
+AS_ENTRY(auth_private_make_keys);
 
 typedef struct KeyFlow
 {
@@ -272,5 +273,19 @@ auth_admin_postgrest_settings(PG_FUNCTION_ARGS)
 	(void) set_config_option("pgrst.jwt_aud", auth_session_audience,
 	                         PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true,
 	                         0, false);
+	PG_RETURN_VOID();
+}
+
+/* ---- make_keys ---- */
+
+Datum
+auth_private_make_keys(PG_FUNCTION_ARGS)
+{
+	AsMacKey key;
+
+	as_call_enter(AS_CALL_WRITES);
+	(void) as_signing_key_active();
+	(void) as_mac_key(AS_MAC_CODE, true, &key);
+	as_wipe(&key, sizeof(key));
 	PG_RETURN_VOID();
 }

@@ -29,7 +29,7 @@ auth_admin_sessions(PG_FUNCTION_ARGS)
 	if (!as_account_find_in_force(&user_id, &account))
 		as_fail(AS_USER_NOT_FOUND, NULL);
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	as_session_each(&user_id, &none, as_revocation_is_pending(&user_id),
+	as_session_each(&user_id, &none, as_revocation_may_decide(&user_id),
 	                put_row, fcinfo->resultinfo);
 	return (Datum) 0;
 }

@@ -26,7 +26,7 @@ auth_sessions(PG_FUNCTION_ARGS)
 	context = as_context_require();
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	as_session_each(&context->user_id, &context->session_id,
-	                as_revocation_is_pending(&context->user_id), put_row,
+	                as_revocation_may_decide(&context->user_id), put_row,
 	                result);
 	return (Datum) 0;
 }

@@ -24,10 +24,14 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/timeout.h"
 
 /* How long a record waits for a lock, and how long one that had to before. */
 #define LOCK_WAIT   "25ms"
 #define RELOCK_WAIT "5ms"
+
+/* How long a node may take for the statements of a transaction. */
+#define NODE_WAIT_MS 2000
 
 /* Until the next try after a failure that passes by itself. */
 #define RETRY_MIN_MS 50
@@ -88,20 +92,32 @@ worker_forget_last_task(void)
 	MemoryContextSwitchTo(task_context);
 }
 
-/* Begins a transaction; it ends with worker_commit or worker_rescue. */
+/*
+ * Begins a transaction; it ends with worker_commit or worker_rescue. In a
+ * block, as a client's BEGIN makes it: Citus takes statements outside of one
+ * for transactions of their own. A node that doesn't answer holds up the
+ * records of its users only, and those who wait beside them for so long.
+ */
 static void
 worker_begin(const char *activity)
 {
 	pgstat_report_activity(STATE_RUNNING, activity);
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
+	BeginTransactionBlock();
+	CommitTransactionCommand();
+	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
+	if (as_is_distributed())
+		enable_timeout_after(STATEMENT_TIMEOUT, NODE_WAIT_MS);
 }
 
 static void
 worker_commit(void)
 {
+	disable_timeout(STATEMENT_TIMEOUT, false);
 	PopActiveSnapshot();
+	(void) EndTransactionBlock(false);
 	CommitTransactionCommand();
 	pgstat_report_stat(true);
 	pgstat_report_activity(STATE_IDLE, NULL);
@@ -116,8 +132,10 @@ worker_rescue(void)
 	HOLD_INTERRUPTS();
 	MemoryContextSwitchTo(task_context);
 	error = CopyErrorData();
+	disable_timeout(STATEMENT_TIMEOUT, false);
+	QueryCancelPending = false;
 	FlushErrorState();
-	AbortCurrentTransaction();
+	AbortOutOfAnyTransaction();
 	RESUME_INTERRUPTS();
 	pgstat_report_activity(STATE_IDLE, NULL);
 	return error;

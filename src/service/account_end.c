@@ -2,7 +2,9 @@
  * account_end.c: accounts that go, with all that hangs on them.
  *
  * What hangs on an account goes by a trigger of the table (account_deleted),
- * whoever deletes the row: a row that is gone must own no address.
+ * whoever deletes the row: a row that is gone must own no address. Where the
+ * tables are distributed it goes here: a trigger would fire on one node, and
+ * could not reach what lies on others.
  *
  * What nobody asked for by name, maintenance and the sign-ups that lose an
  * address, goes in a subtransaction each: a foreign key or a trigger that
@@ -35,6 +37,8 @@ as_account_left(const AsAccount *account)
 	as_code_drop_all(&account->id);
 	as_factor_left(&account->id);
 	as_device_delete_all(&account->id);
+	if (account->status != AS_ACCOUNT_PENDING)
+		as_deleted_user_note(&account->id, GetCurrentTimestamp());
 }
 
 bool
@@ -47,7 +51,11 @@ as_account_end(const AsUuid *id)
 	as_store_make_durable();
 	if (account.status != AS_ACCOUNT_PENDING)
 		as_announce("user_deleted", id, NULL);
-	return as_account_delete_row(id);
+	if (!as_account_delete_row(id))
+		return false;
+	if (as_is_distributed())
+		as_account_left(&account);
+	return true;
 }
 
 /* Without quotes, behind which the log is masked. */

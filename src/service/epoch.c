@@ -50,7 +50,7 @@ as_epoch_join(const AsUuid *user_id)
 bool
 as_account_find_in_force(const AsUuid *id, AsAccount *account)
 {
-	return as_revocation_is_pending(id) ? as_account_find_revoked(id, account)
+	return as_revocation_may_decide(id) ? as_account_find_revoked(id, account)
 	                                    : as_account_find(id, account);
 }
 

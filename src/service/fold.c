@@ -338,7 +338,7 @@ end_api_keys(const AsForAll *row, AsRowKey *after)
 static AsFolded
 end_codes(const AsForAll *row)
 {
-	if (as_code_delete_made_before(row->made_before, BATCH) == BATCH)
+	if (as_code_delete_made_before(row->made_before, BATCH) >= BATCH)
 		return AS_FOLD_MORE;
 	if (as_code_is_made_before(row->made_before))
 		return AS_FOLD_HELD;

@@ -753,7 +753,8 @@ extern bool as_account_end_if_possible(const AsUuid *id);
 
 /*
  * What an account leaves behind when its row goes, by whose hand ever: its
- * sessions and API keys end, its codes die, its addresses are free.
+ * sessions and API keys end, its codes die, its addresses are free, and
+ * applications can follow.
  */
 extern void as_account_left(const AsAccount *account);
 

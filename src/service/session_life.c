@@ -29,7 +29,7 @@ as_session_check(const AsUuid *user_id, const AsUuid *id, const AsUuid *jti,
 	AsUuid cached;
 	AsSessionToken current;
 
-	if (as_revocation_is_pending(user_id))
+	if (as_revocation_may_decide(user_id))
 		return as_session_find_live(user_id, id, &current)
 		           ? check_token(&current, jti, now)
 		           : AS_SESSION_REVOKED;
@@ -46,7 +46,7 @@ as_session_is_ended(const AsUuid *user_id, const AsUuid *id)
 {
 	AsSessionToken current;
 
-	return as_revocation_is_pending(user_id) &&
+	return as_revocation_may_decide(user_id) &&
 	       !as_session_find_live(user_id, id, &current);
 }
 
@@ -248,8 +248,11 @@ int
 as_session_prune(TimestampTz now, int batch)
 {
 	AsRowKey *keys;
-	int count = as_session_lock_ended(now, batch, &keys);
+	int count;
 
+	if (as_is_distributed())
+		return as_session_delete_ended(now, batch);
+	count = as_session_lock_ended(now, batch, &keys);
 	if (as_token_cache_delete_each(keys, count) &&
 	    as_session_delete_each(keys, count))
 		return count;

@@ -35,7 +35,7 @@ as_session_keep_newest(const AsAccount *account)
 	if (auth_session_max_sessions_per_user == 0)
 		return;
 	count = as_session_list_oldest(user_id, auth_session_max_sessions_per_user,
-	                               as_revocation_is_pending(user_id), &ids);
+	                               as_revocation_may_decide(user_id), &ids);
 	for (int i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -128,7 +128,8 @@ static AsStatement export =
              "       SELECT id, status, email, phone, email_confirmed_at,"
              "              phone_confirmed_at, pending_email, pending_phone,"
              "              (SELECT password_hash IS NOT NULL"
-             "                 FROM auth_private.accounts WHERE id = $1)"
+             "                 FROM auth_private.accounts AS own"
+             "                WHERE own.id = users.id)"
              "              AS has_password, info, app, created_at"
              "         FROM auth_admin.users WHERE id = $1 LIMIT $2) AS kept");
 

@@ -76,10 +76,11 @@ as_audit_log_prune(TimestampTz now, int batch)
 {
 	if (auth_session_audit_retention == 0)
 		return 0;
-	return (int) as_store_run(
-	    &prune, AS_ARGS(as_arg_time(as_after_seconds(
-	                        now, -(int64) auth_session_audit_retention)),
-	                    as_arg_int(batch)));
+	return (int) as_shards_run(
+	    &prune, "auth_private.audit_log",
+	    AS_ARGS(as_arg_time(as_after_seconds(
+	                now, -(int64) auth_session_audit_retention)),
+	            as_arg_int(batch)));
 }
 
 Jsonb *

@@ -283,10 +283,11 @@ as_code_prune(TimestampTz now, int batch)
 	TimestampTz an_hour_ago =
 	    as_after_seconds(now, auth_session_link_ttl - SECS_PER_HOUR);
 
-	return (int) (as_store_run(&prune,
-	                           AS_ARGS(as_arg_time(now), as_arg_int(batch))) +
-	              as_store_run(&prune_older, AS_ARGS(as_arg_time(an_hour_ago),
-	                                                 as_arg_int(batch))));
+	return (int) (as_shards_run(&prune, "auth_private.codes",
+	                            AS_ARGS(as_arg_time(now), as_arg_int(batch))) +
+	              as_shards_run(
+	                  &prune_older, "auth_private.codes",
+	                  AS_ARGS(as_arg_time(an_hour_ago), as_arg_int(batch))));
 }
 
 Jsonb *
@@ -299,8 +300,8 @@ as_code_export(const AsUuid *user_id)
 int
 as_code_delete_made_before(TimestampTz made_before, int batch)
 {
-	return (int) as_store_run(
-	    &delete_made_before,
+	return (int) as_shards_run(
+	    &delete_made_before, "auth_private.codes",
 	    AS_ARGS(as_arg_time(made_before), as_arg_int(batch)));
 }
 

@@ -97,9 +97,10 @@ as_code_failure_forget(const char *identifier)
 int
 as_code_failure_prune(TimestampTz now, int batch)
 {
-	return (int) as_store_run(
-	    &prune, AS_ARGS(as_arg_time(as_after_seconds(now, -KEPT_HOURS * 3600)),
-	                    as_arg_int(batch)));
+	return (int) as_shards_run(
+	    &prune, "auth_private.code_failures",
+	    AS_ARGS(as_arg_time(as_after_seconds(now, -KEPT_HOURS * 3600)),
+	            as_arg_int(batch)));
 }
 
 Jsonb *

@@ -44,6 +44,6 @@ as_deleted_user_prune(TimestampTz now, int batch)
 	if (auth_session_deleted_retention == 0)
 		return 0;
 	cutoff = as_after_seconds(now, -(int64) auth_session_deleted_retention);
-	return (int) as_store_run(&prune,
-	                          AS_ARGS(as_arg_time(cutoff), as_arg_int(batch)));
+	return (int) as_shards_run(&prune, "auth_private.deleted_users",
+	                           AS_ARGS(as_arg_time(cutoff), as_arg_int(batch)));
 }

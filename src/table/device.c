@@ -75,8 +75,9 @@ as_device_delete_all(const AsUuid *user_id)
 int
 as_device_prune(TimestampTz now, int batch)
 {
-	return (int) as_store_run(
-	    &prune, AS_ARGS(as_arg_time(now - KNOWN), as_arg_int(batch)));
+	return (int) as_shards_run(
+	    &prune, "auth_private.devices",
+	    AS_ARGS(as_arg_time(now - KNOWN), as_arg_int(batch)));
 }
 
 Jsonb *

@@ -144,8 +144,9 @@ as_factor_delete_all(const AsUuid *user_id)
 int
 as_factor_prune(TimestampTz now, int batch)
 {
-	return (int) as_store_run(
-	    &prune, AS_ARGS(as_arg_time(ended_before(now)), as_arg_int(batch)));
+	return (int) as_shards_run(
+	    &prune, "auth_private.factors",
+	    AS_ARGS(as_arg_time(ended_before(now)), as_arg_int(batch)));
 }
 
 Jsonb *

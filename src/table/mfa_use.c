@@ -51,6 +51,6 @@ as_mfa_use_delete_all(const AsUuid *user_id)
 int
 as_mfa_use_prune(TimestampTz now, int batch)
 {
-	return (int) as_store_run(&prune,
-	                          AS_ARGS(as_arg_time(now), as_arg_int(batch)));
+	return (int) as_shards_run(&prune, "auth_private.mfa_uses",
+	                           AS_ARGS(as_arg_time(now), as_arg_int(batch)));
 }

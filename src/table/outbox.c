@@ -84,6 +84,37 @@ static AsStatement claim = AS_WRITES(
     "           (SELECT info ->> 'locale' FROM auth_private.accounts AS a"
     "             WHERE a.id = o.user_id) AS language");
 
+/*
+ * Where the table is distributed no statement locks what it picks on several
+ * nodes: the lanes that have anything due, then some rows of each, which are
+ * leased if they are still due. Of two that pick the same, one gets them.
+ */
+static AsStatement select_due_lanes =
+    AS_READS("SELECT channel, lane FROM auth_private.outbox"
+             " WHERE settled_at IS NULL AND parked_at IS NULL"
+             "   AND channel = ANY ($1) AND due_at <= $2"
+             " GROUP BY channel, lane"
+             " ORDER BY lane = 0, lane, channel");
+
+static AsStatement select_due =
+    AS_READS("SELECT user_id, id FROM auth_private.outbox"
+             " WHERE settled_at IS NULL AND parked_at IS NULL"
+             "   AND channel = $1 AND lane = $2 AND due_at <= $3"
+             " ORDER BY due_at, id LIMIT $4 OFFSET $5");
+
+static AsStatement lease_due = AS_WRITES(
+    "UPDATE auth_private.outbox AS o"
+    "   SET due_at = $3 + $4, attempts = attempts + 1"
+    " WHERE user_id = ANY ($1) AND id = ANY ($2)"
+    "   AND settled_at IS NULL AND parked_at IS NULL AND due_at <= $3"
+    " RETURNING id, created_at, kind, channel, recipient, user_id, code_id,"
+    "           payload, 0 AS place, due_at AS was_due_at,"
+    "           NULL::text AS language");
+
+static AsStatement select_language =
+    AS_READS("SELECT info ->> 'locale' AS language"
+             "  FROM auth_private.accounts WHERE id = $1");
+
 static AsStatement settle =
     AS_WRITES("UPDATE auth_private.outbox"
               "   SET settled_at = $2, parked_at = NULL, error = NULL"
@@ -268,6 +299,115 @@ move_floors(const Places *places, const AsClaimed *rows, int count,
 	}
 }
 
+/* ---- a claim over several nodes ---- */
+
+typedef struct Lane
+{
+	char *channel;
+	int32 lane;
+} Lane;
+
+static const AsColumn lane_columns[] = {
+    AS_COLUMN(Lane, TEXT, channel),
+    AS_COLUMN(Lane, INT, lane),
+};
+static const AsShape lane_shape = AS_SHAPE(Lane, lane_columns);
+
+static const AsColumn due_columns[] = {
+    AS_COLUMN_AS("user_id", AsRowKey, UUID, first),
+    AS_COLUMN_AS("id", AsRowKey, UUID, second),
+};
+static const AsShape due_shape = AS_SHAPE(AsRowKey, due_columns);
+
+static const AsColumn language_columns[] = {
+    AS_COLUMN_ONLY("language", TEXT),
+};
+static const AsShape language_shape = AS_SHAPE(char *, language_columns);
+
+typedef struct Picked
+{
+	int count;
+	Datum *user_ids;
+	Datum *ids;
+} Picked;
+
+static void
+pick(Picked *picked, const Lane *lane, int most, int after, TimestampTz now)
+{
+	AsRowKey *keys;
+	int count;
+
+	if (most <= 0)
+		return;
+	count = as_store_list(&select_due, &due_shape, &keys,
+	                      AS_ARGS(as_arg_text(lane->channel),
+	                              as_arg_int(lane->lane), as_arg_time(now),
+	                              as_arg_int(most), as_arg_int(after)));
+	for (int i = 0; i < count; i++)
+	{
+		picked->user_ids[picked->count] = PointerGetDatum(&keys[i].first);
+		picked->ids[picked->count++] = PointerGetDatum(&keys[i].second);
+	}
+}
+
+static AsArg
+arg_uuids(Datum *uuids, int count)
+{
+	return as_arg_datum(UUIDARRAYOID, PointerGetDatum(construct_array(
+	                                      uuids, count, UUIDOID, sizeof(AsUuid),
+	                                      false, TYPALIGN_CHAR)));
+}
+
+static int
+lease(const Picked *picked, Datum lease_time, TimestampTz now, AsClaimed **rows)
+{
+	int count = as_store_list(
+	    &lease_due, &claimed_shape, rows,
+	    AS_ARGS(arg_uuids(picked->user_ids, picked->count),
+	            arg_uuids(picked->ids, picked->count), as_arg_time(now),
+	            as_arg_datum(INTERVALOID, lease_time)));
+
+	for (int i = 0; i < count; i++)
+		if (as_uuid_is_known(&(*rows)[i].user_id))
+			(void) as_store_find(&select_language, &language_shape,
+			                     &(*rows)[i].language,
+			                     AS_ARGS(as_arg_uuid(&(*rows)[i].user_id)));
+	qsort(*rows, count, sizeof(AsClaimed), older_first);
+	return count;
+}
+
+/* A share of each lane first, so that none keeps the others back. */
+static int
+claim_on_nodes(int most, Datum lease_time, const char *channel,
+               AsClaimed **rows)
+{
+	char *wanted[CHANNELS];
+	AsTexts texts = {0, wanted};
+	TimestampTz now = GetCurrentTimestamp();
+	int share = Max(1, most / LANE_SHARE);
+	Picked picked = {0};
+	Lane *lanes;
+	int count;
+
+	for (int c = 0; c < CHANNELS; c++)
+		if (channel == NULL ? c != EVENTS : strcmp(channel, channels[c]) == 0)
+			wanted[texts.count++] = unconstify(char *, channels[c]);
+	count = as_store_list(&select_due_lanes, &lane_shape, &lanes,
+	                      AS_ARGS(as_arg_texts(&texts), as_arg_time(now)));
+	picked.user_ids = palloc(sizeof(Datum) * most);
+	picked.ids = palloc(sizeof(Datum) * most);
+	for (int i = 0; i < count; i++)
+		pick(&picked, &lanes[i], Min(share, most - picked.count), 0, now);
+	for (int i = 0; i < count; i++)
+		pick(&picked, &lanes[i], most - picked.count, share, now);
+	if (picked.count == 0)
+	{
+		*rows = NULL;
+		return 0;
+	}
+	return lease(&picked, lease_time, now, rows);
+}
+
 int
 as_outbox_claim(int most, Datum lease, const char *channel, AsClaimed **rows)
 {
@@ -276,6 +416,8 @@ as_outbox_claim(int most, Datum lease, const char *channel, AsClaimed **rows)
 	Places places;
 	int count;
 
+	if (as_is_distributed())
+		return claim_on_nodes(most, lease, channel, rows);
 	if (now - whole_at >= WHOLE_USECS || now < whole_at)
 	{
 		memset(floors, 0, sizeof(floors));
@@ -328,10 +470,11 @@ as_outbox_release(Datum ids, const char *error, bool is_permanent)
 int
 as_outbox_prune(TimestampTz now, int batch)
 {
-	return (int) as_store_run(
-	    &prune, AS_ARGS(as_arg_time(now - SETTLED_DAYS * USECS_PER_DAY),
-	                    as_arg_time(now - UNDELIVERED_DAYS * USECS_PER_DAY),
-	                    as_arg_int(batch)));
+	return (int) as_shards_run(
+	    &prune, "auth_private.outbox",
+	    AS_ARGS(as_arg_time(now - SETTLED_DAYS * USECS_PER_DAY),
+	            as_arg_time(now - UNDELIVERED_DAYS * USECS_PER_DAY),
+	            as_arg_int(batch)));
 }
 
 Jsonb *

@@ -30,13 +30,19 @@
  * and the recorder then deletes what it ended.
  *
  * Mostly there is no row at all, and every backend knows that until it hears
- * of a change (watch.c).
+ * of a change (watch.c). Where the tables are distributed, these rows are on
+ * every node, and a change arrives at one a moment before the others: there
+ * the rule is asked each time, by the statement that reads the session's row,
+ * on the node where that is.
  */
 #include "table/table.h"
 
 #include "access/parallel.h"
 #include "access/transam.h"
 #include "access/xlog.h"
+
+/* No transaction is left open on another node for longer: seconds. */
+#define FOR_ALL_OPEN_S (24 * 3600)
 
 static AsStatement insert = AS_WRITES(
     "INSERT INTO auth_private.revocations"
@@ -279,7 +285,7 @@ find_not_before(uint64 version)
 {
 	TimestampTz newest = AS_NO_TIME;
 
-	if (not_before_at == version)
+	if (not_before_at == version && !as_is_distributed())
 		return not_before;
 	(void) as_store_find(&select_not_before, &not_before_shape, &newest,
 	                     AS_NO_ARGS);
@@ -298,8 +304,9 @@ bool
 as_revocation_ends(int64 made_at)
 {
 	uint64 version = as_watch_version(AS_WATCH_REVOCATIONS);
-	TimestampTz newest =
-	    empty_at == version ? AS_NO_TIME : find_not_before(version);
+	TimestampTz newest = empty_at == version && !as_is_distributed()
+	                         ? AS_NO_TIME
+	                         : find_not_before(version);
 
 	return newest != AS_NO_TIME && made_at <= as_unix_seconds(newest);
 }
@@ -325,8 +332,7 @@ bool
 as_revocation_is_pending(const AsUuid *user_id)
 {
 	uint64 version = as_watch_version(AS_WATCH_REVOCATIONS);
-
-	if (likely(empty_at == version))
+	if (likely(empty_at == version) && !as_is_distributed())
 		return false;
 	if (as_store_run(&select_any, AS_NO_ARGS) > 0)
 	{
@@ -342,6 +348,12 @@ as_revocation_is_pending(const AsUuid *user_id)
 	    as_watch_version(AS_WATCH_REVOCATIONS) == version)
 		empty_at = version;
 	return false;
+}
+
+bool
+as_revocation_may_decide(const AsUuid *user_id)
+{
+	return as_is_distributed() || as_revocation_is_pending(user_id);
 }
 
 int
@@ -366,16 +378,25 @@ as_revocation_delete(const AsRevocation *row)
 	                                         as_arg_uuid(&row->id)));
 }
 
+/* Of transactions on other nodes nothing is known but the time. */
 int
 as_revocation_list_for_all(AsForAll **rows)
 {
-	return as_store_list(&select_for_all, &for_all_shape, rows, AS_NO_ARGS);
+	int count =
+	    as_store_list(&select_for_all, &for_all_shape, rows, AS_NO_ARGS);
+	TimestampTz now = GetCurrentTimestamp();
+
+	for (int i = 0; i < count && as_is_distributed(); i++)
+		(*rows)[i].is_over =
+		    (*rows)[i].next_xid != 0 &&
+		    as_after_seconds((*rows)[i].at, FOR_ALL_OPEN_S) < now;
+	return count;
 }
 
 bool
 as_revocation_is_native(const AsForAll *row)
 {
-	return row->next_xid <= next_xid();
+	return as_is_distributed() || row->next_xid <= next_xid();
 }
 
 void

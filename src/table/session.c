@@ -127,6 +127,14 @@ static AsStatement select_live = AS_READS(SELECT_LIVE NEWEST_FIRST);
 static AsStatement select_live_by_rule =
     AS_READS(SELECT_LIVE " AND " LIVES NEWEST_FIRST);
 
+static AsStatement delete_ended =
+    AS_WRITES("WITH batch AS MATERIALIZED ("
+              "     SELECT user_id, id FROM auth_private.sessions"
+              "      WHERE expiry_day <= $1 AND expires_at <= $2"
+              "      ORDER BY expiry_day LIMIT $3 FOR UPDATE SKIP LOCKED)"
+              " DELETE FROM auth_private.sessions"
+              "  WHERE (user_id, id) IN (SELECT user_id, id FROM batch)");
+
 static AsStatement lock_ended =
     AS_WRITES("SELECT user_id, id, ctid FROM auth_private.sessions"
               " WHERE expiry_day <= $1 AND expires_at <= $2"
@@ -435,6 +443,14 @@ as_session_each(const AsUuid *user_id, const AsUuid *current, bool by_rule,
 	                     into,
 	                     AS_ARGS(as_arg_uuid(user_id), as_arg_uuid(current),
 	                             as_arg_time(GetCurrentTimestamp())));
+}
+
+int
+as_session_delete_ended(TimestampTz now, int batch)
+{
+	return (int) as_shards_run(
+	    &delete_ended, "auth_private.sessions",
+	    AS_ARGS(as_arg_date(now), as_arg_time(now), as_arg_int(batch)));
 }
 
 int

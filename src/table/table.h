@@ -349,6 +349,9 @@ extern Jsonb *as_session_export(const AsUuid *user_id);
  */
 extern int as_session_lock_ended(TimestampTz now, int batch, AsRowKey **keys);
 
+/* Deletes them at once, where no token cache hangs on them. */
+extern int as_session_delete_ended(TimestampTz now, int batch);
+
 /* ---- api_key.c: API keys ---- */
 
 /* What decides about a use of a key, and what it is then known by. */
@@ -501,6 +504,9 @@ extern bool as_revocation_ends(int64 made_at);
  * are none at all.
  */
 extern bool as_revocation_is_pending(const AsUuid *user_id);
+
+/* Whether the rule is to be asked: where there are any, or can't be known. */
+extern bool as_revocation_may_decide(const AsUuid *user_id);
 
 /* A row of everybody's; is_over: no transaction of before it is left. */
 typedef struct AsForAll

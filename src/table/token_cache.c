@@ -8,6 +8,9 @@
  * A session is written first, then its row here, never in one statement; the
  * foreign key turns the interleavings that would leave a row behind into a
  * clean serialization failure.
+ *
+ * Where the tables are distributed it stays empty: it would save a look at what
+ * another server has, and no foreign key leads there.
  */
 #include "table/table.h"
 
@@ -90,6 +93,8 @@ as_token_cache_put(const AsSession *session)
 	                      as_arg_time(session->access_expires_at),
 	                      as_arg_date(session->access_expires_at));
 
+	if (as_is_distributed())
+		return;
 	/* A renewed session has its row there, unless a crash or prune took it. */
 	if (session->generation > 1 &&
 	    as_row_revise("token_cache", "token_cache_pkey", &session->user_id,
@@ -103,7 +108,8 @@ as_token_cache_put(const AsSession *session)
 void
 as_token_cache_delete(const AsRowKey *key)
 {
-	if (as_row_delete("token_cache", "token_cache_pkey", key, 1, NULL) != 1)
+	if (!as_is_distributed() &&
+	    as_row_delete("token_cache", "token_cache_pkey", key, 1, NULL) != 1)
 		(void) as_store_run(&delete_one, AS_ARGS(as_arg_uuid(&key->first),
 		                                         as_arg_uuid(&key->second)));
 }
@@ -117,15 +123,17 @@ as_token_cache_delete_each(const AsRowKey *sessions, int count)
 	for (int i = 0; i < count; i++)
 		keys[i] = (AsRowKey){.first = sessions[i].first,
 		                     .second = sessions[i].second};
-	return as_row_delete("token_cache", "token_cache_pkey", keys, count,
+	return as_is_distributed() ||
+	       as_row_delete("token_cache", "token_cache_pkey", keys, count,
 	                     NULL) != AS_NOT_DELETED;
 }
 
 void
 as_token_cache_delete_all(const AsUuid *user_id, const AsUuid *keep)
 {
-	(void) as_store_run(&delete_all,
-	                    AS_ARGS(as_arg_uuid(user_id), as_arg_uuid(keep)));
+	if (!as_is_distributed())
+		(void) as_store_run(&delete_all,
+		                    AS_ARGS(as_arg_uuid(user_id), as_arg_uuid(keep)));
 }
 
 bool
@@ -133,14 +141,16 @@ as_token_cache_lock_all(const AsUuid *user_id, const AsUuid *keep)
 {
 	AsArgs args = AS_ARGS(as_arg_uuid(user_id), as_arg_uuid(keep));
 
-	return as_store_run(&lock_others, args) ==
-	       as_store_run(&select_others, args);
+	return as_is_distributed() || as_store_run(&lock_others, args) ==
+	                                  as_store_run(&select_others, args);
 }
 
 AsLocked
 as_token_cache_try_lock(const AsUuid *user_id, const AsUuid *session_id,
                         ItemPointer place)
 {
+	if (as_is_distributed())
+		return AS_ABSENT;
 	if (!as_is_local(as_store_relation("token_cache")))
 		return as_store_lock_by(
 		    &lock_one, &select_one,
@@ -152,6 +162,8 @@ as_token_cache_try_lock(const AsUuid *user_id, const AsUuid *session_id,
 int
 as_token_cache_prune(TimestampTz now, int batch)
 {
+	if (as_is_distributed())
+		return 0;
 	return (int) as_store_run(
 	    &prune, AS_ARGS(as_arg_date(now), as_arg_time(now), as_arg_int(batch)));
 }
