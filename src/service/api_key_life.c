@@ -20,7 +20,7 @@ as_api_key_check(const AsUuid *user_id, const AsUuid *id, AsApiKeyRow *row)
 {
 	if (!auth_session_api_keys)
 		return AS_FEATURE_DISABLED;
-	if (!as_api_key_find(user_id, id, as_revocation_is_pending(user_id), row))
+	if (!as_api_key_find(user_id, id, as_revocation_may_decide(user_id), row))
 		return AS_INVALID_TOKEN;
 	if (row->expires_at != AS_NO_TIME &&
 	    row->expires_at <= GetCurrentTimestamp())
@@ -183,7 +183,7 @@ lives(const AsUuid *user_id, const AsUuid *id)
 {
 	AsApiKeyRow row;
 
-	return as_api_key_find(user_id, id, as_revocation_is_pending(user_id),
+	return as_api_key_find(user_id, id, as_revocation_may_decide(user_id),
 	                       &row);
 }
 

@@ -232,8 +232,8 @@ as_api_key_delete_expired(const AsUuid *user_id)
 int
 as_api_key_prune(TimestampTz now, int batch)
 {
-	return (int) as_store_run(&prune,
-	                          AS_ARGS(as_arg_time(now), as_arg_int(batch)));
+	return (int) as_shards_run(&prune, "auth_private.api_keys",
+	                           AS_ARGS(as_arg_time(now), as_arg_int(batch)));
 }
 
 Jsonb *
