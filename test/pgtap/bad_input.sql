@@ -58,12 +58,12 @@ INSERT INTO good VALUES
 	('email_confirmed', 'true'), ('phone_confirmed', 'true'), ('hash', NULL), ('confirmed', 'true'), ('created_at', NULL), ('reason', 'a reason'),
 	('name', 'a name'), ('scopes', '{a}'), ('expires_in', NULL), ('role', NULL), ('scope', 'a');
 
--- jwt_* and keys have files of their own; the scheduler is pg_cron's.
+-- jwt_*, keys and distribute have files of their own; the scheduler is pg_cron's.
 CREATE TEMP TABLE functions ON COMMIT DROP AS
 SELECT p.oid, p.pronamespace::regnamespace || '.' || p.proname AS name, p.pronargs, a.position, a.argument, a.type::regtype AS type
 FROM pg_proc AS p, LATERAL unnest(p.proargnames[:p.pronargs], p.proargtypes::oid[]) WITH ORDINALITY AS a (argument, type, position)
 WHERE p.pronamespace IN ('auth'::regnamespace, 'auth_admin'::regnamespace)
-	AND p.prokind = 'f' AND p.proname !~ '^jwt_|signing_key|^seal_keys|schedule_maintenance';
+	AND p.prokind = 'f' AND p.proname !~ '^jwt_|signing_key|^seal_keys|schedule_maintenance|^distribute';
 SELECT is_empty('SELECT DISTINCT argument FROM functions WHERE argument NOT IN (SELECT argument FROM good) ORDER BY 1',
 	'every argument of every function has a good value to be tried with');
 
