@@ -287,7 +287,7 @@ extern AsFailure as_api_key_check(const AsUuid *user_id, const AsUuid *id,
 extern bool as_api_key_claims(const AsUuid *user_id, const AsUuid *id,
                               const AsApiKeyRow *row, AsAccessToken *out);
 
-/* Whether a user may make a key of a role: authenticated_role, and a list. */
+/* Whether a key may have a role: authenticated_role, or one of a list. */
 extern bool as_api_key_may_have_role(const char *role);
 
 /*
