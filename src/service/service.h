@@ -191,6 +191,12 @@ extern bool as_request_is_safe(void);
 extern const char *as_request_path(void);
 
 /*
+ * response.headers, as this transaction set it, or an operator; NULL where there
+ * is none, or what the former client of a pool has left.
+ */
+extern const char *as_request_response_headers(void);
+
+/*
  * The value of a cookie, in the caller's memory; NULL where there is none, ""
  * where it can't be read.
  */
