@@ -321,7 +321,8 @@ COMMENT ON FUNCTION auth.create_api_key(text, text[], interval, text) IS
 	'makes an API key of the caller, shown this once, and tells the user';
 -- Reference: A name of 1 to 256 bytes; at most 32 scopes, names of 1 to 64 printing characters of ASCII without
 -- a blank, quote or backslash (RFC 6749 section 3.3); for at most 10 years or api_key_max_age (a month counts
--- 30 days), NULL for as long as that or without end; a role of api_key_roles, NULL for that of access tokens.
+-- 30 days), NULL for as long as that or without end; a role of api_key_roles, or authenticated_role where the
+-- access token in hand has it, NULL for that of this token: one that a claims hook gives must be listed, too.
 -- Waits for who changes the account. Fails with feature_disabled, reauthentication_required where the sign-in
 -- is older than ten minutes, or was without the second factor that is on, invalid_request, limit_reached beyond
 -- max_api_keys_per_user, throttled, busy, read_only, and those of a context.

@@ -102,17 +102,46 @@ read_life(Create *create, int64 *life)
 	return AS_OK;
 }
 
+/* The role of the token in hand; NULL where this database can't write it. */
+static char *
+own_role(void)
+{
+	const char *role = as_context_live()->token->claims.role;
+
+	return as_text_from_utf8(role, strlen(role));
+}
+
+/*
+ * What no operator has listed is for whom it is in the token: where a claims
+ * hook gives some users a role that may less than authenticated_role, a key is
+ * no way around it.
+ */
+static bool
+may_have_role(const char *role)
+{
+	const char *own = own_role();
+
+	return as_setting_lists(auth_session_api_key_roles, role) ||
+	       (own != NULL && strcmp(own, auth_session_authenticated_role) == 0 &&
+	        strcmp(role, own) == 0);
+}
+
+/* The token's own where none is named; stored is what isn't the usual one. */
 static AsFailure
 read_role(Create *create)
 {
+	char *role = own_role();
 	AsText text;
+	bool is_sound = as_call_text(create->fcinfo, 3, AS_ROLE_MAX, &text);
 
-	if (!as_call_text(create->fcinfo, 3, AS_ROLE_MAX, &text) ||
-	    (text.bytes != NULL && ((create->key.role = as_text_from_utf8(
-	                                 text.bytes, text.length)) == NULL ||
-	                            !as_api_key_may_have_role(create->key.role))))
+	if (is_sound && text.bytes != NULL)
+		role = as_text_from_utf8(text.bytes, text.length);
+	if (!is_sound || role == NULL || !may_have_role(role))
 		return as_attempt_tell(&create->attempt, AS_INVALID_REQUEST,
 		                       "No API key can have this role.");
+	if (text.bytes != NULL ||
+	    strcmp(role, auth_session_authenticated_role) != 0)
+		create->key.role = role;
 	return AS_OK;
 }
 

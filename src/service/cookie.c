@@ -127,8 +127,9 @@ as_cookie_take(void)
 
 	if (text == NULL)
 		return false;
-	/* As authenticate() leaves it; "" would be no token there. */
-	as_context_token_set(text[0] == '\0' ? "?" : text);
+	/* As authenticate() leaves it; "" would be no token there, a handle a key. */
+	as_context_token_set(
+	    text[0] == '\0' || as_api_key_handle_is_one(text) ? "?" : text);
 	as_wipe(text, strlen(text));
 	context = as_context();
 	if (context->failure != AS_OK)

@@ -167,6 +167,20 @@ as_request_path(void)
 	return watched_value(&path);
 }
 
+/* Not defined here: it is the application's, which reads NULL of it. */
+const char *
+as_request_response_headers(void)
+{
+	const char *value = GetConfigOption("response.headers", true, false);
+	const struct config_generic *setting;
+
+	if (value == NULL || value[0] == '\0')
+		return NULL;
+	setting = find_setting("response.headers");
+	return setting->source == PGC_S_SESSION && setting->stack == NULL ? NULL
+	                                                                  : value;
+}
+
 /* ---- for parallel workers ---- */
 
 static ExecutorStart_hook_type next_executor_start = NULL;

@@ -4,11 +4,10 @@
  * It takes them from the setting response.headers, an array of objects with a
  * member each, once the main statement is done. The last who sets it wins all,
  * so what the application has put there stays, and ours goes behind it. It ends
- * with the transaction; where that fails, PostgREST sends none of it.
+ * with the transaction; where that fails, PostgREST sends none of it. What the
+ * former client of a pool has set for the session is nobody's response.
  */
 #include "service/service.h"
-
-#include "utils/guc.h"
 
 #define HEADERS "response.headers"
 
@@ -19,7 +18,7 @@
 static StringInfoData
 begin(void)
 {
-	const char *present = GetConfigOption(HEADERS, true, false);
+	const char *present = as_request_response_headers();
 	size_t length = present == NULL ? 0 : strlen(present);
 	StringInfoData list;
 
@@ -77,7 +76,7 @@ void
 as_response_keep_from_caches(void)
 {
 	static const char header[] = "{\"Cache-Control\":\"no-store\"}";
-	const char *present = GetConfigOption(HEADERS, true, false);
+	const char *present = as_request_response_headers();
 
 	if (present == NULL || strstr(present, header) == NULL)
 		as_response_add_header("Cache-Control", "no-store");

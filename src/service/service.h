@@ -191,6 +191,12 @@ extern bool as_request_is_safe(void);
 extern const char *as_request_path(void);
 
 /*
+ * response.headers, as this transaction set it, or an operator; NULL where there
+ * is none, or what the former client of a pool has left.
+ */
+extern const char *as_request_response_headers(void);
+
+/*
  * The value of a cookie, in the caller's memory; NULL where there is none, ""
  * where it can't be read.
  */
@@ -287,7 +293,7 @@ extern AsFailure as_api_key_check(const AsUuid *user_id, const AsUuid *id,
 extern bool as_api_key_claims(const AsUuid *user_id, const AsUuid *id,
                               const AsApiKeyRow *row, AsAccessToken *out);
 
-/* Whether a user may make a key of a role: authenticated_role, and a list. */
+/* Whether a key may have a role: authenticated_role, or one of a list. */
 extern bool as_api_key_may_have_role(const char *role);
 
 /*

@@ -4,7 +4,7 @@
 \ir helper/totp.psql
 
 BEGIN;
-SELECT plan(104);
+SELECT plan(109);
 SET LOCAL auth_session.signin_rate_per_account = 0;
 SET LOCAL auth_session.api_keys = on;
 
@@ -134,6 +134,21 @@ SELECT auth.authenticate(:'reader') \g /dev/null
 SELECT is(auth.role(), 'pgtap_reader', 'a key may have a role of api_key_roles');
 SET LOCAL auth_session.api_key_roles = '';
 SELECT is(pg_temp.who(:'reader'), 'invalid_token', 'D16: until it is taken from the list');
+
+-- Of a user to whom the claims hook gives a role that may less than the usual one.
+CREATE FUNCTION public.pgtap_demote(user_id uuid, claims jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT jsonb_build_object('role', 'pgtap_reader') $$;
+SET LOCAL auth_session.claims_hook = 'public.pgtap_demote';
+SET LOCAL auth_session.claims_hook_roles = 'pgtap_reader';
+SELECT access_token AS demoted FROM pg_temp.signin(pg_temp.email('ada')) \gset
+SET LOCAL auth_session.claims_hook = '';
+SELECT auth.authenticate(:'demoted') \g /dev/null
+SELECT is(auth.role(), 'pgtap_reader', 'a token may have a role of its own');
+SELECT pg_temp.raises('SELECT auth.create_api_key(''n'')', 'invalid_request', 'E7: a key is no way to the usual one', 'role');
+SELECT pg_temp.raises('SELECT auth.create_api_key(''n'', role => ''authenticated'')', 'invalid_request', 'E7: nor by its name', 'role');
+SET LOCAL auth_session.api_key_roles = 'pgtap_reader';
+SELECT is((auth.create_api_key('n')).role, 'pgtap_reader', 'but has the token''s own where that is listed');
+SELECT pg_temp.raises('SELECT auth.create_api_key(''n'', role => ''authenticated'')', 'invalid_request', 'E7: and no other', 'role');
+SET LOCAL auth_session.api_key_roles = '';
 
 -- ---- how many ----
 

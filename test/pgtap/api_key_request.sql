@@ -4,7 +4,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(57);
+SELECT plan(61);
 SET LOCAL auth_session.api_keys = on;
 
 -- The roles of PostgREST: the one that it connects as, and those that it may take.
@@ -101,6 +101,13 @@ SET LOCAL auth_session.cookies = on;
 SELECT is(pg_temp.request(jsonb_build_object('apikey', :'bobs'), cookies => jsonb_build_object('__Host-access', :'a')), :'bob', 'a key before a cookie');
 SELECT is(pg_temp.request(jsonb_build_object('apikey', 'ask1_x'), cookies => jsonb_build_object('__Host-access', :'a')), 'invalid_token', 'a bad one, too');
 SELECT is(pg_temp.request(jsonb_build_object('apikey', 'x'), cookies => jsonb_build_object('__Host-access', :'a')), :'ada', 'what is no key stops nothing');
+SELECT auth.authenticate(:'key') \g /dev/null
+SELECT current_setting('auth_session.context_token') AS handle \gset
+RESET auth_session.context_token;
+SELECT is(pg_temp.request('{}', cookies => jsonb_build_object('__Host-access', bad)), 'invalid_token', 'D2: no cookie is ' || what) FROM (VALUES
+	(:'key', 'a key'), (:'handle', 'what stands for one in a transaction')) AS no (bad, what);
+SELECT is(pg_temp.request(jsonb_build_object('authorization', 'Bearer ' || :'handle')), 'invalid_token', 'D2: nor is that a bearer token');
+SELECT is(pg_temp.request(jsonb_build_object('apikey', :'handle')), 'nobody', 'or a key');
 SET LOCAL auth_session.cookies = off;
 SELECT is(pg_temp.request(jsonb_build_object('apikey', :'key'), claims => jsonb_build_object('role', current_setting('pgtap.anon'), 'sub', :'ada')), 'invalid_token',
 	'H5: who is named by claims that nobody checked is nobody');

@@ -7,8 +7,11 @@
 \ir helper/common.psql
 \ir helper/totp.psql
 
+-- What a pool's former client has left.
+SET response.headers = 'left';
+
 BEGIN;
-SELECT plan(105);
+SELECT plan(108);
 SET LOCAL auth_session.cookies = on;
 SET LOCAL auth_session.site_url = 'HTTPS://App.Example:443/base';
 SET LOCAL auth_session.allowed_origins = 'https://admin.app.example, http://localhost:5173';
@@ -50,6 +53,15 @@ EXCEPTION WHEN OTHERS THEN
 END
 $$;
 CREATE FUNCTION pg_temp.cookie(token text) RETURNS jsonb LANGUAGE sql AS $$ SELECT jsonb_build_object('__Host-access', token) $$;
+
+-- ---- what was left ----
+
+SELECT lives_ok(format('SELECT auth.renew(%L)', :'r'), 'G10: response.headers of a former client stops no call');
+SELECT is(current_setting('response.headers')::jsonb, '[{"Cache-Control": "no-store"}]', 'G10: and goes with no response');
+SELECT auth.renew(:'r') \g /dev/null
+SELECT is(current_setting('response.headers')::jsonb, '[{"Cache-Control": "no-store"}]', 'what this transaction has set stays');
+SET LOCAL response.headers = '';
+SELECT access_token AS a, refresh_token AS r, session_id AS s FROM pg_temp.signin(pg_temp.email('ada')) \gset
 
 -- ---- the caller ----
 
