@@ -111,7 +111,14 @@ static AsStatement owners = AS_READS(
     "                  'auth_private'::regnamespace)"
     "   AND owner <> 'auth_session_owner'::regrole");
 
-/* What a policy's text says itself, and what the functions that it calls say. */
+/*
+ * What a policy says itself, and what the functions that it calls say. A parsed
+ * expression is looked at as it is stored, where a constant's bytes are decimal
+ * numbers: to be shown as SQL it has the tables of its subqueries locked, and
+ * whoever may make a table could keep the answer back.
+ */
+#define SAYS_REQUEST_JWT " ~ ' 114 101 113 117 101 115 116 46 106 119 116 '"
+
 static AsStatement policies = AS_READS(
     "SELECT format('Policy %I of table %s reads request.jwt.claims', polname,"
     "   polrelid::regclass) AS finding,"
@@ -119,13 +126,12 @@ static AsStatement policies = AS_READS(
     " been logged out goes on working.' AS risk,"
     " 'Let it call auth.uid(), auth.role() or auth.jwt().' AS cure"
     "  FROM pg_policy AS p"
-    " WHERE concat(pg_get_expr(polqual, polrelid), ' ',"
-    "              pg_get_expr(polwithcheck, polrelid)) ~ 'request[.]jwt'"
+    " WHERE concat(polqual, ' ', polwithcheck)" SAYS_REQUEST_JWT
     "    OR EXISTS (SELECT FROM pg_depend JOIN pg_proc AS f"
     "                 ON refclassid = 'pg_proc'::regclass AND refobjid = f.oid"
     "        WHERE classid = 'pg_policy'::regclass AND objid = p.oid"
-    "          AND concat(prosrc, pg_get_function_sqlbody(f.oid))"
-    "              ~ 'request[.]jwt')"
+    "          AND (prosrc ~ 'request[.]jwt'"
+    "           OR prosqlbody::text" SAYS_REQUEST_JWT "))"
     " UNION ALL "
     "SELECT DISTINCT format('Row-level security of table %s is off, though its"
     " policies ask who is calling', polrelid::regclass),"

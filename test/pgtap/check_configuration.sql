@@ -3,7 +3,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(64);
+SELECT plan(66);
 
 -- How many findings match; each with a risk and a cure.
 CREATE FUNCTION pg_temp.found(pattern text) RETURNS bigint
@@ -112,6 +112,11 @@ CREATE FUNCTION public.pgtap_me() RETURNS uuid LANGUAGE sql STABLE
 SELECT pg_temp.comes_and_goes('Policy own of table public.pgtap_notes reads request.jwt.claims',
 	'CREATE POLICY own ON public.pgtap_notes WITH CHECK (owner = public.pgtap_me())',
 	'ALTER POLICY own ON public.pgtap_notes WITH CHECK (owner = auth.uid())', 'one that does so in a function');
+CREATE OR REPLACE FUNCTION public.pgtap_me() RETURNS uuid LANGUAGE sql STABLE
+	RETURN (current_setting('request.jwt.claims', true)::json ->> 'sub')::uuid;
+SELECT pg_temp.comes_and_goes('Policy own of table public.pgtap_notes reads request.jwt.claims',
+	'ALTER POLICY own ON public.pgtap_notes WITH CHECK (owner = public.pgtap_me())',
+	'ALTER POLICY own ON public.pgtap_notes WITH CHECK (owner = auth.uid())', 'or in a function whose body is kept parsed');
 SELECT pg_temp.comes_and_goes('Row-level security of table public.pgtap_notes is off',
 	'ALTER TABLE public.pgtap_notes DISABLE ROW LEVEL SECURITY', 'ALTER TABLE public.pgtap_notes ENABLE ROW LEVEL SECURITY',
 	'a policy that is not in force');

@@ -122,6 +122,24 @@ ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM auth_admin.che
 	is(found('x-forwarded-for'), '', 'it is told anew of each start');
 }
 
+# ---- policies, of whoever may make a table
+{
+	$node->safe_psql('postgres', <<'SQL');
+CREATE TABLE held (owner uuid);
+CREATE TABLE notes (owner uuid);
+CREATE FUNCTION holds(uuid) RETURNS boolean LANGUAGE sql STABLE
+	RETURN EXISTS (SELECT FROM held WHERE owner = $1 AND current_setting('request.jwt.claims', true) <> '');
+CREATE POLICY own ON notes USING (EXISTS (SELECT FROM held WHERE held.owner = notes.owner)) WITH CHECK (holds(owner));
+SQL
+	my $locker = sql_connect($node);
+	$locker->begin_work;
+	$locker->do('LOCK TABLE held, notes');
+	is(found('^Policy'), 'Policy own of table public.notes reads request.jwt.claims',
+		'a policy is looked at though somebody holds the tables that it reads');
+	$locker->rollback;
+	$node->safe_psql('postgres', 'DROP TABLE notes, held CASCADE');
+}
+
 # ---- the master key
 sub key_file
 {
