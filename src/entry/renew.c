@@ -189,8 +189,9 @@ rotate(Renew *renew)
 static AsFailure
 check_account(Renew *renew)
 {
-	if (as_session_is_ended(&renew->session.user_id, &renew->session.id) ||
-	    !as_account_find_in_force(&renew->presented.user_id, &renew->account) ||
+	if (!as_account_find_of_session(&renew->presented.user_id,
+	                                &renew->presented.session_id,
+	                                &renew->account) ||
 	    renew->account.status == AS_ACCOUNT_PENDING ||
 	    as_account_is_banned(&renew->account, GetCurrentTimestamp()))
 		return refuse_gone(renew);

@@ -54,6 +54,15 @@ as_account_find_in_force(const AsUuid *id, AsAccount *account)
 	                                    : as_account_find(id, account);
 }
 
+bool
+as_account_find_of_session(const AsUuid *id, const AsUuid *session_id,
+                           AsAccount *account)
+{
+	return as_revocation_may_decide(id)
+	           ? as_account_find_in_session(id, session_id, account)
+	           : as_account_find(id, account);
+}
+
 static bool
 same_hash(const AsPasswordHash *a, const AsPasswordHash *b)
 {

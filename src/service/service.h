@@ -663,6 +663,14 @@ typedef enum AsEpochEnds
 extern bool as_account_find_in_force(const AsUuid *id, AsAccount *account);
 
 /*
+ * The same, for a session whose row is there: false where one of the two has
+ * ended.
+ */
+extern bool as_account_find_of_session(const AsUuid *id,
+                                       const AsUuid *session_id,
+                                       AsAccount *account);
+
+/*
  * For a sign-in: what it reads of the epoch after this holds until it commits
  * (AS_LOCKED), or is compared again then (AS_HELD). Waits for a short moment.
  */

@@ -18,39 +18,45 @@
 	"  FROM auth_private.accounts WHERE id = $1"
 
 /* In one snapshot, or a fold could come in between. */
-static AsStatement select_in_force = AS_READS(
-    "SELECT accounts.id, status, email, phone, email_confirmed_at,"
-    "       phone_confirmed_at, pending_email, pending_phone,"
-    "       COALESCE((SELECT password_hash FROM auth_private.revocations"
-    "                  WHERE user_id = $1 AND password_hash IS NOT NULL"
-    "                  ORDER BY at DESC, revocations.id DESC LIMIT 1),"
-    "                password_hash) AS password_hash,"
-    "       info, app,"
-    "       epoch + COALESCE((SELECT pg_catalog.sum(weight)"
-    "                           FROM auth_private.revocations"
-    "                          WHERE user_id = $1), 0) AS epoch,"
-    "       key_epoch + (SELECT pg_catalog.count(*)"
-    "                      FROM auth_private.revocations"
-    "                     WHERE user_id = $1 AND ends_keys) AS key_epoch,"
-    "       (forgiven + (SELECT pg_catalog.count(*)"
-    "                      FROM auth_private.revocations"
-    "                     WHERE user_id = $1 AND forgives))"
-    "       ::pg_catalog.int4 AS forgiven,"
-    "       CASE WHEN change.banned IS NULL THEN banned_at"
-    "            WHEN change.banned THEN change.at END AS banned_at,"
-    "       CASE WHEN change.banned IS NULL THEN banned_until"
-    "            ELSE change.until END AS banned_until,"
-    "       created_at"
-    "  FROM auth_private.accounts LEFT JOIN ("
-    "       SELECT banned, at, banned_until AS until"
-    "         FROM auth_private.revocations"
-    "        WHERE user_id = $1 AND banned IS NOT NULL"
-    "        ORDER BY at DESC, revocations.id DESC LIMIT 1) AS change ON true"
-    " WHERE accounts.id = $1"
-    "   AND NOT EXISTS (SELECT FROM auth_private.revocations"
-    "                    WHERE user_id = $1 AND deleted)"
-    "   AND NOT (status = 'pending' AND " AS_MADE_BEFORE(
-        "accounts.created_at") ")");
+#define SELECT_IN_FORCE                                                        \
+	"SELECT accounts.id, status, email, phone, email_confirmed_at,"            \
+	"       phone_confirmed_at, pending_email, pending_phone,"                 \
+	"       COALESCE((SELECT password_hash FROM auth_private.revocations"      \
+	"                  WHERE user_id = $1 AND password_hash IS NOT NULL"       \
+	"                  ORDER BY at DESC, revocations.id DESC LIMIT 1),"        \
+	"                password_hash) AS password_hash,"                         \
+	"       info, app,"                                                        \
+	"       epoch + COALESCE((SELECT pg_catalog.sum(weight)"                   \
+	"                           FROM auth_private.revocations"                 \
+	"                          WHERE user_id = $1), 0) AS epoch,"              \
+	"       key_epoch + (SELECT pg_catalog.count(*)"                           \
+	"                      FROM auth_private.revocations"                      \
+	"                     WHERE user_id = $1 AND ends_keys) AS key_epoch,"     \
+	"       (forgiven + (SELECT pg_catalog.count(*)"                           \
+	"                      FROM auth_private.revocations"                      \
+	"                     WHERE user_id = $1 AND forgives))"                   \
+	"       ::pg_catalog.int4 AS forgiven,"                                    \
+	"       CASE WHEN change.banned IS NULL THEN banned_at"                    \
+	"            WHEN change.banned THEN change.at END AS banned_at,"          \
+	"       CASE WHEN change.banned IS NULL THEN banned_until"                 \
+	"            ELSE change.until END AS banned_until,"                       \
+	"       created_at"                                                        \
+	"  FROM auth_private.accounts LEFT JOIN ("                                 \
+	"       SELECT banned, at, banned_until AS until"                          \
+	"         FROM auth_private.revocations"                                   \
+	"        WHERE user_id = $1 AND banned IS NOT NULL"                        \
+	"        ORDER BY at DESC, revocations.id DESC LIMIT 1) AS change ON true" \
+	" WHERE accounts.id = $1"                                                  \
+	"   AND NOT EXISTS (SELECT FROM auth_private.revocations"                  \
+	"                    WHERE user_id = $1 AND deleted)"                      \
+	"   AND NOT (status = 'pending' AND " AS_MADE_BEFORE(                      \
+	    "accounts.created_at") ")"
+
+static AsStatement select_in_force = AS_READS(SELECT_IN_FORCE);
+static AsStatement select_in_session =
+    AS_READS(SELECT_IN_FORCE
+             " AND EXISTS (SELECT FROM auth_private.sessions"
+             " WHERE user_id = $1 AND id = $2 AND " AS_SESSION_LIVES ")");
 
 static AsStatement select_one = AS_READS(SELECT_ACCOUNT);
 static AsStatement select_update =
@@ -213,6 +219,14 @@ as_account_find_revoked(const AsUuid *id, AsAccount *account)
 {
 	return as_store_find(&select_in_force, &account_shape, account,
 	                     AS_ARGS(as_arg_uuid(id)));
+}
+
+bool
+as_account_find_in_session(const AsUuid *id, const AsUuid *session_id,
+                           AsAccount *account)
+{
+	return as_store_find(&select_in_session, &account_shape, account,
+	                     AS_ARGS(as_arg_uuid(id), as_arg_uuid(session_id)));
 }
 
 AsLocked

@@ -57,25 +57,12 @@ static AsStatement update_proof =
               "   AND expires_at > $5"
               " RETURNING " COLUMNS);
 
-/* Whether no revocation of the user ends a session. */
-#define LIVES                                                           \
-	"NOT EXISTS (SELECT FROM auth_private.revocations AS r"             \
-	"             WHERE r.user_id = $1 AND r.session_id = sessions.id)" \
-	" AND sessions.epoch ="                                             \
-	"     (SELECT accounts.epoch FROM auth_private.accounts"            \
-	"       WHERE accounts.id = $1)"                                    \
-	"     + COALESCE((SELECT pg_catalog.sum(r.weight)"                  \
-	"                   FROM auth_private.revocations AS r"             \
-	"                  WHERE r.user_id = $1"                            \
-	"                    AND r.keep IS DISTINCT FROM sessions.id), 0)"  \
-	" AND NOT " AS_MADE_BEFORE("sessions.created_at")
-
 static AsStatement select_live_token =
     AS_READS("SELECT jti, expires_at FROM auth_private.sessions"
-             " WHERE user_id = $1 AND id = $2 AND " LIVES);
+             " WHERE user_id = $1 AND id = $2 AND " AS_SESSION_LIVES);
 
 static AsStatement select_fates =
-    AS_READS("SELECT id, COALESCE(" LIVES ", false) AS lives"
+    AS_READS("SELECT id, COALESCE(" AS_SESSION_LIVES ", false) AS lives"
              "  FROM auth_private.sessions WHERE user_id = $1");
 
 static AsStatement count_made_before =
@@ -115,7 +102,7 @@ static AsStatement lock_others =
 
 static AsStatement select_oldest = AS_READS(SELECT_OWN BUT_THE_NEWEST);
 static AsStatement select_oldest_by_rule =
-    AS_READS(SELECT_OWN " AND " LIVES BUT_THE_NEWEST);
+    AS_READS(SELECT_OWN " AND " AS_SESSION_LIVES BUT_THE_NEWEST);
 
 #define SELECT_LIVE                                                       \
 	"SELECT id, created_at, renewed_at, expires_at, ip, user_agent, aal," \
@@ -125,7 +112,7 @@ static AsStatement select_oldest_by_rule =
 
 static AsStatement select_live = AS_READS(SELECT_LIVE NEWEST_FIRST);
 static AsStatement select_live_by_rule =
-    AS_READS(SELECT_LIVE " AND " LIVES NEWEST_FIRST);
+    AS_READS(SELECT_LIVE " AND " AS_SESSION_LIVES NEWEST_FIRST);
 
 static AsStatement delete_ended =
     AS_WRITES("WITH batch AS MATERIALIZED ("

@@ -127,6 +127,11 @@ extern bool as_account_find(const AsUuid *id, AsAccount *account);
  * revocations put in force; none where one of them has deleted it.
  */
 extern bool as_account_find_revoked(const AsUuid *id, AsAccount *account);
+
+/* The same, where a session of it lives, too: both in one snapshot. */
+extern bool as_account_find_in_session(const AsUuid *id,
+                                       const AsUuid *session_id,
+                                       AsAccount *account);
 extern bool as_account_lock(const AsUuid *id, AsAccountLock lock,
                             AsAccount *account);
 extern bool as_account_is_banned(const AsAccount *account, TimestampTz now);
@@ -544,6 +549,22 @@ extern void as_revocation_delete(const AsRevocation *row);
 	"EXISTS (SELECT FROM auth_private.revocations AS for_all" \
 	"         WHERE for_all.user_id = " AS_NOBODY             \
 	"           AND for_all.made_before > " column ")"
+
+/*
+ * For statements whose $1 is the user: whether no revocation ends the session
+ * of the row of sessions that is looked at.
+ */
+#define AS_SESSION_LIVES                                                \
+	"NOT EXISTS (SELECT FROM auth_private.revocations AS r"             \
+	"             WHERE r.user_id = $1 AND r.session_id = sessions.id)" \
+	" AND sessions.epoch ="                                             \
+	"     (SELECT accounts.epoch FROM auth_private.accounts"            \
+	"       WHERE accounts.id = $1)"                                    \
+	"     + COALESCE((SELECT pg_catalog.sum(r.weight)"                  \
+	"                   FROM auth_private.revocations AS r"             \
+	"                  WHERE r.user_id = $1"                            \
+	"                    AND r.keep IS DISTINCT FROM sessions.id), 0)"  \
+	" AND NOT " AS_MADE_BEFORE("sessions.created_at")
 
 /* ---- token_cache.c: the allow-list of access tokens ---- */
 
