@@ -18,11 +18,17 @@ static AsStatement update_factor =
               " WHERE user_id = split_part($1, '/', 1)::uuid"
               "   AND id = split_part($1, '/', 2)::uuid");
 
+static int
+seal_all(const AsMasterKey *previous)
+{
+	return as_signing_key_seal(previous) + as_mac_key_seal(previous) +
+	       as_sealed_renew(&select_factors, &update_factor, previous);
+}
+
 AsSealing
 as_keys_seal(const char *previous_file, int *sealed)
 {
 	AsMasterKey key;
-	const AsMasterKey *previous = previous_file == NULL ? NULL : &key;
 
 	if (auth_session_master_key_file[0] == '\0')
 		return AS_SEALING_NO_FILE;
@@ -31,8 +37,7 @@ as_keys_seal(const char *previous_file, int *sealed)
 		return AS_SEALING_PREVIOUS_REFUSED;
 	PG_TRY();
 	{
-		*sealed = as_signing_key_seal(previous) + as_mac_key_seal(previous) +
-		          as_sealed_renew(&select_factors, &update_factor, previous);
+		*sealed = seal_all(previous_file == NULL ? NULL : &key);
 	}
 	PG_FINALLY();
 	{
