@@ -17,6 +17,9 @@ PACKAGES ?= build bridge
 
 packages:
 	@test/lib/packages install $(PACKAGES)
+	@# A server that came along has no cluster, which nobody asked for.
+	@! command -v pg_lsclusters >/dev/null || [ -n "$$(pg_lsclusters -h)" ] || \
+		echo "There is no cluster to install the extension into: pg_createcluster $$(test/lib/packages version) main --start"
 
 stage:
 	@test/lib/stage

@@ -77,8 +77,9 @@ as_keys_check(AsFindings *findings)
 		    findings, "Keys are stored open: no master key is set",
 		    "Whoever reads a dump or a backup can sign tokens and derive "
 		    "codes.",
-		    "Make a file of 32 random bytes, mode 0600, that no backup "
-		    "includes; set auth_session.master_key_file to it, reload the "
+		    "As the server's user run: umask 077; head -c 32 /dev/urandom "
+		    ">FILE (where no backup takes it); set "
+		    "auth_session.master_key_file to its path, reload the "
 		    "configuration, and run: SELECT auth_admin.seal_keys();");
 		as_finding_select(findings, &count_foreign,
 		                  AS_ARGS(as_arg_bytes(NULL, 0)));
