@@ -65,15 +65,19 @@ is_uuid(Relation relation, HeapTuple tuple, int column, const AsUuid *expected)
 	                          sizeof(expected->bytes)) == 0;
 }
 
-static void
+/* False where there is none: who may alter the table may allow that. */
+static bool
 take_third(const Probe *probe, HeapTuple tuple)
 {
 	bool is_null;
 	Datum value =
 	    heap_getattr(tuple, 3, RelationGetDescr(probe->relation), &is_null);
 
+	if (is_null)
+		return false;
 	memcpy(probe->third->bytes, DatumGetUUIDP(value)->data,
 	       sizeof(probe->third->bytes));
+	return true;
 }
 
 /* Reading behind the end of a table is an error, not a miss. */
@@ -106,13 +110,14 @@ find_at(const Probe *probe, const ItemPointerData *place)
 {
 	HeapTupleData tuple;
 	Buffer buffer;
+	bool found;
 
 	if (!as_row_read_at(probe->relation, probe->snapshot, place, probe->first,
 	                    probe->second, &tuple, &buffer))
 		return false;
-	take_third(probe, &tuple);
+	found = take_third(probe, &tuple);
 	ReleaseBuffer(buffer);
-	return true;
+	return found;
 }
 
 static bool
@@ -122,6 +127,7 @@ find_by_index(const Probe *probe, const char *primary_key,
 	ScanKeyData key[2];
 	SysScanDesc scan;
 	HeapTuple tuple;
+	bool found;
 
 	ScanKeyInit(&key[0], 1, BTEqualStrategyNumber, F_UUID_EQ,
 	            PointerGetDatum(probe->first));
@@ -130,13 +136,11 @@ find_by_index(const Probe *probe, const char *primary_key,
 	scan = systable_beginscan(probe->relation, as_store_relation(primary_key),
 	                          true, probe->snapshot, 2, key);
 	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-	{
-		take_third(probe, tuple);
+	found = HeapTupleIsValid(tuple) && take_third(probe, tuple);
+	if (found)
 		*place = tuple->t_self;
-	}
 	systable_endscan(scan);
-	return HeapTupleIsValid(tuple);
+	return found;
 }
 
 static bool

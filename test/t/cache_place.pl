@@ -100,6 +100,13 @@ ask('VACUUM auth_private.token_cache');
 cmp_ok(ask("SELECT pg_relation_size('auth_private.token_cache')"), '<', $size, 'the table has shrunk');
 is(says($late), 'live', 'what was behind its end now is looked for elsewhere');
 
+# A row that says nothing is none.
+ask('ALTER TABLE auth_private.token_cache ALTER jti DROP NOT NULL');
+ask('UPDATE auth_private.token_cache SET jti = NULL');
+is(says($keep), 'live', 'live where its row says nothing');
+ask('UPDATE auth_private.token_cache AS c SET jti = s.jti FROM auth_private.sessions AS s WHERE s.id = session_id');
+ask('ALTER TABLE auth_private.token_cache ALTER jti SET NOT NULL');
+
 # All rows are elsewhere, or nowhere.
 ask('VACUUM FULL auth_private.token_cache');
 is(says($_), 'live', 'live where the rows have moved') foreach $keep, $third, $late;
