@@ -251,6 +251,7 @@ typedef struct AsFrame
 {
 	bool is_statement;
 	bool is_distributed;
+	bool waits_for_node; /* this one, of frames within each other */
 	int isolation;
 	Oid user;
 	int security_context;
@@ -276,7 +277,8 @@ extern void as_frame_leave(const AsFrame *frame);
 
 /*
  * In PG_CATCH: undoes the frame and throws on: AS_BUSY where a lock was not
- * had or the server can't do the work now (classes 53, 08, 57P0x), which the
+ * had or the server can't do the work now (classes 53, 08, 57P0x) or a node is
+ * not heard of for lock_wait and five seconds more, which the
  * log has once a minute; anything else as it was. Its level of settings is left
  * to the abort that follows.
  */

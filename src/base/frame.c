@@ -21,7 +21,7 @@
  * of settings for every statement.
  *
  * What the server can't do just now (no lock, no memory, no disk, a node that
- * is down) is AS_BUSY to the caller, and told to the operator. A cancel goes
+ * is down or silent) is AS_BUSY to the caller, and told to the operator. A cancel goes
  * on as it is, without our statement in its context.
  */
 #include "base/base.h"
@@ -34,15 +34,23 @@
 #include "optimizer/optimizer.h"
 #include "optimizer/paths.h"
 #include "optimizer/planmain.h"
+#include "storage/latch.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/plancache.h"
+#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #define PINNED_SEARCH_PATH "pg_catalog, pg_temp"
 
 #define TELL_EVERY_US (60 * USECS_PER_SEC)
+
+/*
+ * How long a node may be silent beyond what it may wait for a lock. A process
+ * or machine that has stopped keeps its connections, and no limit of its own.
+ */
+#define NODE_WAIT_MS 5000
 
 #define PIN(type, name, value)    \
 	frame->planner.name = (name); \
@@ -53,6 +61,43 @@ Oid
 as_owner_role(void)
 {
 	return get_role_oid(AS_OWNER_ROLE, false);
+}
+
+static TimeoutId node_timeout = MAX_TIMEOUTS;
+static volatile sig_atomic_t node_is_late = false;
+
+/* In a signal handler: cancels the statement. */
+static void
+note_late_node(void)
+{
+	node_is_late = true;
+	QueryCancelPending = true;
+	InterruptPending = true;
+	SetLatch(MyLatch);
+}
+
+static void
+start_node_wait(AsFrame *frame)
+{
+	if (node_timeout == MAX_TIMEOUTS)
+		node_timeout = RegisterTimeout(USER_TIMEOUT, note_late_node);
+	frame->waits_for_node = !get_timeout_active(node_timeout);
+	if (!frame->waits_for_node)
+		return;
+	node_is_late = false;
+	enable_timeout_after(node_timeout, auth_session_lock_wait + NODE_WAIT_MS);
+}
+
+/* Whether it was too long. No later statement is cancelled for it. */
+static bool
+end_node_wait(const AsFrame *frame)
+{
+	if (!frame->waits_for_node)
+		return false;
+	disable_timeout(node_timeout, false);
+	if (node_is_late)
+		QueryCancelPending = false;
+	return node_is_late;
 }
 
 static void
@@ -71,6 +116,7 @@ void
 as_frame_enter_direct(AsFrame *frame)
 {
 	frame->is_statement = false;
+	frame->waits_for_node = false;
 	frame->guc_level = 0;
 	frame->callers = CurrentMemoryContext;
 	frame->lock_timeout = LockTimeout;
@@ -141,14 +187,21 @@ as_frame_enter(AsFrame *frame, bool pin_search_path)
 	if (is_distributed)
 		XactIsoLevel = XACT_READ_COMMITTED;
 	AS_PLANNER_SETTINGS(PIN)
+	if (is_distributed)
+		start_node_wait(frame);
 }
 
 void
 as_frame_leave(const AsFrame *frame)
 {
+	bool was_late = end_node_wait(frame);
+
 	restore(frame);
 	if (frame->guc_level > 0)
 		AtEOXact_GUC(true, frame->guc_level);
+	/* It was cancelled, though nothing came by that would have said so. */
+	if (was_late)
+		as_fail(AS_BUSY, NULL);
 }
 
 /* ---- errors ---- */
@@ -217,6 +270,7 @@ void
 as_frame_fail(const AsFrame *frame)
 {
 	int code = geterrcode();
+	bool was_late = end_node_wait(frame);
 	ErrorData *error;
 
 	restore(frame);
@@ -235,6 +289,11 @@ as_frame_fail(const AsFrame *frame)
 	if (code != ERRCODE_QUERY_CANCELED)
 	{
 		tell_operator(code, error == NULL ? "out of memory" : error->message);
+		as_fail(AS_BUSY, NULL);
+	}
+	if (was_late)
+	{
+		tell_operator(code, "a node does not answer");
 		as_fail(AS_BUSY, NULL);
 	}
 	/* The callers' context is put to it anew. */
