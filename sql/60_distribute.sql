@@ -264,4 +264,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION auth_admin.distribute(integer, boolean) IS
-	'puts the tables on the nodes of a Citus cluster, by user and by address, with what is in them, and answers the statements that it ran, none where all is done; dry_run: that it would run. For superusers, on the coordinator, in a transaction of its own; locks the tables until it ends. Afterwards give auth_session_node a way to log in: doc/scale.md';
+	'puts the tables on the nodes of a Citus cluster; answers the statements that it ran';
+-- Reference: By user and by address, with what is in the tables; answers no statement where all is done, and with
+-- dry_run those that it would run. For superusers, on the coordinator, as a statement of its own; locks the tables
+-- until it ends. Run it again when a node was added. Afterwards give auth_session_node a way to log in: doc/scale.md.

@@ -74,6 +74,13 @@ foreach my $dbh ($old, sql_connect($node))
 }
 $loader->do('DELETE FROM auth_private.token_cache');
 lives_and_ends($_, 'with a cache of Citus\'') foreach $old, sql_connect($node);
+
+# From then on the store works as the role that nodes know each other by.
+$loader->do(<<'SQL');
+CREATE ROLE auth_session_node LOGIN;
+GRANT USAGE ON SCHEMA auth_private TO auth_session_node;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA auth_private TO auth_session_node;
+SQL
 take_over($_) foreach qw(sessions accounts);
 lives_and_ends($_, 'with all of Citus\'') foreach $old, sql_connect($node);
 $loader->do('TRUNCATE pg_catalog.pg_dist_partition');

@@ -303,7 +303,7 @@ foreach my $function (
 		q{SELECT format('%I.%I', n.nspname, p.proname),
 				 p.proargnames::text ~ '(password|code|token|secret|jwk|hash)' OR
 				 p.prorettype = 'auth.tokens'::regtype OR
-				 p.proname ~ '(totp|recovery_codes|jwt_secret|jwt_keys|claim_notifications)'
+				 p.proname ~ '(totp|recovery_codes|jwt_secret|jwt_keys|claim_notifications|create_api_key)'
 		  FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
 		  WHERE n.nspname IN ('auth', 'auth_admin') AND
 				p.prorettype <> 'trigger'::regtype

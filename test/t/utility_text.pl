@@ -84,6 +84,9 @@ foreach my $way (sort keys %seen)
 
 my $loader = sql_connect($node);
 $loader->do(<<'SQL');
+CREATE ROLE auth_session_node LOGIN;
+GRANT USAGE ON SCHEMA auth_private TO auth_session_node;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA auth_private TO auth_session_node;
 SET allow_system_table_mods = on;
 CREATE TABLE pg_catalog.pg_dist_partition (logicalrelid regclass PRIMARY KEY);
 INSERT INTO pg_dist_partition VALUES ('auth_private.sessions');
