@@ -29,6 +29,8 @@ log_statement = 'all'
 citus.node_conninfo = 'sslmode=prefer'
 auth_session.signin_rate_per_account = 0
 auth_session.api_keys = on
+auth_session.max_waiting_hashes = 50
+auth_session.hash_wait = 60s
 auth_session.lock_wait = 2s
 CONF
 	$nodes{$name}->append_conf('postgresql.conf', "citus.local_hostname = '" . $nodes{$name}->host . "'");
@@ -360,6 +362,7 @@ foreach my $node (@entries)
 	my $tokens = signin($workers[0], 'held@example.org');
 	$workers[1]->safe_psql($database, "SELECT auth_admin.revoke_sessions('$id')");
 	refused($_, verify_sql($tokens), 'session_revoked', $_->name . ': a revocation waits for nobody') foreach @entries;
+	refused($_, renew_sql($tokens), 'session_revoked', $_->name . ': nor is such a session renewed') foreach @entries;
 	$holder->rollback;
 	$holder->disconnect;
 	ok($coordinator->poll_query_until($database,
@@ -525,15 +528,41 @@ sub rows
 	return $coordinator->safe_psql($database, "SELECT string_agg(DISTINCT $column, ' ' ORDER BY $column) FROM $from");
 }
 
-# Sign-ups, of which the account and the address are on two nodes, mostly.
+# A server that waits for a standby which there is not has done what it was told
+# by PREPARE or COMMIT, and doesn't say so.
+sub keep_silent
+{
+	my ($is_silent, @nodes) = @_;
+
+	foreach my $node (@nodes)
+	{
+		$node->safe_psql($database, "ALTER SYSTEM SET synchronous_standby_names = '" . ($is_silent ? 'nobody' : '') . "'");
+		$node->reload;
+		$node->poll_query_until($database, "SELECT current_setting('synchronous_standby_names') = '" . ($is_silent ? 'nobody' : '') . "'");
+	}
+	return;
+}
+
+sub prepared
+{
+	my ($node) = @_;
+
+	return $node->poll_query_until($database, q{SELECT count(*) > 0 FROM pg_prepared_xacts WHERE gid LIKE 'citus%'});
+}
+
+# Sign-ups, of which the account and the address are on two nodes, mostly; @silent
+# keep them where they are when the coordinator is killed.
 sub crash_while_signing_up
 {
-	my ($prefix) = @_;
-	my @handles = map { sql_connect($coordinator) } 1 .. 6;
+	my ($prefix, $until, @silent) = @_;
+	my @handles = map { sql_connect($coordinator) } 1 .. 12;
 
-	$handles[$_]->do('SELECT auth.signup($1, $2)', { pg_async => DBD::Pg::PG_ASYNC() },
-		"$prefix$_\@example.org", $PASSWORD) foreach 0 .. $#handles;
+	keep_silent(1, @silent);
+	my @sent = map { $_->prepare('SELECT auth.signup($1, $2)', { pg_async => DBD::Pg::PG_ASYNC() }) } @handles;
+	$sent[$_]->execute("$prefix$_\@example.org", $PASSWORD) foreach 0 .. $#sent;
+	ok($until->(), "$prefix: sign-ups have come so far");
 	crash($coordinator);
+	keep_silent(0, @silent);
 	ok($coordinator->poll_query_until($database, q{
 			SELECT recover_prepared_transactions() IS NOT NULL AND NOT EXISTS (SELECT FROM run_command_on_workers(
 				$$SELECT count(*) FROM pg_prepared_xacts WHERE gid LIKE 'citus%'$$) WHERE result <> '0')}),
@@ -548,10 +577,20 @@ sub crash_while_signing_up
 	is(rows('user_id::text', "auth_private.audit_log WHERE action = 'signup' AND user_id IN ($list)"), $addresses,
 		"$prefix: nor without its row in the log");
 	eval { $_->disconnect } foreach @handles;
-	return;
+	return scalar split / /, $addresses;
 }
 
-crash_while_signing_up("crash$_") foreach 1 .. 2;
+crash_while_signing_up('crash', sub { return 1 });
+cmp_ok(crash_while_signing_up('prepare', sub { return prepared($workers[0]) && prepared($workers[1]) }, @workers),
+	'<', 12, 'what was prepared only is undone');
+is(crash_while_signing_up('commit', sub {
+			return $coordinator->poll_query_until($database, q{
+				SELECT count(*) FILTER (WHERE wait_event = 'SyncRep') > 0
+					AND count(*) FILTER (WHERE wait_event = 'SyncRep' OR state = 'idle') = 12
+				FROM pg_stat_activity WHERE backend_type = 'client backend' AND query LIKE '%auth.signup%'
+					AND pid <> pg_backend_pid()});
+		}, $coordinator),
+	12, 'what was committed is done, though no node was told');
 
 # ---- row-level security ----
 
