@@ -18,6 +18,6 @@ auth_private_table_changed(PG_FUNCTION_ARGS)
 	if (strcmp(RelationGetRelationName(
 	               ((TriggerData *) fcinfo->context)->tg_relation),
 	           AS_SIGNING_KEYS) == 0)
-		as_recorder_wake(AS_WORK_KEYS);
+		as_wake_on_commit(AS_WORK_KEYS);
 	PG_RETURN_POINTER(NULL);
 }

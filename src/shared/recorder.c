@@ -131,9 +131,6 @@ typedef struct Recorder
 static Recorder *recorder = NULL;
 static LWLock *recorder_lock = NULL;
 
-static int wake_on_commit = 0; /* AsWork bits */
-static bool is_committed = false;
-
 /* ---- one slot; all under the lock ---- */
 
 static uint32
@@ -605,52 +602,6 @@ as_recorder_submit(AsRecord *record, AsRecordHold *hold, int wait_ms)
 		log_full();
 	return outcome == AS_RECORD_QUEUED ? wait_for(number, id, wait_ms)
 	                                   : outcome;
-}
-
-/* Until the end of the transaction; from its commit on, what is left to do. */
-static void
-recorder_on_transaction_end(XactEvent event, void *arg)
-{
-	if (event == XACT_EVENT_COMMIT)
-		is_committed = true;
-	else if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
-		wake_on_commit = 0;
-}
-
-/*
- * Not before this: at XACT_EVENT_COMMIT the transaction is visible, but its
- * invalidations (watch.c) are still to be sent. Who is told then, and looks at
- * once, could take what it has for what there is, and is told no more.
- */
-static void
-recorder_on_release(ResourceReleasePhase phase, bool isCommit, bool isTopLevel,
-                    void *arg)
-{
-	int works = wake_on_commit;
-
-	if (phase != RESOURCE_RELEASE_AFTER_LOCKS || !isTopLevel || !is_committed)
-		return;
-	is_committed = false;
-	wake_on_commit = 0;
-	for (int work = 1; work <= AS_WORK_ALL; work <<= 1)
-		if ((works & work) != 0)
-			as_dispatch_wake(work);
-}
-
-void
-as_recorder_wake(AsWork work)
-{
-	static bool registered = false;
-
-	if (work != AS_WORK_FOLD && !auth_session_notify)
-		return;
-	if (!registered)
-	{
-		RegisterXactCallback(recorder_on_transaction_end, NULL);
-		RegisterResourceReleaseCallback(recorder_on_release, NULL);
-		registered = true;
-	}
-	wake_on_commit |= work;
 }
 
 /* ---- the worker's side ---- */

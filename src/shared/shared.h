@@ -253,26 +253,6 @@ extern void as_recorder_let_go(AsRecordHold *hold);
 extern AsRecordOutcome as_recorder_submit(AsRecord *record, AsRecordHold *hold,
                                           int wait_ms);
 
-/* What a worker does besides the records, once for any number of wakes. */
-typedef enum AsWork
-{
-	AS_WORK_BRIDGE = 1,  /* one empty NOTIFY auth_session_outbox */
-	AS_WORK_FOLD = 2,    /* revocations are worked into the rows they name */
-	AS_WORK_KEYS = 4,    /* PostgREST is told to load the keys again */
-	AS_WORK_KEY_USES = 8 /* when API keys were last used is written */
-} AsWork;
-
-#define AS_WORK_ALL \
-	(AS_WORK_BRIDGE | AS_WORK_FOLD | AS_WORK_KEYS | AS_WORK_KEY_USES)
-
-/*
- * After this transaction's commit the worker does this work in this database,
- * but sends no NOTIFY where auth_session.notify is off. Nothing on rollback; a
- * savepoint rolled back in a transaction that commits wakes for nothing. Of a
- * prepared transaction COMMIT PREPARED sees to it (prepared.c).
- */
-extern void as_recorder_wake(AsWork work);
-
 /* ---- recorder.c, the worker's side ---- */
 
 /* A record in the worker's hands. */
@@ -329,6 +309,28 @@ extern void as_key_use_forget(Oid database);
 /* Keeps records in a file, and takes them from there: postmaster only. */
 extern void as_record_file_write(const AsRecord *records, int count);
 extern int as_record_file_read(AsRecord *records, int most);
+
+/* ---- commit_wake.c: what a commit wakes the worker for ---- */
+
+/* What a worker does besides the records, once for any number of wakes. */
+typedef enum AsWork
+{
+	AS_WORK_BRIDGE = 1,  /* one empty NOTIFY auth_session_outbox */
+	AS_WORK_FOLD = 2,    /* revocations are worked into the rows they name */
+	AS_WORK_KEYS = 4,    /* PostgREST is told to load the keys again */
+	AS_WORK_KEY_USES = 8 /* when API keys were last used is written */
+} AsWork;
+
+#define AS_WORK_ALL \
+	(AS_WORK_BRIDGE | AS_WORK_FOLD | AS_WORK_KEYS | AS_WORK_KEY_USES)
+
+/*
+ * After this transaction's commit the worker does this work in this database,
+ * but sends no NOTIFY where auth_session.notify is off. Nothing on rollback; a
+ * savepoint rolled back in a transaction that commits wakes for nothing. Of a
+ * prepared transaction COMMIT PREPARED sees to it (prepared.c).
+ */
+extern void as_wake_on_commit(AsWork work);
 
 /* ---- dispatch.c: which databases have work, and who serves them ---- */
 

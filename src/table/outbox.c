@@ -197,7 +197,7 @@ as_outbox_add(const AsNotification *notification)
 	            as_arg_uuid(notification->code_id),
 	            as_arg_jsonb(as_jsonb_parse(notification->payload)),
 	            as_arg_time(notification->is_decoy ? now : AS_NO_TIME)));
-	as_recorder_wake(AS_WORK_BRIDGE);
+	as_wake_on_commit(AS_WORK_BRIDGE);
 }
 
 static int

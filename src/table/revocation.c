@@ -177,7 +177,7 @@ add(const AsRevocation *row)
 	            as_arg_time(GetCurrentTimestamp()),
 	            as_arg_bool(row->keeps_addresses), as_arg_text(row->email),
 	            as_arg_text(row->phone), as_arg_bool(row->ends_keys)));
-	as_recorder_wake(AS_WORK_FOLD);
+	as_wake_on_commit(AS_WORK_FOLD);
 }
 
 void
@@ -276,7 +276,7 @@ as_revocation_add_for_all(TimestampTz made_before)
 	    &insert_for_all,
 	    AS_ARGS(as_arg_uuid(&id), as_arg_time(GetCurrentTimestamp()),
 	            as_arg_time(made_before), as_arg_int8(next_xid())));
-	as_recorder_wake(AS_WORK_FOLD);
+	as_wake_on_commit(AS_WORK_FOLD);
 }
 
 /* AS_NO_TIME where there is none. */

@@ -60,7 +60,7 @@ throttle_CHECK = test/throttle/check.c
 throttle_CFLAGS = $(shared_CFLAGS)
 throttle_LIBS = $(shared_LIBS)
 
-recorder_SOURCES = src/shared/recorder.c src/tool/random_id.c
+recorder_SOURCES = src/shared/recorder.c src/shared/commit_wake.c src/tool/random_id.c
 recorder_CHECK = test/recorder/check.c
 recorder_CFLAGS = $(shared_CFLAGS)
 recorder_LIBS = $(shared_LIBS)

@@ -702,11 +702,11 @@ check_life(void)
 			check(seen > 0, "none waits for ever behind newer ones");
 	}
 
-	as_recorder_wake(AS_WORK_BRIDGE);
+	as_wake_on_commit(AS_WORK_BRIDGE);
 	at_end_of_transaction(XACT_EVENT_ABORT, NULL);
 	release(false);
 	check(woken == 0, "a rollback wakes no bridge");
-	as_recorder_wake(AS_WORK_BRIDGE);
+	as_wake_on_commit(AS_WORK_BRIDGE);
 	at_release(RESOURCE_RELEASE_AFTER_LOCKS, true, true, NULL);
 	check(woken == 0, "nor does what is released within a transaction");
 	at_end_of_transaction(XACT_EVENT_COMMIT, NULL);
@@ -718,10 +718,10 @@ check_life(void)
 	commit();
 	check(woken == 1, "then it does, once");
 	auth_session_notify = false;
-	as_recorder_wake(AS_WORK_BRIDGE);
+	as_wake_on_commit(AS_WORK_BRIDGE);
 	commit();
 	check(woken == 1, "unless auth_session.notify is off");
-	as_recorder_wake(AS_WORK_FOLD);
+	as_wake_on_commit(AS_WORK_FOLD);
 	commit();
 	check(woken == 1 + AS_WORK_FOLD, "which is nothing to other work");
 }
