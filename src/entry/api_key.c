@@ -12,7 +12,6 @@
 #include "entry/entry.h"
 
 #include "funcapi.h"
-#include "utils/tuplestore.h"
 
 AS_ENTRY(auth_create_api_key);
 AS_ENTRY(auth_api_keys);
@@ -283,12 +282,6 @@ auth_create_api_key(PG_FUNCTION_ARGS)
 
 /* ---- api_keys ---- */
 
-static void
-put_row(HeapTuple tuple, TupleDesc descriptor, void *into)
-{
-	tuplestore_puttuple(((ReturnSetInfo *) into)->setResult, tuple);
-}
-
 Datum
 auth_api_keys(PG_FUNCTION_ARGS)
 {
@@ -297,7 +290,7 @@ auth_api_keys(PG_FUNCTION_ARGS)
 	as_call_enter(AS_CALL_READS);
 	user_id = as_context_require()->user_id;
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	as_api_key_each(&user_id, put_row, fcinfo->resultinfo);
+	as_api_key_each(&user_id, as_answer_row, fcinfo->resultinfo);
 	return (Datum) 0;
 }
 

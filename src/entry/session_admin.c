@@ -4,17 +4,10 @@
 #include "entry/entry.h"
 
 #include "funcapi.h"
-#include "utils/tuplestore.h"
 
 AS_ENTRY(auth_admin_sessions);
 AS_ENTRY(auth_admin_revoke_session);
 AS_ENTRY(auth_admin_revoke_sessions);
-
-static void
-put_row(HeapTuple tuple, TupleDesc descriptor, void *into)
-{
-	tuplestore_puttuple(((ReturnSetInfo *) into)->setResult, tuple);
-}
 
 Datum
 auth_admin_sessions(PG_FUNCTION_ARGS)
@@ -30,7 +23,7 @@ auth_admin_sessions(PG_FUNCTION_ARGS)
 		as_fail(AS_USER_NOT_FOUND, NULL);
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	as_session_each(&user_id, &none, as_revocation_may_decide(&user_id),
-	                put_row, fcinfo->resultinfo);
+	                as_answer_row, fcinfo->resultinfo);
 	return (Datum) 0;
 }
 

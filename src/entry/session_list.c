@@ -6,15 +6,8 @@
 #include "entry/entry.h"
 
 #include "funcapi.h"
-#include "utils/tuplestore.h"
 
 AS_ENTRY(auth_sessions);
-
-static void
-put_row(HeapTuple tuple, TupleDesc descriptor, void *into)
-{
-	tuplestore_puttuple(((ReturnSetInfo *) into)->setResult, tuple);
-}
 
 Datum
 auth_sessions(PG_FUNCTION_ARGS)
@@ -26,7 +19,7 @@ auth_sessions(PG_FUNCTION_ARGS)
 	context = as_context_require();
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	as_session_each(&context->user_id, &context->session_id,
-	                as_revocation_may_decide(&context->user_id), put_row,
+	                as_revocation_may_decide(&context->user_id), as_answer_row,
 	                result);
 	return (Datum) 0;
 }

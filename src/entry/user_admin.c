@@ -10,7 +10,6 @@
 #include "entry/entry.h"
 
 #include "funcapi.h"
-#include "utils/tuplestore.h"
 
 AS_ENTRY(auth_admin_find_user);
 AS_ENTRY(auth_admin_ban);
@@ -19,12 +18,6 @@ AS_ENTRY(auth_admin_unlock);
 AS_ENTRY(auth_admin_delete_user);
 
 /* ---- find_user ---- */
-
-static void
-put_row(HeapTuple tuple, TupleDesc descriptor, void *into)
-{
-	tuplestore_puttuple(((ReturnSetInfo *) into)->setResult, tuple);
-}
 
 /* Whose the address is, and then whoever claims it. */
 Datum
@@ -42,10 +35,10 @@ auth_admin_find_user(PG_FUNCTION_ARGS)
 		        "The identifier is neither an email nor a phone.");
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	if (as_identifier_owner(identifier.canonical, &owner))
-		as_account_show(&owner, put_row, result);
+		as_account_show(&owner, as_answer_row, result);
 	as_identifier_claims(identifier.canonical, AS_CLAIMS_KEPT, &claims);
 	for (int i = 0; i < claims.count; i++)
-		as_account_show(&claims.user_ids[i], put_row, result);
+		as_account_show(&claims.user_ids[i], as_answer_row, result);
 	return (Datum) 0;
 }
 

@@ -9,6 +9,7 @@
 #include "access/htup_details.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
+#include "utils/tuplestore.h"
 
 static Datum
 form_result(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
@@ -34,6 +35,12 @@ set_time(Datum *value, bool *is_null, TimestampTz at)
 {
 	*is_null = at == AS_NO_TIME;
 	*value = TimestampTzGetDatum(at);
+}
+
+void
+as_answer_row(HeapTuple tuple, TupleDesc descriptor, void *result)
+{
+	tuplestore_puttuple(((ReturnSetInfo *) result)->setResult, tuple);
 }
 
 Datum

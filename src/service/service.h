@@ -152,6 +152,9 @@ extern Datum as_answer_api_key(FunctionCallInfo fcinfo, const AsNewApiKey *key,
 /* A uuid in the caller's memory: SQL may keep what a function returned. */
 extern Datum as_answer_uuid(const AsUuid *uuid);
 
+/* One row more, as it is, of a ReturnSetInfo: an AsTupleVisit. */
+extern void as_answer_row(HeapTuple tuple, TupleDesc descriptor, void *result);
+
 /* ---- request.c: what PostgREST says of the request ---- */
 
 /*
