@@ -31,27 +31,7 @@ SELECT pg_temp.account(pg_temp.email('bob')) AS bob \gset
 SELECT access_token AS a, refresh_token AS r, session_id AS s FROM pg_temp.signin(pg_temp.email('ada')) \gset
 SELECT access_token AS a_bob, session_id AS s_bob FROM pg_temp.signin(pg_temp.email('bob')) \gset
 
--- One request: what the statement answers, or the code of its failure. All that
--- it set, and the role, is undone.
-CREATE FUNCTION pg_temp.request(cookies jsonb, statement text DEFAULT 'SELECT auth.uid()', method text DEFAULT 'GET', path text DEFAULT '/notes',
-	headers jsonb DEFAULT '{}', search_path text DEFAULT '"auth", "public"', session_user_name text DEFAULT current_setting('pgtap.web'),
-	claims jsonb DEFAULT jsonb_build_object('role', current_setting('pgtap.anon'))) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-	answer text;
-	code text;
-BEGIN
-	PERFORM set_config('session_authorization', session_user_name, true);
-	PERFORM set_config('search_path', search_path, true), set_config('role', current_setting('pgtap.anon'), true),
-		set_config('request.jwt.claims', claims::text, true), set_config('request.method', method, true), set_config('request.path', path, true),
-		set_config('request.headers', headers::text, true), set_config('request.cookies', cookies::text, true);
-	PERFORM auth.check_request();
-	EXECUTE statement INTO answer;
-	RAISE EXCEPTION 'undone';
-EXCEPTION WHEN OTHERS THEN
-	GET STACKED DIAGNOSTICS code = PG_EXCEPTION_DETAIL;
-	RETURN CASE WHEN SQLERRM = 'undone' THEN coalesce(answer, 'nobody') ELSE coalesce(nullif(code, ''), SQLSTATE || ' ' || SQLERRM) END;
-END
-$$;
+\ir helper/postgrest.psql
 CREATE FUNCTION pg_temp.cookie(token text) RETURNS jsonb LANGUAGE sql AS $$ SELECT jsonb_build_object('__Host-access', token) $$;
 
 -- ---- what was left ----

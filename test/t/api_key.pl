@@ -242,8 +242,7 @@ foreach my $end (sort keys %ends)
 		$holder->do("SELECT FROM auth_private.api_keys WHERE id = '$held->{id}' FOR UPDATE");
 		$maker->do("PREPARE TRANSACTION 'late'") if $how eq 'PREPARED';
 
-		$node->safe_psql($database, $end_sql);
-		pass("$end, $how: it waits for nobody");
+		is($node->psql($database, $end_sql), 0, "$end, $how: it waits for nobody");
 		is(outcome(get($other, $held->{key})), '401 invalid_token', "$end, $how: a key whose row is held is dead");
 		if ($how eq 'PREPARED')
 		{
