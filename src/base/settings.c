@@ -32,7 +32,17 @@
 	(GUC_NO_SHOW_ALL | GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE | \
 	 GUC_DISALLOW_IN_FILE)
 
-#define SETTING(name, type, ...) AS_SETTING_##type auth_session_##name;
+/*
+ * From 16 on an assertion of the server compares a variable with its default
+ * before it is registered, and takes zero for not set, but of an enum.
+ */
+#define INITIAL_TEXT(value) NULL
+#define INITIAL_INT(value)  0
+#define INITIAL_BOOL(value) false
+#define INITIAL_ENUM(value) value
+
+#define SETTING(name, type, value, ...) \
+	AS_SETTING_##type auth_session_##name = INITIAL_##type(value);
 #include "base/setting_list.h"
 #undef SETTING
 
