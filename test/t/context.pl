@@ -155,7 +155,8 @@ $dbh->disconnect;
 
 # As the first use of a backend at all, with a placeholder still.
 $dbh = sql_connect($node);
-$dbh->do($_) foreach @parallel, 'SET force_parallel_mode = on';
+my $debug = $dbh->{pg_server_version} < 160000 ? 'force_parallel_mode' : 'debug_parallel_query';
+$dbh->do($_) foreach @parallel, "SET $debug = on";
 $dbh->begin_work;
 set_headers($dbh, bearer($ada));
 is(uid($dbh), $ada->{user_id}, 'a worker\'s is the first use: of this transaction');
@@ -163,7 +164,7 @@ $dbh->commit;
 is(uid($dbh), undef, 'G10: and not of the next');
 $dbh->disconnect;
 $dbh = sql_connect($node);
-$dbh->do($_) foreach @parallel, 'SET force_parallel_mode = on';
+$dbh->do($_) foreach @parallel, "SET $debug = on";
 is(($dbh->selectrow_array("SELECT current_setting('request.headers', true)"))[0],
 	undef, 'a session that never uses a context reads NULL from request.headers');
 $dbh->disconnect;
