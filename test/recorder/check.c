@@ -166,6 +166,14 @@ ConditionVariableTimedSleep(ConditionVariable *cv, long timeout, uint32 event)
 	return true;
 }
 
+#if PG_VERSION_NUM >= 170000
+uint32
+WaitEventExtensionNew(const char *name)
+{
+	return PG_WAIT_EXTENSION;
+}
+#endif
+
 #if PG_VERSION_NUM >= 160000
 bool
 ConditionVariableCancelSleep(void)

@@ -13,7 +13,7 @@ use Test::More;
 use Time::HiRes qw(usleep);
 
 my $dir = PostgreSQL::Test::Utils::tempdir;
-system($ENV{CC} // 'cc', '-shared', '-fPIC', '-o', "$dir/hash_log.so",
+system(split(' ', $ENV{CC} // 'cc'), '-shared', '-fPIC', '-o', "$dir/hash_log.so",
 	'test/lib/hash_log.c', '-lsodium', '-ldl') == 0
   or die 'cannot build hash_log.so';
 $ENV{HASH_LOG} = "$dir/hashes";
