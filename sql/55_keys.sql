@@ -25,26 +25,26 @@ CREATE FUNCTION auth.jwks() RETURNS jsonb
 COMMENT ON FUNCTION auth.jwks() IS 'the public keys that verify access tokens (RFC 7517); PostgREST takes it as its jwt-secret';
 
 CREATE FUNCTION auth_admin.create_signing_key(algorithm text) RETURNS text
-	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'auth_admin_create_signing_key';
 
 COMMENT ON FUNCTION auth_admin.create_signing_key(text) IS 'makes a key that verifies and can be activated; returns its kid';
 
 -- Secret: masked in the log.
 CREATE FUNCTION auth_admin.import_signing_key(jwk jsonb) RETURNS text
-	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'auth_admin_import_signing_key';
 
 COMMENT ON FUNCTION auth_admin.import_signing_key(jsonb) IS 'takes over a key that verifies at once and, with a private part, can be activated; returns its kid';
 
 CREATE FUNCTION auth_admin.activate_signing_key(kid text) RETURNS void
-	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'auth_admin_activate_signing_key';
 
 COMMENT ON FUNCTION auth_admin.activate_signing_key(text) IS 'makes a key sign; the former one verifies until its last token has expired';
 
 CREATE FUNCTION auth_admin.retire_signing_key(kid text) RETURNS void
-	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'auth_admin_retire_signing_key';
 
 COMMENT ON FUNCTION auth_admin.retire_signing_key(text) IS 'refuses a key''s tokens at once everywhere; never the active key';

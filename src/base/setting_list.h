@@ -51,7 +51,7 @@ SETTING(key_rotation_interval,    INT,  0,                  FROM_TO(0, 10 * YEAR
 SETTING(claims_hook,              TEXT, "",                 ANY,                            NONE, SUSET,
         0, check_claims_hook, NULL, "schema.function(user_id uuid, claims jsonb) returns jsonb that may add claims to access tokens.")
 SETTING(claims_hook_roles,        TEXT, "",                 ANY,                            NONE, SUSET,
-        0, NULL, NULL, "Roles that the claims hook may put into the role claim.")
+        0, check_roles, NULL, "Roles that the claims hook may put into the role claim.")
 SETTING(master_key_file,          TEXT, "",                 ANY,                            NONE, SIGHUP,
         GUC_SUPERUSER_ONLY, check_master_key_file, NULL, "File of 32 bytes, mode 0600, under which keys at rest are sealed.")
 
@@ -59,7 +59,7 @@ SETTING(master_key_file,          TEXT, "",                 ANY,                
 SETTING(api_keys,                 BOOL, false,              ANY,                            NONE, SUSET,
         0, NULL, NULL, "Whether API keys are made, and taken.")
 SETTING(api_key_roles,            TEXT, "",                 ANY,                            NONE, SUSET,
-        GUC_LIST_INPUT, NULL, NULL, "Roles that any user may make an API key for, besides authenticated_role.")
+        GUC_LIST_INPUT, check_roles, NULL, "Roles that any user may make an API key for, besides authenticated_role.")
 SETTING(api_key_max_age,          INT,  0,                  FROM_TO(0, 10 * YEAR),          S,    SUSET,
         0, NULL, NULL, "How long an API key lives at most; 0 for as long as its user says.")
 SETTING(max_api_keys_per_user,    INT,  20,                 FROM_TO(1, 1000),               NONE, SUSET,
@@ -142,7 +142,7 @@ SETTING(message_rate_per_account, INT,  5,                  FROM_TO(0, 1000000),
 SETTING(trusted_proxies,          INT,  0,                  FROM_TO(0, 16),                 NONE, SUSET,
         0, NULL, NULL, "Proxies whose entries in x-forwarded-for count, from the right; 0 ignores the header.")
 SETTING(trusted_claims_roles,     TEXT, "",                 ANY,                            NONE, SUSET,
-        GUC_LIST_INPUT, NULL, context_assigned, "Session users whose request.jwt.claims count as verified.")
+        GUC_LIST_INPUT, check_roles, context_assigned, "Session users whose request.jwt.claims count as verified.")
 SETTING(cookies,                  BOOL, false,              ANY,                            NONE, SUSET,
         0, NULL, NULL, "Whether browsers can keep their session in cookies.")
 SETTING(cookie_refresh_path,      TEXT, "/rpc/renew",       ANY,                            NONE, SUSET,

@@ -92,10 +92,40 @@ check_audience(char **newval, void **extra, GucSource source)
 	return claim_fits(*newval, AS_AUDIENCE_MAX);
 }
 
+/* SET ROLE none is a return to the role that has logged in, never a user's. */
+static bool
+can_be_a_users(const char *role)
+{
+	if (role[0] != '\0' && strcmp(role, "none") != 0)
+		return true;
+	GUC_check_errdetail("A role is named, and it is not \"none\".");
+	return false;
+}
+
 static bool
 check_role(char **newval, void **extra, GucSource source)
 {
-	return claim_fits(*newval, AS_ROLE_MAX);
+	return can_be_a_users(*newval) && claim_fits(*newval, AS_ROLE_MAX);
+}
+
+/* Of a list that can't be read nobody is a member: it would do nothing. */
+static bool
+check_roles(char **newval, void **extra, GucSource source)
+{
+	char *copy = pstrdup(*newval);
+	List *names = NIL;
+	ListCell *cell;
+	bool is_sound = SplitIdentifierString(copy, ',', &names);
+
+	if (!is_sound)
+		GUC_check_errdetail("It must be a list of role names, with commas "
+		                    "between.");
+	else
+		foreach (cell, names)
+			is_sound = is_sound && can_be_a_users(lfirst(cell));
+	list_free(names);
+	pfree(copy);
+	return is_sound;
 }
 
 static bool

@@ -46,12 +46,14 @@ reject(KeyFlow *flow, const char *hint)
 	return as_attempt_tell(&flow->attempt, AS_INVALID_REQUEST, hint);
 }
 
+/* Empty, which names nothing, where none is given. */
 static char *
 text_argument(KeyFlow *flow)
 {
 	FunctionCallInfo fcinfo = flow->fcinfo;
 
-	return text_to_cstring(PG_GETARG_TEXT_PP(0));
+	return PG_ARGISNULL(0) ? pstrdup("")
+	                       : text_to_cstring(PG_GETARG_TEXT_PP(0));
 }
 
 /* ---- create ---- */
@@ -87,6 +89,8 @@ import_key(void *into)
 	KeyFlow *flow = into;
 	FunctionCallInfo fcinfo = flow->fcinfo;
 
+	if (PG_ARGISNULL(0))
+		return reject(flow, "The jwk is missing.");
 	switch (as_signing_key_import(PG_GETARG_JSONB_P(0), flow->kid))
 	{
 		case AS_KEY_CHANGED:

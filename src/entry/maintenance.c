@@ -42,15 +42,34 @@ auth_admin_prune(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(pruned);
 }
 
+typedef struct Forbid
+{
+	FunctionCallInfo fcinfo;
+	AsAttempt attempt;
+} Forbid;
+
+/* Which word it was the audit log doesn't say: it may be somebody's password. */
+static AsFailure
+forbid_password(void *flow)
+{
+	Forbid *forbid = flow;
+	FunctionCallInfo fcinfo = forbid->fcinfo;
+	AsText word;
+
+	if (PG_ARGISNULL(0) ||
+	    !as_call_text(fcinfo, 0, AS_PASSWORD_MAX_BYTES, &word))
+		return as_attempt_tell(&forbid->attempt, AS_INVALID_REQUEST,
+		                       "The word is missing or too long.");
+	as_common_password_add(as_fold_text(word.bytes, word.length));
+	return AS_OK;
+}
+
 Datum
 auth_admin_forbid_password(PG_FUNCTION_ARGS)
 {
-	AsText word;
+	Forbid forbid = {.fcinfo = fcinfo, .attempt.by_operator = true};
 
-	as_call_enter(AS_CALL_WRITES);
-	if (PG_ARGISNULL(0) ||
-	    !as_call_text(fcinfo, 0, AS_PASSWORD_MAX_BYTES, &word))
-		as_fail(AS_INVALID_REQUEST, "The word is missing or too long.");
-	as_common_password_add(as_fold_text(word.bytes, word.length));
+	as_attempt_run(&forbid.attempt, "forbid_password", forbid_password,
+	               &forbid);
 	PG_RETURN_VOID();
 }

@@ -502,16 +502,7 @@ ROLLBACK;
 -- ---- a key has one algorithm, and never the header's (F3) ----
 
 BEGIN;
--- RFC 2104, for secrets of at most 64 bytes.
-CREATE FUNCTION pg_temp.hmac(message bytea, secret bytea) RETURNS bytea LANGUAGE sql AS $$
-	SELECT sha256(string_agg(decode(lpad(to_hex(get_byte(padded, n) # 92), 2, '0'), 'hex'), '' ORDER BY n)
-		|| sha256(string_agg(decode(lpad(to_hex(get_byte(padded, n) # 54), 2, '0'), 'hex'), '' ORDER BY n) || message))
-	FROM (SELECT secret || decode(repeat('00', 64 - length(secret)), 'hex')) AS p (padded), generate_series(0, 63) AS n
-$$;
-CREATE FUNCTION pg_temp.forged(header jsonb, token text) RETURNS text LANGUAGE sql AS $$
-	SELECT signed || '.' || translate(encode(pg_temp.hmac(convert_to(signed, 'UTF8'), decode(rpad(k, (length(k) + 3) / 4 * 4, '='), 'base64')), 'base64'), E'+/=\n', '-_')
-	FROM (SELECT translate(encode(convert_to(header::text, 'UTF8'), 'base64'), E'+/=\n', '-_') || '.' || split_part(token, '.', 2), translate(auth_admin.jwt_secret()::jsonb ->> 'k', '-_', '+/')) AS s (signed, k)
-$$;
+\ir helper/forge.psql
 SELECT auth_admin.jwt_secret()::jsonb ->> 'kid' AS kid \gset
 SELECT is(auth.verify(pg_temp.forged(jsonb_build_object('alg', 'HS256', 'kid', :'kid'), :'a')) ->> 'sub', :'ada', 'a control: the key itself signs');
 SELECT pg_temp.raises(format('SELECT auth.verify(%L)', pg_temp.forged(header || jsonb_build_object('kid', :'kid'), :'a')), 'invalid_token', 'F3: but not under ' || header::text)

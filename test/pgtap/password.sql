@@ -2,7 +2,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(102);
+SELECT plan(103);
 SET LOCAL auth_session.message_rate_per_account = 0;
 SET LOCAL auth_session.signin_rate_per_account = 0;
 
@@ -85,6 +85,9 @@ FROM unnest(ARRAY['acme widgets', 'ACME WIDGETS', 'Acme Widgets']) AS word;
 SELECT lives_ok('SELECT auth_admin.forbid_password(''acme WIDGETS'')', 'A8: one that is there already is no error');
 SELECT pg_temp.raises(format('SELECT auth_admin.forbid_password(%L)', bad), 'invalid_request', 'A8: but it must be a word')
 FROM unnest(ARRAY[NULL, repeat('x', 1048576)]) AS bad;
+SELECT results_eq($$SELECT to_jsonb(l) - 'id' - 'at' - 'user_agent' - 'ip' FROM auth_admin.audit_log AS l WHERE action = 'forbid_password' AND result = 'ok' LIMIT 1$$,
+	$$VALUES (jsonb_build_object('action', 'forbid_password', 'actor', current_user, 'result', 'ok', 'reason', NULL, 'user_id', NULL, 'session_id', NULL))$$,
+	'G6: the audit log has who added a word, and not the word');
 
 -- ---- the application's own source ----
 

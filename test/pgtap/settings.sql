@@ -2,7 +2,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(110);
+SELECT plan(136);
 
 SELECT 'pgtap_app_' || :'run' AS app \gset
 CREATE ROLE :"app" LOGIN;
@@ -45,6 +45,13 @@ FROM (VALUES ('issuer', 255), ('audience', 255), ('authenticated_role', 63)) AS 
 SELECT ok(NOT pg_temp.is_taken(setting, repeat('x', most + 1)), format('%s bytes are not: no token would verify', most + 1))
 FROM (VALUES ('issuer', 255), ('audience', 255), ('authenticated_role', 63)) AS longest (setting, most);
 SELECT ok(NOT pg_temp.is_taken('issuer', repeat(chr(233), 128)), 'bytes are counted, not characters');
+
+SELECT ok(pg_temp.is_taken(setting, value) = taken, format('H12: %s: "%s" is %s', setting, value, CASE WHEN taken THEN 'taken' ELSE 'not' END))
+FROM unnest(ARRAY['trusted_claims_roles', 'api_key_roles', 'claims_hook_roles']) AS setting,
+	(VALUES ('', true), ('editor', true), ('"Ed,itor" , reader', true), ('none', false), ('editor, NONE', false), ('editor,,reader', false),
+		(' , ', false), ('"editor', false)) AS lists (value, taken);
+SELECT ok(NOT pg_temp.is_taken('authenticated_role', value), format('H12: authenticated_role: "%s" is not taken: no role of a user''s', value))
+FROM unnest(ARRAY['', 'none']) AS value;
 
 SELECT ok(pg_temp.is_taken('site_url', url), format('site_url: "%s" is taken', url))
 FROM unnest(ARRAY['', 'https://app.example', 'https://app.example/', 'http://localhost:3000', 'HTTPS://App.Example', 'http://[::1]:8080/base',

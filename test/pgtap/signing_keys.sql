@@ -2,7 +2,7 @@
 -- auth.verify makes of tokens that one of them signed.
 
 BEGIN;
-SELECT plan(140);
+SELECT plan(144);
 
 SET LOCAL auth_session.require_confirmation = 'none';
 
@@ -213,6 +213,8 @@ SELECT is(pg_temp.says(pg_temp.signed(:'claims', '{}', :'oct', 'HS256')), 'inval
 SELECT is((SELECT secret FROM auth_private.signing_keys WHERE kid = 'known'), NULL, 'its secret is gone');
 SELECT throws_ok(format('SELECT auth_admin.%s', call), 'PT400', NULL, call) FROM unnest(ARRAY[
     'retire_signing_key(''known'')', 'activate_signing_key(''known'')', 'retire_signing_key(''no such key'')', 'activate_signing_key(''no such key'')']) AS call;
+SELECT throws_ok(format('SELECT auth_admin.%s(NULL)', function), 'PT400', NULL, 'no key at all is not taken for one: ' || function)
+FROM unnest(ARRAY['create_signing_key', 'import_signing_key', 'activate_signing_key', 'retire_signing_key']) AS function;
 SELECT throws_ok(format('SELECT auth_admin.import_signing_key(%L)', :'oct'), 'PT409', NULL, 'F21: a retired key does not come back by its kid');
 
 -- a key whose time is over
