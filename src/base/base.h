@@ -708,6 +708,12 @@ extern void as_json_end(StringInfo json);
 extern Jsonb *as_jsonb_parse(const char *json);
 extern char *as_jsonb_print(Jsonb *value);
 
+/*
+ * Whether its text has at most so many bytes. The text of what is longer is not
+ * made, which could be ten thousand times what the caller sent.
+ */
+extern bool as_jsonb_prints_within(Jsonb *value, size_t most);
+
 /* ---- encoding.c: tokens and their JSON are UTF-8 ---- */
 
 /*

@@ -10,6 +10,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
+#include "utils/numeric.h"
 
 void
 as_json_begin(StringInfo json)
@@ -82,6 +83,42 @@ Jsonb *
 as_jsonb_parse(const char *json)
 {
 	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json)));
+}
+
+/*
+ * Of what takes no room in jsonb and much as text: a number such as 1e131071 is
+ * ten bytes of the one and 131,072 of the other.
+ */
+static bool
+has_short_numbers(Jsonb *value, size_t most)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&value->root);
+	JsonbIteratorToken token;
+	JsonbValue item;
+	size_t digits = 0;
+
+	while ((token = JsonbIteratorNext(&iterator, &item, false)) != WJB_DONE)
+	{
+		char *number;
+
+		if ((token != WJB_VALUE && token != WJB_ELEM) ||
+		    item.type != jbvNumeric)
+			continue;
+		number = DatumGetCString(DirectFunctionCall1(
+		    numeric_out, NumericGetDatum(item.val.numeric)));
+		digits += strlen(number);
+		pfree(number);
+		if (digits > most)
+			return false;
+	}
+	return true;
+}
+
+bool
+as_jsonb_prints_within(Jsonb *value, size_t most)
+{
+	return has_short_numbers(value, most) &&
+	       strlen(as_jsonb_print(value)) <= most;
 }
 
 char *

@@ -253,7 +253,7 @@ bool
 as_info_is_sound(Jsonb *info)
 {
 	return JB_ROOT_IS_OBJECT(info) &&
-	       strlen(as_jsonb_print(info)) <= INFO_MAX_BYTES &&
+	       as_jsonb_prints_within(info, INFO_MAX_BYTES) &&
 	       has_sound_locale(info);
 }
 
@@ -273,7 +273,7 @@ as_call_info(FunctionCallInfo fcinfo, int argument, Jsonb **info)
 
 /* Whether a token with this app claim could be read again. */
 static bool
-is_claim(const char *app)
+is_claim(Jsonb *app)
 {
 	StringInfoData json;
 	size_t length;
@@ -281,7 +281,7 @@ is_claim(const char *app)
 	char *utf8;
 
 	as_json_begin(&json);
-	as_json_raw(&json, "app", app);
+	as_json_raw(&json, "app", as_jsonb_print(app));
 	as_json_end(&json);
 	length = strlen(json.data);
 	utf8 = as_text_to_utf8(json.data, &length);
@@ -291,8 +291,6 @@ is_claim(const char *app)
 bool
 as_call_app(FunctionCallInfo fcinfo, int argument, Jsonb **app)
 {
-	char *text;
-
 	if (PG_ARGISNULL(argument))
 	{
 		*app = as_jsonb_parse("{}");
@@ -301,7 +299,6 @@ as_call_app(FunctionCallInfo fcinfo, int argument, Jsonb **app)
 	if (toast_raw_datum_size(PG_GETARG_DATUM(argument)) > 2 * APP_MAX_BYTES)
 		return false;
 	*app = PG_GETARG_JSONB_P(argument);
-	text = as_jsonb_print(*app);
-	return JB_ROOT_IS_OBJECT(*app) && strlen(text) <= APP_MAX_BYTES &&
-	       is_claim(text);
+	return JB_ROOT_IS_OBJECT(*app) &&
+	       as_jsonb_prints_within(*app, APP_MAX_BYTES) && is_claim(*app);
 }

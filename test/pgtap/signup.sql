@@ -2,7 +2,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(65);
+SELECT plan(69);
 
 -- ---- what is answered, and what is sent ----
 
@@ -70,6 +70,21 @@ SELECT pg_temp.raises(format('SELECT auth.signup(%L, %L, info => jsonb_build_obj
 	pg_temp.email('info'), pg_temp.password(), 'a', 'x'), 'invalid_request', 'info has at most 16 KiB', 'info');
 SELECT lives_ok(format('SELECT auth.signup(%L, %L, info => jsonb_build_object(%L, repeat(%L, 16375)))',
 	pg_temp.email('info'), pg_temp.password(), 'a', 'x'), 'info of 16 KiB is taken');
+-- A number of ten bytes can be 131,072 digits: what is too long is refused before its text is made.
+CREATE FUNCTION pg_temp.most_memory() RETURNS integer LANGUAGE sql VOLATILE AS $$
+	SELECT substring(pg_read_file('/proc/self/status') FROM 'VmHWM:\s+(\d+) kB')::integer
+$$;
+CREATE FUNCTION pg_temp.numbers(count integer) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+	SELECT format('{"a": [%s]}', array_to_string(array_fill('1e131071'::text, ARRAY[count]), ','))::jsonb
+$$;
+SELECT pg_temp.raises(format('SELECT auth.signup(%L, %L, info => pg_temp.numbers(%s))',
+	pg_temp.email('numbers'), pg_temp.password(), 1), 'invalid_request', 'info has at most 16 KiB with its numbers as text', 'info');
+SELECT pg_temp.most_memory() AS before \gset
+SELECT pg_temp.raises(format('SELECT auth.signup(%L, %L, info => pg_temp.numbers(%s))',
+	pg_temp.email('numbers'), pg_temp.password(), 1500), 'invalid_request', 'H9: also of 1,500 such numbers', 'info');
+SELECT pg_temp.raises(format('SELECT auth_admin.create_user(%L, app => pg_temp.numbers(%s))',
+	pg_temp.email('numbers'), 500), 'invalid_request', 'H9: and of app', 'app');
+SELECT cmp_ok(pg_temp.most_memory() - :before, '<', 32768, 'H9: which takes no memory of 200 MB');
 SELECT is((auth.signup(pg_temp.email('null'), pg_temp.password(), info => NULL)).info, '{}',
 	'no info is an empty object');
 SELECT pg_temp.raises_when_read_only(format('SELECT auth.signup(%L, %L)', pg_temp.email('ro'), pg_temp.password()),

@@ -211,11 +211,23 @@ is(audit_rows("result = 'invalid_credentials'"),
 
 # ---- a killed worker loses nothing ----
 
+# The next one has what the owner of a database can set: it would end with every
+# lock that it doesn't get.
+$node->safe_psql('postgres', 'ALTER DATABASE postgres SET exit_on_error = on');
+my $log_end = -s $node->logfile;
 is($node->safe_psql('postgres', "SELECT bool_and(pg_terminate_backend(pid)) $workers"),
 	't', 'the worker is killed while it has the record');
+$before = audit_rows("result = 'invalid_credentials'");
+Caller::call($node, $wrong);
+is(audit_rows("result = 'invalid_credentials'"),
+	$before + 1, 'and the next one delays no other either');
 ask($caller, 'ROLLBACK');
 ends_soon($session, 'E3: and when the lock is gone the session ends');
 finish($caller);
+unlike(slurp_file($node->logfile, $log_end),
+	qr/lock timeout|exited with exit code [^01]/,
+	"and exit_on_error of the database's owner ends no worker");
+$node->safe_psql('postgres', 'ALTER DATABASE postgres RESET exit_on_error');
 
 # ---- C5: wrong tries on a code ----
 
