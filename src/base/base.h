@@ -667,6 +667,14 @@ extern void as_finding_add(AsFindings *findings, const char *finding,
 extern void as_finding_select(AsFindings *findings, AsStatement *check,
                               AsArgs args);
 
+/* ---- installed.c: the extension as the catalog has it ---- */
+
+/*
+ * The version that CREATE or ALTER EXTENSION has installed in this database,
+ * in the caller's memory; NULL where there is none.
+ */
+extern char *as_installed_version(void);
+
 /* ---- watch.c: whether a table has changed ---- */
 
 typedef enum AsWatched

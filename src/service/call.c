@@ -26,6 +26,7 @@ as_call_enter(AsCallMode mode)
 {
 	as_require_preloaded();
 	as_redact_statement();
+	as_version_compare();
 	if (mode == AS_CALL_WRITES && (RecoveryInProgress() || XactReadOnly))
 		as_fail(AS_READ_ONLY, NULL);
 }

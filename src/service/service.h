@@ -17,6 +17,14 @@
 
 #include "fmgr.h"
 
+/* ---- version.c: the library and its SQL are of one version ---- */
+
+/*
+ * Has the server log say, once for each database and start of the server, that
+ * they are not. Looks once in a backend; costs nothing after that.
+ */
+extern void as_version_compare(void);
+
 /* ---- call.c: entering, and reading arguments ---- */
 
 typedef enum AsCallMode
@@ -27,8 +35,9 @@ typedef enum AsCallMode
 
 /*
  * First in every function: the library must be preloaded, and the statement
- * that called is masked from here on in whatever the server logs of it.
- * as_attempt_run does it for flows.
+ * that called is masked from here on in whatever the server logs of it. A
+ * backend's first one compares the versions (version.c). as_attempt_run does it
+ * for flows.
  */
 extern void as_call_enter(AsCallMode mode);
 

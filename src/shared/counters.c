@@ -22,6 +22,7 @@ typedef struct Place
 	pg_atomic_uint32 database; /* InvalidOid: free */
 	pg_atomic_uint64 pruned_at;
 	pg_atomic_uint64 forwarded_at;
+	pg_atomic_uint32 mismatched; /* 1: has been told */
 	pg_atomic_uint64 lines; /* a second << 32 | the lines asked for in it */
 	pg_atomic_uint64 counts[AS_COUNTERS];
 	pg_atomic_uint64 refusals[AS_FAILURES_MOST];
@@ -42,6 +43,7 @@ init_place(Place *place)
 	pg_atomic_init_u32(&place->database, InvalidOid);
 	pg_atomic_init_u64(&place->pruned_at, 0);
 	pg_atomic_init_u64(&place->forwarded_at, 0);
+	pg_atomic_init_u32(&place->mismatched, 0);
 	pg_atomic_init_u64(&place->lines, 0);
 	for (int i = 0; i < AS_COUNTERS; i++)
 		pg_atomic_init_u64(&place->counts[i], 0);
@@ -145,6 +147,14 @@ as_counters_forwarded(void)
 	return place != NULL &&
 	       pg_atomic_exchange_u64(&place->forwarded_at,
 	                              (uint64) GetCurrentTimestamp()) == 0;
+}
+
+bool
+as_counters_mismatched(void)
+{
+	Place *place = our_place();
+
+	return place != NULL && pg_atomic_exchange_u32(&place->mismatched, 1) == 0;
 }
 
 /* A database beyond the last place has nothing to count by, and no lines. */

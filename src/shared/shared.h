@@ -149,6 +149,12 @@ extern void as_counters_pruned(TimestampTz at);
  */
 extern bool as_counters_forwarded(void);
 
+/*
+ * The library is of another version than the extension of this database; true
+ * for the first time since the server was started.
+ */
+extern bool as_counters_mismatched(void);
+
 /* Lines about refusals that a database gets in a second. */
 #define AS_REFUSAL_LINES 100
 

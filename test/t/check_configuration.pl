@@ -77,6 +77,40 @@ sub write_control
 	return;
 }
 
+# The extension is of another version than the library: a finding, and a line in
+# the log, one for each database and start of the server, whoever calls.
+my $version = $node->safe_psql('postgres', q{SELECT extversion FROM pg_extension WHERE extname = 'auth_session'});
+
+sub told
+{
+	my ($offset) = @_;
+	my @databases = slurp_file($node->logfile, $offset)
+	  =~ /LOG:  the server runs the auth_session library of version \Q$version\E, and the extension in database "(\w+)" is 0\.9\n/g;
+
+	return join ' ', sort @databases;
+}
+
+$node->safe_psql('postgres', 'CREATE DATABASE second');
+$node->safe_psql('second', 'CREATE EXTENSION auth_session');
+$node->restart;
+foreach my $case ([ 'one version of both', $version, '' ], [ 'two versions', '0.9', 'postgres second' ], [ 'and after a restart two', '0.9', 'postgres second' ])
+{
+	my ($name, $installed, $databases) = @$case;
+	my $offset = -s $node->logfile;
+	my $client = '';
+
+	$node->safe_psql($_, "UPDATE pg_extension SET extversion = '$installed' WHERE extname = 'auth_session'") foreach qw(postgres second);
+	$client .= ($node->psql($_, q{SET client_min_messages = log; SELECT auth.verify('x'); SELECT auth.verify('x')}, on_error_stop => 0))[2]
+	  foreach qw(postgres second postgres postgres second);
+	is(told($offset), $databases, "$name: a line in the log for each database");
+	is((() = $client =~ /invalid_token/g), 10, "$name: calls go on");
+	unlike($client, qr/0\.9/, "$name: the client is not told");
+	is(found('library'), $databases && "The server runs the library of version $version, and the extension in this database is 0.9", "$name: a finding");
+	$node->restart;
+}
+$node->safe_psql('postgres', "DROP DATABASE second");
+$node->safe_psql('postgres', "UPDATE pg_extension SET extversion = '$version' WHERE extname = 'auth_session'");
+
 # ---- workers: the server's own logical replication takes one
 is(found('worker'), '', 'workers enough are no finding');
 set_server('max_worker_processes', 2);

@@ -1,5 +1,7 @@
 # The clean-up as pg_cron runs it: by its own worker, as the operator that
-# scheduled it. Waits for pg_cron's next minute.
+# scheduled it; and by a connection over TCP, as it does unless it is told
+# otherwise, by either way that doc/operate.md knows to let it in. Waits for
+# pg_cron's next minute.
 use strict;
 use warnings;
 use AuthSession;
@@ -73,6 +75,46 @@ $node->safe_psql($database, 'ALTER SYSTEM RESET auth_session.refresh_token_ttl')
 $node->reload;
 my $live = signin($node, 'ada@example.org');
 
+# A server that pg_cron connects to over TCP, under Debian's pg_hba.conf and what
+# doc/operate.md adds to it. Of three keepers one has a .pgpass, one is trusted,
+# and one is what who forgets both has.
+my $guide = slurp_file('doc/operate.md');
+my ($pgpass) = $guide =~ /`(localhost:5432:app:auth_keeper:PASSWORD)`/;
+my ($trust) = $guide =~ /`(host app auth_keeper \S+ trust)`/;
+ok($pgpass && $trust, 'doc/operate.md has a line for either way');
+my $tcp = new_node('tcp', preload => ['pg_cron'], extension => 0, start => 0, conf => <<'CONF');
+cron.database_name = 'app'
+listen_addresses = 'localhost'
+max_worker_processes = 16
+CONF
+my $pgpass_file = PostgreSQL::Test::Utils::tempdir() . '/pgpass';
+append_to_file($pgpass_file, ($pgpass =~ s/5432/$tcp->port/er =~ s/auth_keeper/by_password/r =~ s/PASSWORD/secret/r) . "\n");
+chmod 0600, $pgpass_file;
+unlink $tcp->data_dir . '/pg_hba.conf';
+$tcp->append_conf('pg_hba.conf', "local all all trust\n" . ($trust =~ s/auth_keeper/by_trust/r) . "\n"
+	. "host all all 127.0.0.1/32 scram-sha-256\nhost all all ::1/128 scram-sha-256\n");
+{
+	local $ENV{PGPASSFILE} = $pgpass_file;
+	$tcp->append_conf('postgresql.conf', "cron.database_name = 'postgres'");
+	$tcp->start;
+	$tcp->safe_psql('postgres', 'CREATE DATABASE app');
+	$tcp->append_conf('postgresql.conf', "cron.database_name = 'app'");
+	$tcp->restart;
+}
+$tcp->safe_psql('app', <<'SQL');
+CREATE EXTENSION auth_session;
+CREATE EXTENSION pg_cron;
+CREATE ROLE keeper;
+GRANT USAGE ON SCHEMA auth_admin, cron TO keeper;
+GRANT EXECUTE ON FUNCTION auth_admin.prune, auth_admin.rotate_signing_key, auth_admin.schedule_maintenance TO keeper;
+GRANT EXECUTE ON PROCEDURE auth_admin.maintain TO keeper;
+CREATE ROLE by_password LOGIN PASSWORD 'secret' IN ROLE keeper;
+CREATE ROLE by_trust LOGIN IN ROLE keeper;
+CREATE ROLE by_nothing LOGIN IN ROLE keeper;
+SQL
+my @keepers = qw(by_nothing by_password by_trust);
+$tcp->safe_psql('app', "SELECT auth_admin.schedule_maintenance('$schedule')", extra_params => [ '-U', $_ ]) foreach @keepers;
+
 $node->safe_psql($database,
 	"SELECT auth_admin.schedule_maintenance('$schedule')",
 	extra_params => [ '-U', 'operator' ]);
@@ -100,6 +142,15 @@ is( $node->safe_psql($database,
 	$live->{session_id}, 'D14: and can be renewed');
 
 is(found(), '', 'maintenance that has run is no finding');
+
+# Over TCP, whoever was let in.
+ok($tcp->poll_query_until('app', q{SELECT count(DISTINCT jobid) = 3 FROM cron.job_run_details WHERE status IN ('succeeded', 'failed')}), 'pg_cron tried each over TCP');
+is($tcp->safe_psql('app', q{SELECT string_agg(DISTINCT username || ' ' || status, ', ' ORDER BY username || ' ' || status) FROM cron.job_run_details WHERE status IN ('succeeded', 'failed')}),
+	'by_nothing failed, by_password succeeded, by_trust succeeded', 'a .pgpass lets it in, and so does trust');
+is($tcp->safe_psql('app', 'SELECT last_pruned IS NOT NULL FROM auth_admin.stats'), 't', 'the maintenance has run');
+like($tcp->safe_psql('app', q{SELECT finding || ' ' || cure FROM auth_admin.check_configuration() WHERE finding ~ 'aintenance'}),
+	qr/^The last run of the maintenance by pg_cron failed: connection failed .*cron\.use_background_workers = on/, 'who is not let in is found');
+$tcp->stop;
 
 # What keeps a job from running, each by itself. pg_cron's record of a run that
 # failed is written by hand: the next minute's may come in between, and it can't
