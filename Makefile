@@ -1,7 +1,7 @@
 # auth_session: builds, installs, tests and shows the extension.
 #
 #   make                 the extension (and the bridge, where its headers are)
-#   make install         into the PostgreSQL that PG_CONFIG names
+#   make install         into the PostgreSQL that PG_CONFIG names (V=1 says what)
 #   make uninstall       out of it again
 #   make clean           removes what was built, and the staged server
 #
@@ -127,6 +127,10 @@ can-install:
 	done
 ifneq ($(wildcard $(PGXS)),)
 installdirs uninstall install-bridge uninstall-bridge: can-install
+endif
+# PGXS would print a line for each file of bitcode.
+ifeq ($(V),)
+.SILENT: install installdirs install-bridge
 endif
 
 $(BUILD) $(BUILD)/regress:

@@ -238,7 +238,7 @@ typedef struct BrRoutes
 extern BrRoutes *br_routes_make(BrOptions *options, BrFault *fault);
 /* Frees sinks that were not started, or of which br_sink_gone. */
 extern void br_routes_free(BrRoutes *routes);
-/* The sink of a notification's channel; NULL for an unknown channel. */
+/* The sink of a notification's channel; NULL where that has none. */
 extern BrSink *br_routes_find(const BrRoutes *routes, const BrNotification *n);
 /* All as a list without repetition; returns their number. */
 extern int br_routes_list(const BrRoutes *routes, BrSink *list[BR_SINKS_MOST]);

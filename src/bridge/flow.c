@@ -206,7 +206,7 @@ withdraw_stuck(BrFlow *f, BrSink *sinks[], int n)
 	}
 }
 
-/* To the sink of its channel; one that no sink knows is refused. */
+/* To the sink of its channel; what has none is refused. */
 static void
 give(BrFlow *f, BrNotification *n)
 {
@@ -218,7 +218,8 @@ give(BrFlow *f, BrNotification *n)
 		f->held++;
 		return;
 	}
-	br_notification_judge(n, BR_REFUSED, "unknown channel %s", n->channel);
+	br_notification_judge(n, BR_REFUSED, "no destination for channel %s",
+	                      n->channel);
 	br_log(BR_WARNING, "refused", "id", n->id, "text", n->error, (char *) NULL);
 	br_metrics_add(BR_COUNT_REFUSED, 1);
 	f->refused = true;

@@ -311,7 +311,7 @@ br_options_help(void)
 	    "auth-session-bridge takes auth_session's notifications out of the "
 	    "database\nand hands them to a broker, a mail server or a webhook.\n\n"
 	    "  auth-session-bridge --database CONNINFO --to URL\n"
-	    "  auth-session-bridge --database CONNINFO --email URL --sms URL\n"
+	    "  auth-session-bridge --database CONNINFO [--email URL] [--sms URL]\n"
 	    "  auth-session-bridge --consume URL --to URL\n\n"
 	    "URL: amqp[s]://USER:PASSWORD@HOST/VHOST, smtp[s]://HOST, "
 	    "https://HOST/PATH,\nstdout: or file:PATH\n\n",
@@ -373,13 +373,7 @@ validate(BrOptions *options, BrFault *fault)
 		                    "events: come from a database, not from a queue");
 	if (options->to == NULL && options->email == NULL && options->sms == NULL)
 		return br_fault_set(fault, BR_KIND_USAGE,
-		                    "no destination: give --to, or --email and --sms");
-	if (options->to == NULL && options->email == NULL)
-		return br_fault_set(fault, BR_KIND_USAGE,
-		                    "no destination for email: give --email or --to");
-	if (options->to == NULL && options->sms == NULL)
-		return br_fault_set(fault, BR_KIND_USAGE,
-		                    "no destination for sms: give --sms or --to");
+		                    "no destination: give --to, --email or --sms");
 	if (!validate_lease(options, fault))
 		return false;
 	return true;

@@ -3,7 +3,8 @@
  *		Which destination a channel has, and what serves its URL's scheme.
  *
  * A new kind of destination is a row here, a row of url.c, and a file with its
- * methods.
+ * methods.  What a channel without one has stays in the outbox, unclaimed: for
+ * another bridge, or for this one once it is told where to.
  */
 #include "ends.h"
 
@@ -80,22 +81,35 @@ make_events(BrRoutes *r, BrFault *fault)
 	                    r->events->url.name);
 }
 
+/* One sink for both channels, or one for each that has a destination. */
 static bool
 make_sinks(BrRoutes *r, BrFault *fault)
 {
 	const BrOptions *o = r->options;
+	const char *email = o->email ? o->email : o->to;
+	const char *sms = o->sms ? o->sms : o->to;
 	bool both = o->email == NULL && o->sms == NULL;
 
-	r->email =
-	    sink_make(r, o->email ? o->email : o->to, o->email ? "email" : "to",
-	              both ? NULL : "email", BR_GAUGE_EMAIL_UP, fault);
-	if (r->email == NULL)
-		return false;
-	r->sms = r->email;
-	if (!both)
-		r->sms = sink_make(r, o->sms ? o->sms : o->to, o->sms ? "sms" : "to",
-		                   "sms", BR_GAUGE_SMS_UP, fault);
-	return r->sms != NULL && (o->events == NULL || make_events(r, fault));
+	if (email != NULL)
+	{
+		r->email = sink_make(r, email, o->email ? "email" : "to",
+		                     both ? NULL : "email", BR_GAUGE_EMAIL_UP, fault);
+		if (r->email == NULL)
+			return false;
+	}
+	if (both)
+		r->sms = r->email;
+	else if (sms != NULL)
+	{
+		r->sms = sink_make(r, sms, o->sms ? "sms" : "to", "sms",
+		                   BR_GAUGE_SMS_UP, fault);
+		if (r->sms == NULL)
+			return false;
+	}
+	if (r->email == NULL || r->sms == NULL)
+		br_log(BR_INFO, "no_destination", "channel", r->email ? "sms" : "email",
+		       (char *) NULL);
+	return o->events == NULL || make_events(r, fault);
 }
 
 BrRoutes *

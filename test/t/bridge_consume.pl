@@ -83,7 +83,7 @@ my %poison = (
 	'no recipient' => [ message(recipient => [1]), 'recipient is not a string' ],
 	'no payload' => [ message(payload => 'x'), 'payload is not an object' ],
 	'too long' => [ message(filler => 'x' x 70000), 'longer than 64 KiB' ],
-	'another channel' => [ message(channel => 'pigeon'), 'unknown channel' ],
+	'another channel' => [ message(channel => 'pigeon'), 'no destination for channel pigeon' ],
 	'a recipient with CR/LF' => [ message(recipient => "a\@b\r\nRCPT TO:<c\@d>"), 'not a mail address' ],
 	'a kind without template' => [ message(kind => 'unheard_of'), 'missing template' ],
 	'an address that the server refuses' => [ message(recipient => 'refuse@example.org'), '550 5.1.1' ],

@@ -34,10 +34,6 @@ sub refuses
 refuses('no source', 2, 'usage', qr/--database or --consume/, '--to', 'stdout:');
 refuses('two sources', 2, 'usage', qr/--database or --consume/, @good, '--consume', 'amqp://h');
 refuses('no destination', 2, 'usage', qr/no destination/, '--database', 'x');
-refuses('no destination for sms', 2, 'usage', qr/no destination for sms/,
-	'--database', 'x', '--email', 'stdout:');
-refuses('no destination for email', 2, 'usage', qr/no destination for email/,
-	'--database', 'x', '--sms', 'stdout:');
 refuses('unknown option', 2, 'usage', qr/--bogus/, @good, '--bogus');
 refuses('option without its value', 2, 'usage', qr/--lease: needs a value/, @good, '--lease');
 refuses('stray argument', 2, 'usage', qr/stray argument/, @good, 'stray');

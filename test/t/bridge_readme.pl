@@ -74,11 +74,28 @@ $node->safe_psql('app', q{SELECT auth.signup('bob@example.org', 'correct horse 9
 run_as_written($_, '--once') foreach @commands[ 1, 2 ];
 is((lines("$server->{dir}/mails"))[-1]{to}[0], 'bob@example.org', 'by way of the broker, too');
 
-# ---- the sample configuration
-write_file("$dir/conf", slurp_file('src/bridge/auth-session-bridge.conf.in') =~ s/^#((?!consume)[a-z-]+ = )/$1/gmr
-	  =~ s/127\.0\.0\.1:5672/'127.0.0.1:' . free_port()/er =~ s{\@socketdir\@}{/nowhere}r
-	  =~ s{\@sysconfdir\@/auth-session-bridge\.key}{$dir/key}r =~ s{^templates = .*\n|^metrics = .*\n}{}gmr, 0600);
+# ---- the sample configuration, as it is shipped, where the local mail server is
+my $sample = slurp_file('src/bridge/auth-session-bridge.conf.in') =~ s{\@sysconfdir\@/auth-session-bridge\.key}{$dir/key}r;
+write_file("$dir/conf", $sample =~ s{\@socketdir\@}{$node->host}er =~ s{(smtp://127\.0\.0\.1)$}{$1:$server->{port}}mr, 0600);
 my ($status, undef, $log) = run_bridge('--config', "$dir/conf", '--check');
-is($status, 3, 'the sample configuration, whole, is understood') or diag($log);
+is($status, 0, 'the sample configuration starts as it is') or diag($log);
+
+# Whole.
+write_file("$dir/conf", $sample =~ s/^#((?!consume)[a-z-]+ = )/$1/gmr
+	  =~ s/127\.0\.0\.1:5672/'127.0.0.1:' . free_port()/er =~ s{\@socketdir\@}{/nowhere}r
+	  =~ s{^templates = .*\n|^metrics = .*\n}{}gmr, 0600);
+($status, undef, $log) = run_bridge('--config', "$dir/conf", '--check');
+is($status, 3, 'and whole it is understood') or diag($log);
+
+# ---- mail alone, by one option: what is for SMS is left where it is
+$node->safe_psql('app', q{SELECT auth.signup('eve@example.org', 'correct horse 9'), auth.signup(phone => '+4917012345679', password => 'correct horse 9')});
+($status, undef, $log) = run_bridge('--database', 'host=' . $node->host . " dbname=app user=$role", '--from', 'a@example.org',
+	'--email', "smtp://127.0.0.1:$server->{port}", '--once');
+is($status, 0, 'a bridge with --email alone') or diag($log);
+like($log, qr/event=no_destination channel=sms/, 'says what it leaves');
+is((lines("$server->{dir}/mails"))[-1]{to}[0], 'eve@example.org', 'mails');
+is($node->safe_psql('app', q{SELECT string_agg(recipient, ' ') FROM auth_admin.claim_notifications(10, '0 s', 'sms')}),
+	'+4917012345679', 'and leaves the SMS to another');
+is($node->safe_psql('app', q{SELECT count(*) FROM auth_admin.parked_notifications}), 0, 'nothing is parked');
 
 done_testing();

@@ -9,11 +9,12 @@ use strict;
 use warnings;
 use AuthSession;
 use File::Copy qw(copy);
-use IPC::Run qw(run start);
+use IPC::Run qw(run);
 use JSON::PP;
 use PostgREST;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Web;
 
 my $directory = PostgreSQL::Test::Utils::tempdir;
 my ($chromium) = grep { -x } map { ("$_/chromium", "$_/chromium-browser", "$_/google-chrome") } split /:/, $ENV{PATH};
@@ -22,15 +23,8 @@ plan skip_all => 'there is no Chromium (apt-get install chromium)' unless $chrom
 local $ENV{HOME} = $directory;
 mkdir "$directory/page" or die $!;
 copy("test/browser/$_", "$directory/$_") or die "$_: $!"
-  foreach qw(package.json browser.mjs page/index.html);
-my $said = '';
-eval {
-	run [ 'npm', 'install', '--prefix', $directory, '--no-audit', '--no-fund', '--ignore-scripts',
-		'--no-package-lock', '--loglevel=error' ], '>', \$said, '2>', \$said;
-} or do {
-	note("npm: $said$@");
-	plan skip_all => 'npm can\'t install pg and playwright-core';
-};
+  foreach qw(browser.mjs page/index.html);
+plan skip_all => 'npm can\'t install pg and playwright-core' unless npm_install($directory, 'test/web');
 
 my $node = new_node('browser', conf => "auth_session.require_confirmation = 'none'\n");
 my $email = 'ada@example.org';
@@ -48,7 +42,6 @@ my $user = $node->safe_psql('postgres', "SELECT (auth.signup('$email', '$PASSWOR
 
 local $ENV{PGHOST} = $node->host;
 local $ENV{PGPORT} = $node->port;
-local $ENV{PGUSER} = 'authenticator';
 local $ENV{PGDATABASE} = 'postgres';
 local $ENV{NODE_PATH} = "$directory/node_modules";
 append_to_file("$directory/postgrest.conf", <<'CONF');
@@ -58,29 +51,15 @@ db-pre-request = "auth.check_request"
 db-pool = 2
 server-port = 0
 CONF
-my ($err, @running) = ('');
-
-# Starts a program; the URL that it listens on.
-sub listens
-{
-	my (@command) = @_;
-	my $out = '';
-	my $program = start [ 'node', @command ], '<', \undef, '>', \$out, '2>', \$err,
-	  IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default);
-
-	push @running, $program;
-	$program->pump until $out =~ /^listening on .*\n/m || !$program->pumpable;
-	return ($out =~ /^listening on (\S+)/m)[0] // die "@command: $err";
-}
-my $api = listens('test/lib/postgrest.mjs', "$directory/postgrest.conf");
-my ($port) = listens('test/web/front.mjs', 0, "$directory/page", $api, "$directory/mails") =~ /(\d+)$/;
+my $api = listens(authenticator => 'node', 'test/lib/postgrest.mjs', "$directory/postgrest.conf");
+my ($port) = listens(nobody => 'node', 'test/web/front.mjs', 0, "$directory/page", $api, "$directory/mails") =~ /(\d+)$/;
 
 my ($printed, $complained) = ('', '');
 ok( run(
 		[ 'node', "$directory/browser.mjs", $chromium, $port, $email, $PASSWORD ],
 		'>', \$printed, '2>', \$complained,
 		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default)),
-	'the browser does what it is told') or diag("$complained\n$err");
+	'the browser does what it is told') or diag($complained);
 my $seen = decode_json($printed || '{}');
 
 is($seen->{nobody}, undef, 'at first it is nobody');
@@ -122,6 +101,6 @@ is($seen->{logout}, 204, 'it logs out');
 is($seen->{left}, 0, 'and no cookie is left');
 is($seen->{nobodyAgain}, undef, 'it is nobody again');
 
-$_->kill_kill foreach @running;
+end_all();
 $node->stop;
 done_testing;

@@ -12,7 +12,7 @@ use File::Copy qw(copy);
 use IPC::Run qw(run start);
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes ();
+use Web;
 
 my $directory = PostgreSQL::Test::Utils::tempdir;
 my ($chromium) = grep { -x } map { ("$_/chromium", "$_/chromium-browser") } split /:/, $ENV{PATH};
@@ -22,35 +22,14 @@ my ($out, $err) = ('', '');
 plan skip_all => 'there is no Chromium (apt-get install chromium)' unless $chromium;
 plan skip_all => 'the bridge is not built' unless $bridge;
 local $ENV{HOME} = $directory;
-copy("test/web/$_", "$directory/$_") or die "$_: $!" foreach qw(package.json walk.mjs);
-plan skip_all => 'npm can\'t install pg and playwright-core'
-  unless eval {
-	run [ 'npm', 'install', '--prefix', $directory, '--no-audit', '--no-fund', '--ignore-scripts',
-		'--no-package-lock', '--loglevel=error' ], '>', \$out, '2>', \$err;
-  };
+copy('test/web/walk.mjs', "$directory/walk.mjs") or die "walk.mjs: $!";
+plan skip_all => 'npm can\'t install pg and playwright-core' unless npm_install($directory, 'test/web');
 
 my $node = new_node('demo_web');
 local $ENV{PGHOST} = $node->host;
 local $ENV{PGPORT} = $node->port;
 local $ENV{PGDATABASE} = 'postgres';
 local $ENV{NODE_PATH} = "$directory/node_modules";
-my @running;
-
-# Starts a program that says what it listens on.
-sub listens
-{
-	my ($user, @command) = @_;
-	my $said = "$directory/said." . @running;
-	local $ENV{PGUSER} = $user;
-
-	push @running, start(\@command, '<', \undef, '>', $said, '2>&1');
-	for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
-	{
-		return $1 if slurp_file($said) =~ /^listening on (\S+)\n/m;
-		Time::HiRes::usleep(100_000);
-	}
-	die "@command: " . slurp_file($said);
-}
 
 foreach my $script (qw(examples/notes.sql examples/postgrest/roles.sql))
 {
@@ -63,12 +42,12 @@ my $api;
 ALTER ROLE authenticator SET auth_session.cookies = on;
 ALTER ROLE authenticator SET auth_session.cookie_refresh_path = '/api/rpc/renew';
 SQL
-	$api = listens('authenticator', 'node', 'test/lib/postgrest.mjs', 'examples/postgrest/postgrest.conf');
+	$api = listens(authenticator => 'node', 'test/lib/postgrest.mjs', 'examples/postgrest/postgrest.conf');
 }
-my $url = listens('nobody', 'node', 'test/web/front.mjs', 0, 'examples/web', $api, "$directory/mails");
+my $url = listens(nobody => 'node', 'test/web/front.mjs', 0, 'examples/web', $api, "$directory/mails");
 # The links lead to where the front is.
 $node->safe_psql('postgres', "ALTER DATABASE postgres SET auth_session.site_url = '$url'");
-push @running, start([ $bridge, '--database', $node->connstr('postgres'), '--to', "file:$directory/mails", '--poll', 1 ],
+my $relays = start([ $bridge, '--database', $node->connstr('postgres'), '--to', "file:$directory/mails", '--poll', 1 ],
 	'<', \undef, '>', "$directory/bridge", '2>&1');
 
 ($out, $err) = ('', '');
@@ -86,7 +65,8 @@ is($seen, $planned // -1, 'walked to the end') or diag($err . slurp_file("$direc
 cmp_ok($seen, '>=', 30, 'through every flow');
 cmp_ok(-s "$directory/page.png" // 0, '>', 10_000, 'and a picture of it was taken');
 
-$_->signal('TERM') foreach @running;
-$_->finish foreach @running;
+$relays->signal('TERM');
+$relays->finish;
+end_all();
 $node->stop;
 done_testing;

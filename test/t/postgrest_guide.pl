@@ -8,16 +8,16 @@
 use strict;
 use warnings;
 use AuthSession;
-use IPC::Run qw(run start);
+use IPC::Run qw(run);
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(usleep);
+use Web;
 
 my $json = JSON::PP->new->allow_nonref->canonical;
 my ($out, $err) = ('', '');
 
-foreach my $needed ('bash', 'curl', 'jq', 'npm')
+foreach my $needed ('bash', 'curl', 'jq', 'npm', 'oathtool')
 {
 	plan skip_all => "$needed is not installed"
 	  unless eval { run([ $needed, '--version' ], '>', \$out, '2>', \$err) };
@@ -30,9 +30,7 @@ local $ENV{PGHOST} = $node->host;
 local $ENV{PGPORT} = $node->port;
 local $ENV{HOME} = $directory;
 system('cp', '-r', 'examples', "$directory/examples") == 0 or die 'cp';
-plan skip_all => 'npm\'s pg can\'t be had'
-  unless run([ 'npm', 'install', '--prefix', "$directory/examples/node", '--no-audit', '--no-fund',
-		'--ignore-scripts', '--no-package-lock', '--loglevel=error' ], '>', \$out, '2>', \$err);
+plan skip_all => 'npm\'s pg can\'t be had' unless npm_install("$directory/examples/node", 'examples/node');
 
 # As the guide sets it up.
 $node->safe_psql('postgres', 'CREATE DATABASE app');
@@ -44,31 +42,12 @@ foreach my $step ([ '-c', 'CREATE EXTENSION auth_session' ],
 	command_ok([ 'psql', '-qX', '-v', 'ON_ERROR_STOP=1', @$step ], "set up: $step->[1]");
 }
 
-my $served = "$directory/served";
-my $postgrest;
+my $url;
 {
-	local $ENV{PGUSER} = 'authenticator';
 	local $ENV{PGRST_SERVER_PORT} = 0;
 	local $ENV{NODE_PATH} = "$directory/examples/node/node_modules";
-	$postgrest = start([ 'node', 'test/lib/postgrest.mjs', 'examples/postgrest/postgrest.conf' ],
-		'<', \undef, '>', $served, '2>&1');
+	$url = listens(authenticator => 'node', 'test/lib/postgrest.mjs', 'examples/postgrest/postgrest.conf');
 }
-
-# What the stand-in says must match at some time.
-sub says
-{
-	my ($pattern) = @_;
-
-	for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
-	{
-		my @found = slurp_file($served) =~ $pattern;
-
-		return $found[0] if @found;
-		usleep(100_000);
-	}
-	die 'the stand-in: ' . slurp_file($served);
-}
-my $url = says(qr/^listening on (\S+)\n/m);
 
 # [LINE, LANGUAGE, TEXT] of each block.
 my @blocks;
@@ -113,7 +92,8 @@ sub is_like
 }
 
 # One bash, in which a variable of a block is known to the next. After the one
-# that makes a key it makes the reader's pause: PostgREST has to have it.
+# that makes a key it makes the reader's pause, PostgREST has to have it, and
+# after the one that reloads the configuration, too: it has to be told.
 my $script = "set -u -o pipefail; cd '$directory'\n";
 my $number = 0;
 my $pauses = 0;
@@ -121,11 +101,14 @@ foreach my $block (grep { $_->[1] eq 'sh' } @blocks)
 {
 	$block->[3] = "$directory/answer." . $number++;
 	$script .= "{\n$block->[2]} >'$block->[3]' 2>&1\n";
-	next unless $block->[2] =~ /create_signing_key/;
-	$script .= "for ((i = 0; i < 1000; i++)); do grep -q 'with 2 keys' '$served' && break; sleep 0.1; done\n";
+	my $until =
+	    $block->[2] =~ /create_signing_key/ ? "grep -q 'with 2 keys' '" . said() . "'"
+	  : $block->[2] =~ /pg_reload_conf/     ? "grep -q '\"auth_session.passwordless\" changed' '" . $node->logfile . "'"
+	  :                                       next;
+	$script .= "for ((i = 0; i < 1000; i++)); do $until && break; sleep 0.1; done\n";
 	$pauses++;
 }
-is($pauses, 1, 'the guide rotates a key');
+is($pauses, 2, 'the guide rotates a key and changes a setting');
 $script =~ s{http://127\.0\.0\.1:3000}{$url}g;
 append_to_file("$directory/script", $script);
 run([ 'bash', "$directory/script" ], '<', \undef, '>', \$out, '2>', \$err);
@@ -159,7 +142,6 @@ is($node->safe_psql('app', q{SELECT count(*) FROM pg_db_role_setting WHERE array
 $node->safe_psql('app', q{SELECT auth_admin.retire_signing_key(kid) FROM auth_admin.signing_keys WHERE state = 'retiring'});
 ok(says(qr/verifies with 2 keys\n(?:.*\n)*verifies with 1 keys$/m), 'a key that is retired is taken from PostgREST');
 
-$postgrest->signal('TERM');
-$postgrest->finish;
+end_all();
 $node->stop;
 done_testing;

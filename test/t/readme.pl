@@ -78,11 +78,13 @@ foreach my $call (
 is($support->selectrow_array(q{SELECT actor FROM auth_admin.audit_log WHERE action = 'unban' AND user_id = $1}, {}, $ada),
 	'readme_support', 'the log has who did it');
 cmp_ok($monitor->selectrow_array('SELECT notifications_waiting FROM auth_admin.stats'), '>=', 0, 'monitoring reads figures');
+is($monitor->selectrow_array(q{SELECT count(*) FROM auth_admin.check_configuration() WHERE finding IS NULL OR cure IS NULL}), 0,
+	'what is amiss');
 cmp_ok($monitor->selectrow_array(q{SELECT count(*) FROM auth_admin.signing_keys WHERE state = 'active'}), '==', 1, 'and which key signs');
 
 my %granted = (
 	readme_support => [qw(ban find_user revoke_session revoke_sessions send_password_reset sessions unban unlock audit_log users)],
-	readme_monitor => [qw(signing_keys stats)]);
+	readme_monitor => [qw(check_configuration signing_keys stats)]);
 foreach my $role (sort keys %granted)
 {
 	is(
