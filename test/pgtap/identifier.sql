@@ -73,16 +73,16 @@ INSERT INTO others VALUES
 	(replace(:'stored', 'pgtap', U&'pgta\0440'), 'with a Cyrillic Er in the domain'),
 	(replace(:'stored', 'pgtap.', 'pgtap2.'), 'at another domain'),
 	(replace(:'stored', U&'m\00FCnchen', 'munchen'), 'at the domain without the umlaut');
-SELECT is(pg_temp.signup_tells(address), 'confirm_email to ' || address, 'B9: another address: ' || what) FROM others;
+SELECT is(pg_temp.signup_tells(address), 'confirm_email to ' || address, 'B9, H1: another address: ' || what) FROM others;
 
 -- The dotless i in the domain of a mailbox: the mail of its owner must not go there.
 SELECT replace(:'stored', 'example', U&'exampl\0131') AS impostor, replace(:'stored', 'example', 'exampli') AS victim \gset
 SELECT auth.signup(:'victim', pg_temp.password()), auth.request_password_reset(:'stored') \g /dev/null
 SELECT auth.resend_confirmation(:'impostor'), auth.request_password_reset(replace(:'stored', 'i', U&'\0131')) \g /dev/null
 SELECT is((SELECT count(*) FROM auth_private.outbox WHERE recipient IN (:'impostor', replace(:'stored', 'i', U&'\0131')) AND kind <> 'confirm_email'),
-	0::bigint, 'C14, B9: no message goes to an address that only an argument had');
+	0::bigint, 'C14, B9, H1: no message goes to an address that only an argument had');
 SELECT is((SELECT count(*) FROM auth_private.outbox WHERE recipient = :'impostor'), 0::bigint,
-	'C14, B9: nor the code of a sign-up at an address that looks alike');
+	'C14, B9, H1: nor the code of a sign-up at an address that looks alike');
 SELECT is((SELECT array_agg(DISTINCT settled_at IS NOT NULL) FROM auth_private.outbox WHERE recipient = ''), ARRAY[true],
 	'and what is written for nobody is settled, and has no recipient');
 
@@ -97,7 +97,7 @@ BEGIN
 	RETURN found;
 END
 $$;
-SELECT is(pg_temp.key(typed), key, 'the key of ' || what)
+SELECT is(pg_temp.key(typed), key, 'H1: the key of ' || what)
 FROM (VALUES
 	(U&'\0130@example.org', U&'i\0307@example.org', 'a dotted capital I is an i and a dot above'),
 	(U&'\0131@example.org', U&'\0131@example.org', 'a dotless i is itself'),
