@@ -31,7 +31,7 @@ as_mfa_token_make(const AsAccount *account, const AsTexts *shown)
 	    .user_id = account->id,
 	    .id = as_uuid_random(),
 	    .epoch = account->epoch,
-	    .expires_at = as_unix_seconds(GetCurrentTimestamp()) + TTL,
+	    .expires_at = as_after_seconds(GetCurrentTimestamp(), TTL),
 	    .methods = set_of(shown),
 	};
 	char *text = palloc(AS_MFA_TOKEN_CHARS + 1);
@@ -47,7 +47,8 @@ as_mfa_token_make(const AsAccount *account, const AsTexts *shown)
 static bool
 has_ended(const AsMfaToken *token)
 {
-	return as_revocation_ends(token->expires_at - TTL) || as_mfa_use_is(token);
+	return as_revocation_ends(as_after_seconds(token->expires_at, -TTL)) ||
+	       as_mfa_use_is(token);
 }
 
 AsFailure
@@ -63,7 +64,7 @@ as_mfa_token_read(AsAttempt *attempt, const AsText *text, AsMfaToken *token)
 	if (!is_genuine)
 		return AS_INVALID_TOKEN;
 	attempt->event.user_id = token->user_id;
-	if (token->expires_at <= as_unix_seconds(GetCurrentTimestamp()))
+	if (token->expires_at <= GetCurrentTimestamp())
 		return as_attempt_tell(attempt, AS_TOKEN_EXPIRED, "Sign in again.");
 	return has_ended(token) ? as_mfa_token_end(attempt) : AS_OK;
 }

@@ -28,11 +28,9 @@ static AsStatement prune =
 bool
 as_mfa_use_add(const AsMfaToken *token)
 {
-	TimestampTz expires_at = as_from_unix_seconds(token->expires_at);
-
 	return as_store_run(&insert, AS_ARGS(as_arg_uuid(&token->user_id),
 	                                     as_arg_uuid(&token->id),
-	                                     as_arg_time(expires_at))) > 0;
+	                                     as_arg_time(token->expires_at))) > 0;
 }
 
 bool

@@ -301,14 +301,14 @@ find_not_before(uint64 version)
 }
 
 bool
-as_revocation_ends(int64 made_at)
+as_revocation_ends(TimestampTz made_at)
 {
 	uint64 version = as_watch_version(AS_WATCH_REVOCATIONS);
 	TimestampTz newest = empty_at == version && !as_is_distributed()
 	                         ? AS_NO_TIME
 	                         : find_not_before(version);
 
-	return newest != AS_NO_TIME && made_at <= as_unix_seconds(newest);
+	return newest != AS_NO_TIME && made_at <= newest;
 }
 
 /*

@@ -498,11 +498,10 @@ extern void as_revocation_add_forgiveness(const AsUuid *user_id);
 extern void as_revocation_add_for_all(TimestampTz made_before);
 
 /*
- * Whether that ended what was made at a second since 1970, where no row of a
- * table says so: a token of less than AS_FOR_ALL_KEPT seconds. What was made
- * within the same second has ended, too. A comparison, mostly.
+ * Whether that ended what was made at a time, where no row of a table says so:
+ * a token of less than AS_FOR_ALL_KEPT seconds. A comparison, mostly.
  */
-extern bool as_revocation_ends(int64 made_at);
+extern bool as_revocation_ends(TimestampTz made_at);
 
 /*
  * Whether there are any of a user, or of everybody; a comparison where there

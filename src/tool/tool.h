@@ -473,7 +473,7 @@ typedef struct AsMfaToken
 	AsUuid user_id;
 	AsUuid id;          /* random: it can be used once */
 	int64_t epoch;      /* of the account, as the sign-in saw it */
-	int64_t expires_at; /* seconds since 1970 */
+	int64_t expires_at; /* microseconds, as the server counts time */
 	uint8_t methods;    /* what the user has shown, as a set */
 } AsMfaToken;
 
