@@ -4,7 +4,7 @@
 \ir helper/totp.psql
 
 BEGIN;
-SELECT plan(76);
+SELECT plan(77);
 
 SELECT pg_temp.account(pg_temp.email('ada')) AS ada \gset
 SELECT access_token AS a, refresh_token AS r, session_id AS s FROM pg_temp.signin(pg_temp.email('ada')) \gset
@@ -32,6 +32,19 @@ SELECT pg_temp.raises('SELECT auth.require_recent(' || age || ')', 'invalid_requ
 FROM unnest(ARRAY['NULL', '''-1 second''', '''-1 month''']) AS age;
 SELECT is(pg_temp.failure('SELECT auth.require_recent(''1 minute'')', read_only => true), '{}', 'both work in a read-only transaction');
 SELECT is(pg_temp.failure('SELECT auth.require_aal(''aal1'')', read_only => true), '{}', 'as PostgREST''s GET is');
+
+-- ---- the end of a session stays where it is ----
+
+SET LOCAL auth_session.session_max_age = '5min';
+SELECT access_token AS short, session_id AS short_id FROM pg_temp.signin(pg_temp.email('ada')) \gset
+SELECT auth.authenticate(:'short') \g /dev/null
+SELECT access_token AS short FROM auth.reauthenticate(pg_temp.password()) \gset
+SELECT cmp_ok((pg_temp.claims(:'short') ->> 'exp')::numeric, '<=', (SELECT extract(epoch FROM expires_at) FROM auth_private.sessions WHERE id = :'short_id'),
+	'D4, E8: no access token of it lives longer than the session');
+SET LOCAL auth_session.session_max_age = 0;
+SELECT auth.authenticate(:'short') \g /dev/null
+SELECT auth.logout() \g /dev/null
+SELECT auth.authenticate(:'a') \g /dev/null
 
 -- ---- what it refuses ----
 
