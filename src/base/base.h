@@ -255,6 +255,7 @@ typedef struct AsFrame
 	int isolation;
 	Oid user;
 	int security_context;
+	int replication_role;
 	int guc_level; /* 0: search_path was pinned already */
 	int lock_timeout;
 	MemoryContext callers;

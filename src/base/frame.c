@@ -7,6 +7,9 @@
  *                         can't change roles, make temporary objects or leave
  *                         a deferred trigger for the caller's COMMIT
  *     search_path         pinned
+ *     triggers, keys      as in origin: the end of an account is that of its
+ *                         sessions, also where session_replication_role says
+ *                         replica
  *     waiting for a lock  auth_session.lock_wait at most
  *     the planner         planner_list.h
  *
@@ -16,9 +19,9 @@
  * that the statement runs under: READ COMMITTED, or a session that ends
  * elsewhere would not be seen to.
  *
- * The last two are read only when a wait or the planning of a statement
- * begins, so assigning the variables is enough, and far cheaper than a level
- * of settings for every statement.
+ * The last three are read only when a wait, a trigger or the planning of a
+ * statement begins, so assigning the variables is enough, and far cheaper than
+ * a level of settings for every statement.
  *
  * What the server can't do just now (no lock, no memory, no disk, a node that
  * is down or silent) is AS_BUSY to the caller, and told to the operator. A cancel goes
@@ -28,6 +31,7 @@
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "commands/trigger.h"
 #include "jit/jit.h"
 #include "miscadmin.h"
 #include "optimizer/cost.h"
@@ -108,6 +112,7 @@ restore(const AsFrame *frame)
 		return;
 	if (frame->is_distributed)
 		XactIsoLevel = frame->isolation;
+	SessionReplicationRole = frame->replication_role;
 	AS_PLANNER_SETTINGS(UNPIN)
 	SetUserIdAndSecContext(frame->user, frame->security_context);
 }
@@ -186,6 +191,8 @@ as_frame_enter(AsFrame *frame, bool pin_search_path)
 	                                 SECURITY_RESTRICTED_OPERATION);
 	if (is_distributed)
 		XactIsoLevel = XACT_READ_COMMITTED;
+	frame->replication_role = SessionReplicationRole;
+	SessionReplicationRole = SESSION_REPLICATION_ROLE_ORIGIN;
 	AS_PLANNER_SETTINGS(PIN)
 	if (is_distributed)
 		start_node_wait(frame);

@@ -348,14 +348,28 @@ set_user_agent(AsRequest *request, const char *text)
 }
 
 /*
- * Canonical text and limit key of an address: an IPv4 address (also one
- * mapped into IPv6) by its four bytes, an IPv6 one by its /64.
+ * Whether the last four bytes of an IPv6 address are an IPv4 one: mapped (RFC
+ * 4291 2.5.5.2), or under the prefix of NAT64 (RFC 6052 2.1), by which a network
+ * that has IPv6 alone sees everybody else: by its /64 all of those were one.
+ */
+static bool
+holds_ipv4(const uint8 bytes[16])
+{
+	static const uint8 mapped[12] = {[10] = 0xff, [11] = 0xff};
+	static const uint8 nat64[12] = {0x00, 0x64, 0xff, 0x9b};
+
+	return memcmp(bytes, mapped, sizeof(mapped)) == 0 ||
+	       memcmp(bytes, nat64, sizeof(nat64)) == 0;
+}
+
+/*
+ * Canonical text and limit key of an address: an IPv4 address (also one in
+ * IPv6) by its four bytes, an IPv6 one by its /64.
  */
 static bool
 read_address(const char *text, char canonical[AS_ADDRESS_CHARS + 1],
              uint8 key[AS_ADDRESS_KEY_BYTES])
 {
-	static const uint8 mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 	uint8 bytes[16];
 
 	memset(key, 0, AS_ADDRESS_KEY_BYTES);
@@ -363,14 +377,14 @@ read_address(const char *text, char canonical[AS_ADDRESS_CHARS + 1],
 	{
 		if (inet_pton(AF_INET6, text, bytes) != 1)
 			return false;
-		if (memcmp(bytes, mapped, sizeof(mapped)) != 0)
+		if (!holds_ipv4(bytes))
 		{
 			key[8] = AS_ADDRESS_IPV6;
 			memcpy(key, bytes, 8);
 			return inet_ntop(AF_INET6, bytes, canonical,
 			                 AS_ADDRESS_CHARS + 1) != NULL;
 		}
-		memmove(bytes, bytes + sizeof(mapped), 4);
+		memmove(bytes, bytes + 12, 4);
 	}
 	memcpy(key, bytes, 4);
 	return inet_ntop(AF_INET, bytes, canonical, AS_ADDRESS_CHARS + 1) != NULL;

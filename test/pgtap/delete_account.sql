@@ -2,7 +2,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(37);
+SELECT plan(41);
 SET LOCAL auth_session.resend_cooldown = 0;
 SET LOCAL auth_session.message_rate_per_account = 0;
 SET LOCAL auth_session.events = 'user_deleted, session_ended';
@@ -83,6 +83,18 @@ SELECT set_config('request.jwt.claims', '', true) \g /dev/null
 SELECT auth.authenticate(:'b') \g /dev/null
 SELECT is(pg_temp.failure(pg_temp.deletion(NULL)), '{}', 'a recent sign-in does it');
 SELECT is_empty(format('SELECT FROM auth_private.accounts WHERE id = %L', :'bob'), 'and the account is gone');
+
+-- ---- where triggers are off ----
+
+SELECT pg_temp.account(pg_temp.email('eve')) AS eve \gset
+SELECT access_token AS e, refresh_token AS re FROM pg_temp.signin(pg_temp.email('eve')) \gset
+SELECT auth.authenticate(:'e') \g /dev/null
+SET LOCAL session_replication_role = replica;
+SELECT is(pg_temp.failure(pg_temp.deletion()), '{}', 'session_replication_role = replica keeps nobody from deleting an account');
+SELECT is(current_setting('session_replication_role'), 'replica', 'which is the caller''s again after it');
+SET LOCAL session_replication_role = origin;
+SELECT pg_temp.raises(format('SELECT auth.verify(%L)', :'e'), 'session_revoked', 'D9: nor its sessions from ending with it');
+SELECT is_empty(format('SELECT FROM auth_private.identifiers WHERE user_id = %L', :'eve'), 'nor its address from being free');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -4,7 +4,7 @@
 \ir helper/common.psql
 
 BEGIN;
-SELECT plan(100);
+SELECT plan(103);
 SET LOCAL auth_session.signin_rate_per_account = 0;
 
 SELECT pg_temp.account(pg_temp.email('ada')) AS ada \gset
@@ -81,7 +81,7 @@ SELECT is(pg_temp.seen_from(to_jsonb(entry)), expected, 'H11: an address as ' ||
 FROM (VALUES
 	('203.0.113.7', '203.0.113.7'), ('203.0.113.7:54321', '203.0.113.7'), ('[2001:db8::1]', '2001:db8::1'), ('[2001:db8::1]:443', '2001:db8::1'), ('2001:DB8:0:0::1', '2001:db8::1'),
 	('fe80::1%eth0', 'fe80::1'), ('[fe80::1%25eth0]:80', 'fe80::1'), ('"203.0.113.7"', '203.0.113.7'), ('"[2001:db8::1]:443"', '2001:db8::1'), (E' \t203.0.113.7\t ', '203.0.113.7'),
-	('198.51.100.1, 203.0.113.7:1', '203.0.113.7'), ('198.51.100.1,"[2001:db8::1]:1"', '2001:db8::1'), ('::ffff:203.0.113.7', '203.0.113.7'), ('[::ffff:203.0.113.7]:8', '203.0.113.7')
+	('198.51.100.1, 203.0.113.7:1', '203.0.113.7'), ('198.51.100.1,"[2001:db8::1]:1"', '2001:db8::1'), ('::ffff:203.0.113.7', '203.0.113.7'), ('[::ffff:203.0.113.7]:8', '203.0.113.7'), ('64:ff9b::203.0.113.7', '203.0.113.7'), ('[64:ff9b::cb00:7107]:8', '203.0.113.7'), ('64:ff9b:1::203.0.113.7', '64:ff9b:1::cb00:7107')
 ) AS forms (entry, expected);
 SELECT is(pg_temp.seen_from('["198.51.100.1", "192.0.2.9, 203.0.113.7"]'), '203.0.113.7', 'H11: of an array the last entry''s');
 SELECT is(pg_temp.seen_from('"203.0.113.7"', name), '203.0.113.7', 'H11: the header may be called ' || name)
@@ -107,9 +107,9 @@ CREATE FUNCTION pg_temp.ipv4(n int) RETURNS text LANGUAGE sql AS $$
 	SELECT host('10.0.0.0'::inet + (('x' || lpad(current_setting('pgtap.run'), 16, '0'))::bit(64)::bigint * 8 + n) % 16777216)
 $$;
 SET LOCAL auth_session.signin_rate_per_address = 3;
-SELECT is(string_agg(pg_temp.tries(pg_temp.from_address(form), 'wrong'), ','), 'invalid_credentials,invalid_credentials,invalid_credentials,throttled',
+SELECT is(string_agg(pg_temp.tries(pg_temp.from_address(form), 'wrong'), ','), 'invalid_credentials,invalid_credentials,invalid_credentials,throttled,throttled',
 	'H11: one address is one client, in whatever form')
-FROM unnest(ARRAY[pg_temp.ipv4(1), pg_temp.ipv4(1) || ':1', '"' || pg_temp.ipv4(1) || ':2"', '::ffff:' || pg_temp.ipv4(1)]) AS form;
+FROM unnest(ARRAY[pg_temp.ipv4(1), pg_temp.ipv4(1) || ':1', '"' || pg_temp.ipv4(1) || ':2"', '::ffff:' || pg_temp.ipv4(1), '64:ff9b::' || pg_temp.ipv4(1)]) AS form;
 -- Three at most are free, if no other file has used them up.
 SELECT pg_temp.tries('', 'wrong') FROM generate_series(1, 3) \g /dev/null
 SELECT is(pg_temp.tries(headers), 'throttled', 'H11: who can''t be told apart is one client: ' || what)
