@@ -320,6 +320,18 @@ original_of(const char *text)
 	                                                       : NULL;
 }
 
+/* Whether nothing is left of the client's statement, not even its form. */
+static bool
+was_dropped(void)
+{
+	return is_current(debug_query_string) && current.masked != AS_TEXT_PLAIN &&
+	       strlen(debug_query_string) > LEX_MAX_BYTES;
+}
+
+/*
+ * In a text that was dropped there are no constants to be found: of those that
+ * lie before its first character pg_stat_statements has an assertion.
+ */
 static void
 redact_post_parse_analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 {
@@ -327,6 +339,8 @@ redact_post_parse_analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 	{
 		keep_original(query);
 		mask_client_statement(client_verdict());
+		if (jstate != NULL && was_dropped())
+			jstate->clocations_count = 0;
 	}
 	if (next_post_parse_analyze)
 		next_post_parse_analyze(pstate, query, jstate);

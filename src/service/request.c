@@ -14,8 +14,8 @@
  * server knows: a setting has a stack of former values exactly while the
  * transaction could take its value back. (Not an assign hook: that is called
  * for a value that comes back, too.) Parallel workers get values without their
- * stacks; so as soon as a parallel plan starts, the leader hands its verdict
- * over in auth_session.request_is_set.
+ * stacks, or with stacks of their own; so as soon as a parallel plan starts, the
+ * leader hands its verdict over in auth_session.request_is_set.
  *
  * For row-level security the setting's text must not be fetched by name for
  * every row: at a backend's first use the setting is defined with an assign
@@ -111,7 +111,9 @@ define(Watched *watched)
 
 /*
  * Whether this transaction set the value. One of ALTER ROLE that a RESET
- * brought back is nobody's request.
+ * brought back is nobody's request. In a worker a stack says so only where a
+ * function's SET clause made it: since 18 what the leader has is set there
+ * within the worker's transaction, whenever that was.
  */
 static bool
 is_set_here(const Watched *watched)
@@ -120,7 +122,8 @@ is_set_here(const Watched *watched)
 	    watched->is_defined ? watched->setting : find_setting(watched->name);
 
 	if (setting != NULL && setting->stack != NULL &&
-	    setting->source == PGC_S_SESSION)
+	    setting->source == PGC_S_SESSION &&
+	    (!IsParallelWorker() || setting->stack->state == GUC_SAVE))
 		return true;
 	return IsParallelWorker() &&
 	       (auth_session_request_is_set & watched->bit) != 0;
