@@ -20,6 +20,9 @@ my $text = slurp_file($installed);
 my ($program) = $text =~ /^ExecStart=(\S+)/m;
 
 ok(-x "$stage$program", 'the program that the unit starts is installed');
+# Of what every Debian has: verify looks at no other program than the first.
+my ($reload) = $text =~ /^ExecReload=(\S+)/m;
+like($reload, qr{^/bin/sh$}, 'a reload takes no more than a shell');
 $text =~ s/^ExecStart=\Q$program\E/ExecStart=$stage$program/m;
 append_to_file("$dir/auth-session-bridge.service", $text);
 
