@@ -94,6 +94,16 @@ $block =~ s/^pg_upgrade/$bin{$newest}\/pg_upgrade/;
 my ($before) = $block =~ /^(.*)$/m;
 $before .= ' --socketdir=' . $old->host . ' -p ' . $old->port . ' -P ' . $new->port;
 
+# The end of a session whose refresh token was stolen, that the old server could
+# not record any more: pg_upgrade starts it once more, which is when it is.
+my $stolen = signin($old, 'bob@example.org', dbname => 'app');
+my $next = $stolen->{refresh_token};
+$next = $ask_old->('SELECT refresh_token FROM auth.renew(' . quoted($next) . ')') for 1 .. 2;
+my $holder = sql_connect($old, dbname => 'app');
+$holder->begin_work;
+$holder->do('LOCK TABLE auth_private.audit_log');
+refused($old, 'SELECT auth.renew(' . quoted($stolen->{refresh_token}) . ')', 'refresh_token_reused', 'a refresh token is used again', 'app');
+
 $old->stop;
 foreach my $how ('--check', '')
 {
@@ -118,6 +128,7 @@ is($ask->('SELECT session_id FROM auth.renew(' . quoted($live->{refresh_token}) 
 is($ask->('SELECT session_id FROM auth.renew(' . quoted($idle->{refresh_token}) . ')'), $idle->{session_id}, 'so does one that was renewed before');
 refused($new, 'SELECT auth.renew(' . quoted($gone->{refresh_token}) . ')', 'session_revoked', 'one of a revoked session does not', 'app');
 refused($new, 'SELECT auth.renew(' . quoted($stale) . ')', 'refresh_token_reused', 'and one that was renewed twice is a reuse', 'app');
+refused($new, 'SELECT auth.renew(' . quoted($next) . ')', 'session_revoked', 'a session whose end was still to be recorded has ended', 'app');
 is(signin($new, 'ada@example.org', dbname => 'app')->{user_id}, $ada, 'users sign in');
 refused($new, "SELECT auth.signin('ada\@example.org', 'another password')", 'invalid_credentials', 'by their own password only', 'app');
 

@@ -14,6 +14,9 @@ use Time::HiRes 'usleep';
 my $pgbouncer = (grep { -x } map { "$_/pgbouncer" } split(/:/, $ENV{PATH}), '/usr/sbin')[0];
 plan skip_all => 'pgbouncer is not installed' unless $pgbouncer;
 
+# From 1.21 on it knows of statements that are prepared by name.
+my ($major, $minor) = (run_command([ $pgbouncer, '-V' ]))[0] =~ /(\d+)\.(\d+)/;
+my $follows = $major > 1 || $minor >= 21;
 my $node = new_node('main');
 my $dir = PostgreSQL::Test::Utils::tempdir_short();
 my $port = PostgreSQL::Test::Cluster::get_free_port();
@@ -47,6 +50,7 @@ auth_file = $dir/users
 admin_users = $user
 pool_mode = $mode
 default_pool_size = 1
+@{[ $follows ? 'max_prepared_statements = 100' : '' ]}
 logfile = $dir/log
 pidfile = $dir/pid
 INI
@@ -129,8 +133,8 @@ foreach my $mode (qw(transaction session))
 	is(failure($dbh, 'SELECT auth.verify($1)', $renewed->{access_token}), 'session_revoked', "$mode: a logout is in force at once");
 	$dbh->disconnect;
 
-	# Prepared by the protocol, run many times, each in whatever connection.
-	my $prepared = pooled(prepare => $mode eq 'session' ? 1 : 0);
+	# Prepared by the protocol, by name where the mode allows, and run many times.
+	my $prepared = pooled(prepare => $mode eq 'session' || $follows ? 1 : 0);
 	my $statement = $prepared->prepare(q{SELECT auth.verify($1) ->> 'sub'});
 	my %sub;
 	for (1 .. 5)
