@@ -36,28 +36,6 @@ extern AsAlgorithm as_algorithm_parse(const char *name, size_t length);
 extern const char *as_algorithm_name(AsAlgorithm algorithm);
 extern bool as_algorithm_is_hmac(AsAlgorithm algorithm);
 
-/* ---- base64url.c: RFC 4648 section 5, without padding ---- */
-
-/* The most bytes that n characters can hold. */
-#define AS_BASE64URL_BYTES(n) ((n) / 4 * 3 + 2)
-
-/* Room that the encoder needs for n bytes: the characters and a NUL. */
-#define AS_BASE64URL_ROOM(n) (AS_BASE64URL_CHARS(n) + 1)
-
-/*
- * Writes the characters and a NUL into out, which has AS_BASE64URL_ROOM
- * bytes; answers the number of characters. For what is no secret: its time
- * depends on the data (tool.h's for secrets does not, at ten times the cost).
- */
-extern size_t as_base64url_encode(const void *bytes, size_t length, char *out);
-
-/*
- * Strict: no padding, no white space, no other alphabet, unused bits zero.
- * False for anything else and where room bytes don't hold it.
- */
-extern bool as_base64url_decode(const char *text, size_t length, void *out,
-                                size_t room, size_t *out_length);
-
 /* ---- key.c: a key ready to sign or verify ---- */
 
 /* The longest signature: RSA with AS_RSA_MAX_BITS. */

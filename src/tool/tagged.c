@@ -41,8 +41,7 @@ as_tagged_print(const AsTaggedKind *kind, const AsMacKey *key, const void *body,
 	memcpy(bytes + kind->body_bytes, mac, kind->tag_bytes);
 
 	memcpy(out, kind->prefix, AS_TAGGED_PREFIX_CHARS);
-	(void) as_secret_base64url_encode(bytes, length,
-	                                  out + AS_TAGGED_PREFIX_CHARS);
+	(void) as_base64url_encode(bytes, length, out + AS_TAGGED_PREFIX_CHARS);
 	as_wipe(mac, sizeof(mac));
 	as_wipe(bytes, sizeof(bytes));
 }
@@ -58,9 +57,9 @@ decode(const AsTaggedKind *kind, const char *text, size_t length,
 	if (length != AS_TAGGED_CHARS(wanted) ||
 	    memcmp(text, kind->prefix, AS_TAGGED_PREFIX_CHARS) != 0)
 		return false;
-	return as_secret_base64url_decode(text + AS_TAGGED_PREFIX_CHARS,
-	                                  length - AS_TAGGED_PREFIX_CHARS, bytes,
-	                                  BYTES_MAX, &decoded) &&
+	return as_base64url_decode(text + AS_TAGGED_PREFIX_CHARS,
+	                           length - AS_TAGGED_PREFIX_CHARS, bytes,
+	                           BYTES_MAX, &decoded) &&
 	       decoded == wanted;
 }
 
