@@ -12,7 +12,6 @@
 #include "tool/tool.h"
 
 #include <assert.h>
-#include <sodium.h>
 #include <string.h>
 
 /* The most bytes of body and tag of any kind. */
@@ -74,8 +73,7 @@ as_tagged_parse(const AsTaggedKind *kind, const AsMacKey *key, const char *text,
 	if (genuine)
 	{
 		as_mac(key, bytes, kind->body_bytes, mac);
-		genuine =
-		    sodium_memcmp(mac, bytes + kind->body_bytes, kind->tag_bytes) == 0;
+		genuine = as_is_same(mac, bytes + kind->body_bytes, kind->tag_bytes);
 		as_wipe(mac, sizeof(mac));
 	}
 	if (genuine)

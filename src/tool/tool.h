@@ -36,6 +36,11 @@ typedef struct AsUuid
 /* Zeroes bytes, NULL where there are none, whatever the compiler thinks. */
 extern void as_wipe(void *bytes, size_t length);
 
+/* ---- compare.c: whether two secrets are the same ---- */
+
+/* In a time that depends on length alone. */
+extern bool as_is_same(const void *a, const void *b, size_t length);
+
 /* ---- base64.c: RFC 4648 section 5, without padding ---- */
 
 /* Characters for n bytes; and the most bytes that n characters can hold. */
