@@ -343,8 +343,11 @@ typedef struct AsJsonMember
 /* Called per member, in order; returning false stops and fails the read. */
 typedef bool (*AsJsonVisit)(const AsJsonMember *member, void *into);
 
+/* The most containers in one another. */
+#define AS_JSON_DEPTH_MAX 32
+
 /*
- * Reads an object of at most max_length bytes and 32 levels; a name that
+ * Reads an object of at most max_length bytes and AS_JSON_DEPTH_MAX levels; a name that
  * occurs twice in the outermost object fails when unique_names. False when
  * the text is anything but one well-formed JSON object, or a visit said no.
  * Never raises.

@@ -17,9 +17,6 @@
 #include <stddef.h>
 #include <string.h>
 
-/* As json_reader.c. */
-#define MAX_DEPTH 32
-
 /* An object of more members is left to the parser. */
 #define MAX_MEMBERS 64
 
@@ -153,7 +150,7 @@ static bool take_members(Rest *rest, bool is_array, int depth, Member *members,
 static bool
 take_container(Rest *rest, AsJsonType type, int depth)
 {
-	return depth < MAX_DEPTH &&
+	return depth < AS_JSON_DEPTH_MAX &&
 	       take_members(rest, type == AS_JSON_ARRAY, depth + 1, NULL, NULL);
 }
 

@@ -25,8 +25,6 @@
 
 #include "jose/jose.h"
 
-#define MAX_DEPTH 32
-
 /* The most members whose names are kept to be compared. */
 #define MAX_NAMES 256
 
@@ -63,7 +61,7 @@ typedef struct Reader
 
 /*
  * Whether the text is UTF-8 without a NUL and nests no deeper than
- * MAX_DEPTH; and whether there is a \u in it. Brackets in strings don't
+ * AS_JSON_DEPTH_MAX; and whether there is a \u in it. Brackets in strings don't
  * count; whether they match is the parser's to say.
  */
 static bool
@@ -94,7 +92,7 @@ scan(const char *text, size_t length, bool *has_escape)
 			in_string = true;
 		else if (c == '{' || c == '[')
 		{
-			if (++depth > MAX_DEPTH)
+			if (++depth > AS_JSON_DEPTH_MAX)
 				return false;
 		}
 		else if (c == '}' || c == ']')
