@@ -25,62 +25,77 @@
 typedef int8_t Lanes __attribute__((vector_size(BLOCK_CHARS)));
 typedef uint64_t Halves __attribute__((vector_size(BLOCK_CHARS)));
 
-/* The characters that the two alphabets have for 62 and 63. */
+#define FOUR(c) c, c, c, c
+#define ALL(c)                             \
+	{                                      \
+		FOUR(c), FOUR(c), FOUR(c), FOUR(c) \
+	}
+
+/* The characters that the two alphabets have for 62 and 63, in all lanes. */
 typedef struct Alphabet
 {
-	int8_t of_62;
-	int8_t of_63;
+	Lanes of_62;
+	Lanes of_63;
 } Alphabet;
 
-static const Alphabet url_alphabet = {'-', '_'};
-static const Alphabet basic_alphabet = {'+', '/'};
+static const Alphabet url_alphabet = {ALL('-'), ALL('_')};
+static const Alphabet basic_alphabet = {ALL('+'), ALL('/')};
 
-/* The word whose most significant byte is the first, and back. */
-static inline uint64_t
-swap(uint64_t word)
+static inline bool
+is_big_endian(void)
 {
-	return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? word
-	                                              : __builtin_bswap64(word);
+	return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
 }
 
+/* The word whose most significant byte is the first. */
 static inline uint64_t
 load(const uint8_t *bytes)
 {
 	uint64_t word;
 
 	memcpy(&word, bytes, sizeof(word));
-	return swap(word);
+	return is_big_endian() ? word : __builtin_bswap64(word);
 }
 
 static inline void
 store(uint8_t *bytes, uint64_t word)
 {
-	word = swap(word);
+	word = is_big_endian() ? word : __builtin_bswap64(word);
 	memcpy(bytes, &word, sizeof(word));
 }
 
-/* Of the lower 48 bits, six a byte. */
-static inline uint64_t
-spread(uint64_t w)
+/* The halves whose least significant bytes are the first, and back. */
+static inline Halves
+little_endian(Halves w)
 {
-	w = (w & 0x0000FFFFFF000000) << 8 | (w & 0x0000000000FFFFFF);
-	w = (w & 0x00FFF00000FFF000) << 4 | (w & 0x00000FFF00000FFF);
-	return (w & 0x0FC00FC00FC00FC0) << 2 | (w & 0x003F003F003F003F);
+	if (is_big_endian())
+		w = (Halves){__builtin_bswap64(w[0]), __builtin_bswap64(w[1])};
+	return w;
 }
 
-static inline uint64_t
-gather(uint64_t w)
+/* Of 48 bits a half, from the top down, six a byte. */
+static inline Halves
+spread(Halves w)
 {
-	w = (w & 0x3F003F003F003F00) >> 2 | (w & 0x003F003F003F003F);
-	w = (w & 0x0FFF00000FFF0000) >> 4 | (w & 0x00000FFF00000FFF);
-	return (w & 0x00FFFFFF00000000) >> 8 | (w & 0x0000000000FFFFFF);
+	w = (w >> 24 & 0x0000000000FFFFFF) | (w & 0x0000000000FFFFFF) << 32;
+	w = (w >> 12 & 0x00000FFF00000FFF) | (w & 0x00000FFF00000FFF) << 16;
+	w = (w >> 6 & 0x003F003F003F003F) | (w & 0x003F003F003F003F) << 8;
+	return little_endian(w);
+}
+
+static inline Halves
+gather(Halves w)
+{
+	w = little_endian(w);
+	w = (w & 0x003F003F003F003F) << 6 | (w >> 8 & 0x003F003F003F003F);
+	w = (w & 0x00000FFF00000FFF) << 12 | (w >> 16 & 0x00000FFF00000FFF);
+	return (w & 0x0000000000FFFFFF) << 24 | (w >> 32 & 0x0000000000FFFFFF);
 }
 
 static inline void
 encode_block(const uint8_t in[BLOCK_BYTES], char out[BLOCK_CHARS])
 {
-	Halves halves = {swap(spread(load(in) >> 16)), swap(spread(load(in + 4)))};
-	Lanes v = (Lanes) halves;
+	Lanes v = (Lanes) spread((Halves){load(in) >> 16, load(in + 4)});
 
 	/* From each range of values to the next the characters leap by so many. */
 	v += 'A' + ((v > 25) & ('a' - 'Z' - 1)) + ((v > 51) & ('0' - 'z' - 1)) +
@@ -88,10 +103,10 @@ encode_block(const uint8_t in[BLOCK_BYTES], char out[BLOCK_CHARS])
 	memcpy(out, &v, sizeof(v));
 }
 
-/* Leaves ones in strange for characters that are none of the alphabet. */
+/* Takes the ones in known from the lanes of what is no character. */
 static inline void
 decode_block(const char in[BLOCK_CHARS], const Alphabet *alphabet,
-             uint8_t out[BLOCK_BYTES], Lanes *strange)
+             uint8_t out[BLOCK_BYTES], Lanes *known)
 {
 	Lanes c;
 	Lanes upper;
@@ -99,24 +114,20 @@ decode_block(const char in[BLOCK_CHARS], const Alphabet *alphabet,
 	Lanes digit;
 	Lanes is_62;
 	Lanes is_63;
-	Halves halves;
-	uint64_t first;
-	uint64_t second;
+	Halves bits;
 
 	memcpy(&c, in, sizeof(c));
-	upper = (c >= 'A') & (c <= 'Z');
-	lower = (c >= 'a') & (c <= 'z');
-	digit = (c >= '0') & (c <= '9');
+	upper = (c > 'A' - 1) ^ (c > 'Z');
+	lower = (c > 'a' - 1) ^ (c > 'z');
+	digit = (c > '0' - 1) ^ (c > '9');
 	is_62 = c == alphabet->of_62;
 	is_63 = c == alphabet->of_63;
-	*strange |= ~(upper | lower | digit | is_62 | is_63);
-	halves = (Halves) (((upper | lower | digit) & c) + (upper & -'A') +
-	                   (lower & (26 - 'a')) + (digit & (52 - '0')) +
-	                   (is_62 & 62) + (is_63 & 63));
-	first = gather(swap(halves[0]));
-	second = gather(swap(halves[1]));
-	store(out, first << 16 | second >> 32);
-	store(out + 4, first << 48 | second);
+	*known &= upper ^ lower ^ digit ^ is_62 ^ is_63;
+	c += (upper & -'A') + (lower & (26 - 'a')) + (digit & (52 - '0')) +
+	     (is_62 & (62 - alphabet->of_62)) + (is_63 & (63 - alphabet->of_63));
+	bits = gather((Halves) c);
+	store(out, bits[0] << 16 | bits[1] >> 32);
+	store(out + 4, bits[0] << 48 | bits[1]);
 }
 
 size_t
@@ -153,21 +164,21 @@ decode(const char *text, size_t length, const Alphabet *alphabet, void *out,
 	char last[BLOCK_CHARS];
 	uint8_t rest[BLOCK_BYTES];
 	uint8_t unused = 0;
-	Lanes strange = {0};
-	Halves any;
+	Lanes known = ALL(-1);
+	Halves all;
 
 	/* A single character left over holds no byte. */
 	if (length % 4 == 1 || bytes > room)
 		return false;
 	for (; length >= BLOCK_CHARS; length -= BLOCK_CHARS)
 	{
-		decode_block(text, alphabet, to, &strange);
+		decode_block(text, alphabet, to, &known);
 		text += BLOCK_CHARS;
 		to += BLOCK_BYTES;
 	}
 	memset(last, 'A', sizeof(last));
 	memcpy(last, text, length);
-	decode_block(last, alphabet, rest, &strange);
+	decode_block(last, alphabet, rest, &known);
 	memcpy(to, rest, kept);
 
 	/* Bits that no byte takes are zero, or two texts would be one. */
@@ -176,8 +187,8 @@ decode(const char *text, size_t length, const Alphabet *alphabet, void *out,
 	as_wipe(last, sizeof(last));
 	as_wipe(rest, sizeof(rest));
 	*out_length = bytes;
-	any = (Halves) strange;
-	return (any[0] | any[1] | unused) == 0;
+	all = (Halves) known;
+	return (~(all[0] & all[1]) | unused) == 0;
 }
 
 bool
