@@ -293,6 +293,12 @@ typedef struct AsClaims
  */
 extern bool as_claims_read(const char *payload, size_t length, AsClaims *out);
 
+struct AsJsonMember; /* below */
+
+/* The same of a payload that as_json_plain_list has listed. */
+extern bool as_claims_list(const struct AsJsonMember *members, int count,
+                           AsClaims *out);
+
 typedef struct AsClaimsExpectation
 {
 	const char *issuer;   /* exactly; NULL or "": not checked */
@@ -334,7 +340,8 @@ typedef enum AsJsonType
  */
 typedef struct AsJsonMember
 {
-	const char *name;
+	const char *name; /* NULL in an array */
+	size_t name_length;
 	AsJsonType type;
 	const char *text;
 	size_t length;
@@ -371,6 +378,18 @@ extern bool as_json_read_array(const char *text, size_t length,
                                void *into);
 
 /* ---- json_plain.c and json_reader.c among themselves: two readers ---- */
+
+/* An object or array of more members is left to the server's parser. */
+#define AS_JSON_PLAIN_MEMBERS 64
+
+/*
+ * Lists the members of a text, with texts that stay as long as copy does, and
+ * answers how many; -1 where it isn't plain. copy has room for length + 1
+ * bytes, and is the caller's to zero.
+ */
+extern int as_json_plain_list(const char *text, size_t length, bool is_array,
+                              bool unique_names, char *copy,
+                              AsJsonMember members[AS_JSON_PLAIN_MEMBERS]);
 
 typedef enum AsJsonPlain
 {

@@ -332,6 +332,7 @@ finish_member(Reader *reader, char *name)
 	if (!reader->failed)
 	{
 		member.name = name;
+		member.name_length = name == NULL ? 0 : strlen(name);
 		member.type = reader->type;
 		if (reader->type == AS_JSON_ARRAY || reader->type == AS_JSON_OBJECT)
 		{
@@ -522,8 +523,7 @@ read_value(const char *text, size_t length, size_t max_length, bool is_array,
 	copy = palloc(length + 1);
 	plain = as_json_plain_read(text, length, is_array, unique_names, copy,
 	                           visit, into);
-	if (plain != AS_JSON_NOT_PLAIN)
-		as_wipe(copy, length);
+	as_wipe(copy, length);
 	pfree(copy);
 	if (plain != AS_JSON_NOT_PLAIN)
 		return plain == AS_JSON_PLAIN;
