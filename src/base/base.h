@@ -701,7 +701,10 @@ extern void as_watch_changed(void);
 
 /* ---- json_writer.c: small JSON objects ---- */
 
-/* Members between begin and end; a NULL text is left out. */
+/*
+ * Members between begin and end; a NULL text is left out. Nothing of a name
+ * needs escaping.
+ */
 extern void as_json_begin(StringInfo json);
 extern void as_json_text(StringInfo json, const char *name, const char *text);
 extern void as_json_uuid(StringInfo json, const char *name, const AsUuid *uuid);

@@ -1,8 +1,9 @@
 /*
  * json_writer.c: small JSON objects, in the database's encoding.
  *
- * Members come in the order in which they are written, names and texts through
- * the server's own escaping. Who writes a secret wipes the text.
+ * Members come in the order in which they are written, texts through the
+ * server's own escaping; what can have nothing to escape stands as it is. Who
+ * writes a secret wipes the text.
  */
 #include "base/base.h"
 
@@ -23,9 +24,10 @@ static void
 member(StringInfo json, const char *name)
 {
 	if (json->len > 1)
-		appendStringInfoChar(json, ',');
-	escape_json(json, name);
-	appendStringInfoChar(json, ':');
+		appendStringInfoCharMacro(json, ',');
+	appendStringInfoCharMacro(json, '"');
+	appendStringInfoString(json, name);
+	appendBinaryStringInfo(json, "\":", 2);
 }
 
 void
@@ -43,14 +45,19 @@ as_json_uuid(StringInfo json, const char *name, const AsUuid *uuid)
 	char text[AS_UUID_CHARS + 1];
 
 	as_uuid_print(uuid, text);
-	as_json_text(json, name, text);
+	member(json, name);
+	appendStringInfoCharMacro(json, '"');
+	appendBinaryStringInfo(json, text, AS_UUID_CHARS);
+	appendStringInfoCharMacro(json, '"');
 }
 
 void
 as_json_number(StringInfo json, const char *name, int64 number)
 {
+	char digits[MAXINT8LEN + 1];
+
 	member(json, name);
-	appendStringInfo(json, INT64_FORMAT, number);
+	appendBinaryStringInfo(json, digits, pg_lltoa(number, digits));
 }
 
 void

@@ -148,8 +148,8 @@ visit_claim(const AsJsonMember *member, void *into)
 	return true;
 }
 
-bool
-as_claims_read(const char *payload, size_t length, AsClaims *out)
+static void
+clear(AsClaims *out)
 {
 	out->has_sub = false;
 	out->has_session_id = false;
@@ -164,8 +164,24 @@ as_claims_read(const char *payload, size_t length, AsClaims *out)
 	out->email[0] = '\0';
 	out->iss[0] = '\0';
 	out->aud_count = 0;
+}
+
+bool
+as_claims_read(const char *payload, size_t length, AsClaims *out)
+{
+	clear(out);
 	return as_json_read_object(payload, length, AS_JWT_MAX, true, visit_claim,
 	                           out);
+}
+
+bool
+as_claims_list(const AsJsonMember *members, int count, AsClaims *out)
+{
+	clear(out);
+	for (int i = 0; i < count; i++)
+		if (!visit_claim(&members[i], out))
+			return false;
+	return true;
 }
 
 AsClaimsVerdict

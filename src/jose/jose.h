@@ -36,28 +36,6 @@ extern AsAlgorithm as_algorithm_parse(const char *name, size_t length);
 extern const char *as_algorithm_name(AsAlgorithm algorithm);
 extern bool as_algorithm_is_hmac(AsAlgorithm algorithm);
 
-/* ---- base64url.c: RFC 4648 section 5, without padding ---- */
-
-/* The most bytes that n characters can hold. */
-#define AS_BASE64URL_BYTES(n) ((n) / 4 * 3 + 2)
-
-/* Room that the encoder needs for n bytes: the characters and a NUL. */
-#define AS_BASE64URL_ROOM(n) (AS_BASE64URL_CHARS(n) + 1)
-
-/*
- * Writes the characters and a NUL into out, which has AS_BASE64URL_ROOM
- * bytes; answers the number of characters. For what is no secret: its time
- * depends on the data (tool.h's for secrets does not, at ten times the cost).
- */
-extern size_t as_base64url_encode(const void *bytes, size_t length, char *out);
-
-/*
- * Strict: no padding, no white space, no other alphabet, unused bits zero.
- * False for anything else and where room bytes don't hold it.
- */
-extern bool as_base64url_decode(const char *text, size_t length, void *out,
-                                size_t room, size_t *out_length);
-
 /* ---- key.c: a key ready to sign or verify ---- */
 
 /* The longest signature: RSA with AS_RSA_MAX_BITS. */
@@ -315,6 +293,12 @@ typedef struct AsClaims
  */
 extern bool as_claims_read(const char *payload, size_t length, AsClaims *out);
 
+struct AsJsonMember; /* below */
+
+/* The same of a payload that as_json_plain_list has listed. */
+extern bool as_claims_list(const struct AsJsonMember *members, int count,
+                           AsClaims *out);
+
 typedef struct AsClaimsExpectation
 {
 	const char *issuer;   /* exactly; NULL or "": not checked */
@@ -356,7 +340,8 @@ typedef enum AsJsonType
  */
 typedef struct AsJsonMember
 {
-	const char *name;
+	const char *name; /* NULL in an array */
+	size_t name_length;
 	AsJsonType type;
 	const char *text;
 	size_t length;
@@ -365,8 +350,11 @@ typedef struct AsJsonMember
 /* Called per member, in order; returning false stops and fails the read. */
 typedef bool (*AsJsonVisit)(const AsJsonMember *member, void *into);
 
+/* The most containers in one another. */
+#define AS_JSON_DEPTH_MAX 32
+
 /*
- * Reads an object of at most max_length bytes and 32 levels; a name that
+ * Reads an object of at most max_length bytes and AS_JSON_DEPTH_MAX levels; a name that
  * occurs twice in the outermost object fails when unique_names. False when
  * the text is anything but one well-formed JSON object, or a visit said no.
  * Never raises.
@@ -390,6 +378,18 @@ extern bool as_json_read_array(const char *text, size_t length,
                                void *into);
 
 /* ---- json_plain.c and json_reader.c among themselves: two readers ---- */
+
+/* An object or array of more members is left to the server's parser. */
+#define AS_JSON_PLAIN_MEMBERS 64
+
+/*
+ * Lists the members of a text, with texts that stay as long as copy does, and
+ * answers how many; -1 where it isn't plain. copy has room for length + 1
+ * bytes, and is the caller's to zero.
+ */
+extern int as_json_plain_list(const char *text, size_t length, bool is_array,
+                              bool unique_names, char *copy,
+                              AsJsonMember members[AS_JSON_PLAIN_MEMBERS]);
 
 typedef enum AsJsonPlain
 {

@@ -17,25 +17,6 @@
 #include <stddef.h>
 #include <string.h>
 
-/* As json_reader.c. */
-#define MAX_DEPTH 32
-
-/* An object of more members is left to the parser. */
-#define MAX_MEMBERS 64
-
-typedef struct Span
-{
-	const char *begin;
-	const char *end;
-} Span;
-
-typedef struct Member
-{
-	Span name; /* empty in an array */
-	AsJsonType type;
-	Span value; /* of a string, what is between its quotes */
-} Member;
-
 /* What is left of the text. */
 typedef struct Rest
 {
@@ -71,33 +52,40 @@ is_plain(unsigned char c)
 #define HIGHEST   ALL(0x80)
 
 /*
- * Whether all of eight characters are plain. Where none has its highest bit,
- * the first of them that is too small for a subtraction gets it; and where none
- * is too small, nothing is borrowed from another.
+ * How many of eight characters are plain before the first that isn't. That one
+ * has its highest bit, or is too small for one of the subtractions and gets it;
+ * nothing is borrowed from those before it, the less significant ones.
  */
-static inline bool
-are_plain(const char *at)
+static inline unsigned
+count_plain(const char *at)
 {
 	uint64_t word;
 
 	memcpy(&word, at, sizeof(word));
-	return ((word | (word - ALL(0x20)) | ((word ^ ALL('"')) - ALL(1)) |
-	         ((word ^ ALL('\\')) - ALL(1))) &
-	        HIGHEST) == 0;
+	if (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)
+		word = __builtin_bswap64(word);
+	word = (word | (word - ALL(0x20)) | ((word ^ ALL('"')) - ALL(1)) |
+	        ((word ^ ALL('\\')) - ALL(1))) &
+	       HIGHEST;
+	return word == 0 ? 8 : (unsigned) __builtin_ctzll(word) / 8;
 }
 
 /* RFC 8259 section 7, of unescaped ASCII; behind the opening quote. */
 static bool
-take_string(Rest *rest, Span *out)
+take_string(Rest *rest, const char **text, size_t *length)
 {
 	const char *at = rest->at;
+	unsigned plain = 8;
 
-	out->begin = at;
-	while (rest->end - at >= (ptrdiff_t) sizeof(uint64_t) && are_plain(at))
-		at += sizeof(uint64_t);
+	while (plain == 8 && rest->end - at >= 8)
+	{
+		plain = count_plain(at);
+		at += plain;
+	}
 	while (at < rest->end && is_plain((unsigned char) *at))
 		at++;
-	out->end = at;
+	*text = rest->at;
+	*length = (size_t) (at - rest->at);
 	rest->at = at;
 	return take(rest, '"');
 }
@@ -147,64 +135,64 @@ is_at_end_of_value(const Rest *rest)
 	return rest->at == rest->end || memchr(" \t\n\r,]}", *rest->at, 7) != NULL;
 }
 
-static bool take_members(Rest *rest, bool is_array, int depth, Member *members,
-                         int *count);
+static bool take_members(Rest *rest, bool is_array, int depth,
+                         AsJsonMember *members, int *count);
 
 static bool
 take_container(Rest *rest, AsJsonType type, int depth)
 {
-	return depth < MAX_DEPTH &&
+	return depth < AS_JSON_DEPTH_MAX &&
 	       take_members(rest, type == AS_JSON_ARRAY, depth + 1, NULL, NULL);
 }
 
 /* Any value, inside of depth containers. */
 static bool
-take_value(Rest *rest, int depth, AsJsonType *type, Span *out)
+take_value(Rest *rest, int depth, AsJsonMember *out)
 {
 	bool ok;
 
-	out->begin = rest->at;
+	out->text = rest->at;
 	if (rest->at == rest->end)
 		return false;
 	switch (*rest->at)
 	{
 		case '"':
 			rest->at++;
-			*type = AS_JSON_STRING;
-			return take_string(rest, out);
+			out->type = AS_JSON_STRING;
+			return take_string(rest, &out->text, &out->length);
 		case '{':
-			*type = AS_JSON_OBJECT;
-			ok = take_container(rest, *type, depth);
+			out->type = AS_JSON_OBJECT;
+			ok = take_container(rest, out->type, depth);
 			break;
 		case '[':
-			*type = AS_JSON_ARRAY;
-			ok = take_container(rest, *type, depth);
+			out->type = AS_JSON_ARRAY;
+			ok = take_container(rest, out->type, depth);
 			break;
 		case 't':
-			*type = AS_JSON_TRUE;
+			out->type = AS_JSON_TRUE;
 			ok = take_word(rest, "true") && is_at_end_of_value(rest);
 			break;
 		case 'f':
-			*type = AS_JSON_FALSE;
+			out->type = AS_JSON_FALSE;
 			ok = take_word(rest, "false") && is_at_end_of_value(rest);
 			break;
 		case 'n':
-			*type = AS_JSON_NULL;
+			out->type = AS_JSON_NULL;
 			ok = take_word(rest, "null") && is_at_end_of_value(rest);
 			break;
 		default:
-			*type = AS_JSON_NUMBER;
+			out->type = AS_JSON_NUMBER;
 			ok = take_number(rest) && is_at_end_of_value(rest);
 			break;
 	}
-	out->end = rest->at;
+	out->length = (size_t) (rest->at - out->text);
 	return ok;
 }
 
 static bool
-take_name(Rest *rest, Span *out)
+take_name(Rest *rest, AsJsonMember *out)
 {
-	if (!take(rest, '"') || !take_string(rest, out))
+	if (!take(rest, '"') || !take_string(rest, &out->name, &out->name_length))
 		return false;
 	skip_blanks(rest);
 	if (!take(rest, ':'))
@@ -218,7 +206,8 @@ take_name(Rest *rest, Span *out)
  * wanted.
  */
 static bool
-take_members(Rest *rest, bool is_array, int depth, Member *members, int *count)
+take_members(Rest *rest, bool is_array, int depth, AsJsonMember *members,
+             int *count)
 {
 	char closing = is_array ? ']' : '}';
 	int n = 0;
@@ -230,14 +219,16 @@ take_members(Rest *rest, bool is_array, int depth, Member *members, int *count)
 	{
 		do
 		{
-			Member unwanted;
-			Member *member = members == NULL ? &unwanted : &members[n];
+			AsJsonMember unwanted;
+			AsJsonMember *member = members == NULL ? &unwanted : &members[n];
 
-			if (members != NULL && n++ == MAX_MEMBERS)
+			if (members != NULL && n++ == AS_JSON_PLAIN_MEMBERS)
 				return false;
 			skip_blanks(rest);
-			if ((!is_array && !take_name(rest, &member->name)) ||
-			    !take_value(rest, depth, &member->type, &member->value))
+			member->name = NULL;
+			member->name_length = 0;
+			if ((!is_array && !take_name(rest, member)) ||
+			    !take_value(rest, depth, member))
 				return false;
 			skip_blanks(rest);
 		} while (take(rest, ','));
@@ -249,72 +240,87 @@ take_members(Rest *rest, bool is_array, int depth, Member *members, int *count)
 	return true;
 }
 
+/* As jsonb has its keys: shorter ones first. */
 static bool
-is_same(const Span *a, const Span *b)
+is_in_order(const AsJsonMember *first, const AsJsonMember *second)
 {
-	size_t length = (size_t) (a->end - a->begin);
-
-	return (size_t) (b->end - b->begin) == length && *a->begin == *b->begin &&
-	       memcmp(a->begin, b->begin, length) == 0;
+	return first->name_length < second->name_length ||
+	       (first->name_length == second->name_length &&
+	        memcmp(first->name, second->name, first->name_length) < 0);
 }
 
 static bool
-has_name_twice(const Member *members, int count)
+is_same_name(const AsJsonMember *a, const AsJsonMember *b)
 {
+	return a->name_length == b->name_length &&
+	       memcmp(a->name, b->name, a->name_length) == 0;
+}
+
+/* Names in order, as in the tokens that are made here, are distinct. */
+static bool
+has_name_twice(const AsJsonMember *members, int count)
+{
+	bool in_order = true;
+
 	for (int i = 1; i < count; i++)
-		for (int j = 0; j < i; j++)
-			if (is_same(&members[i].name, &members[j].name))
+	{
+		in_order = in_order && is_in_order(&members[i - 1], &members[i]);
+		for (int j = 0; !in_order && j < i; j++)
+			if (is_same_name(&members[i], &members[j]))
 				return true;
+	}
 	return false;
 }
 
-/* Shows members of a text of our own, in which each scalar can be ended. */
-static bool
-show(char *copy, const char *text, const Member *members, int count,
-     bool is_array, AsJsonVisit visit, void *into)
+/* Every name and scalar has a character behind it that nobody needs now. */
+static void
+end_texts(char *copy, const AsJsonMember *members, int count)
 {
 	for (int i = 0; i < count; i++)
 	{
-		const Member *found = &members[i];
-		char *value = copy + (found->value.begin - text);
-		AsJsonMember member = {
-		    .type = found->type,
-		    .text = value,
-		    .length = (size_t) (found->value.end - found->value.begin)};
+		const AsJsonMember *member = &members[i];
 
-		if (!is_array)
-		{
-			member.name = copy + (found->name.begin - text);
-			copy[found->name.end - text] = '\0';
-		}
-		if (found->type != AS_JSON_ARRAY && found->type != AS_JSON_OBJECT)
-			value[member.length] = '\0';
-		if (!visit(&member, into))
-			return false;
+		if (member->name != NULL)
+			copy[member->name + member->name_length - copy] = '\0';
+		if (member->type != AS_JSON_ARRAY && member->type != AS_JSON_OBJECT)
+			copy[member->text + member->length - copy] = '\0';
 	}
-	return true;
+}
+
+int
+as_json_plain_list(const char *text, size_t length, bool is_array,
+                   bool unique_names, char *copy,
+                   AsJsonMember members[AS_JSON_PLAIN_MEMBERS])
+{
+	Rest rest = {copy, copy + length};
+	int count;
+
+	memcpy(copy, text, length);
+	copy[length] = '\0';
+	skip_blanks(&rest);
+	if (!take_members(&rest, is_array, 1, members, &count))
+		return -1;
+	skip_blanks(&rest);
+	if (rest.at != rest.end)
+		return -1;
+	if (unique_names && !is_array && has_name_twice(members, count))
+		return -1;
+	end_texts(copy, members, count);
+	return count;
 }
 
 AsJsonPlain
 as_json_plain_read(const char *text, size_t length, bool is_array,
                    bool unique_names, char *copy, AsJsonVisit visit, void *into)
 {
-	Member members[MAX_MEMBERS];
-	Rest rest = {text, text + length};
-	int count;
+	AsJsonMember members[AS_JSON_PLAIN_MEMBERS];
+	int count =
+	    as_json_plain_list(text, length, is_array, unique_names, copy, members);
 
-	skip_blanks(&rest);
-	if (!take_members(&rest, is_array, 1, members, &count))
+	if (count < 0)
 		return AS_JSON_NOT_PLAIN;
-	skip_blanks(&rest);
-	if (rest.at != rest.end)
-		return AS_JSON_NOT_PLAIN;
-	if (unique_names && has_name_twice(members, count))
-		return AS_JSON_NOT_PLAIN;
-
-	memcpy(copy, text, length);
-	copy[length] = '\0';
-	return show(copy, text, members, count, is_array, visit, into)
-	           ? AS_JSON_PLAIN
-	           : AS_JSON_REFUSED;
+	for (int i = 0; i < count; i++)
+		if (!visit(&members[i], into))
+			return AS_JSON_REFUSED;
+	return AS_JSON_PLAIN;
 }

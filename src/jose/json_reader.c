@@ -25,8 +25,6 @@
 
 #include "jose/jose.h"
 
-#define MAX_DEPTH 32
-
 /* The most members whose names are kept to be compared. */
 #define MAX_NAMES 256
 
@@ -63,7 +61,7 @@ typedef struct Reader
 
 /*
  * Whether the text is UTF-8 without a NUL and nests no deeper than
- * MAX_DEPTH; and whether there is a \u in it. Brackets in strings don't
+ * AS_JSON_DEPTH_MAX; and whether there is a \u in it. Brackets in strings don't
  * count; whether they match is the parser's to say.
  */
 static bool
@@ -94,7 +92,7 @@ scan(const char *text, size_t length, bool *has_escape)
 			in_string = true;
 		else if (c == '{' || c == '[')
 		{
-			if (++depth > MAX_DEPTH)
+			if (++depth > AS_JSON_DEPTH_MAX)
 				return false;
 		}
 		else if (c == '}' || c == ']')
@@ -334,6 +332,7 @@ finish_member(Reader *reader, char *name)
 	if (!reader->failed)
 	{
 		member.name = name;
+		member.name_length = name == NULL ? 0 : strlen(name);
 		member.type = reader->type;
 		if (reader->type == AS_JSON_ARRAY || reader->type == AS_JSON_OBJECT)
 		{
@@ -524,8 +523,7 @@ read_value(const char *text, size_t length, size_t max_length, bool is_array,
 	copy = palloc(length + 1);
 	plain = as_json_plain_read(text, length, is_array, unique_names, copy,
 	                           visit, into);
-	if (plain != AS_JSON_NOT_PLAIN)
-		as_wipe(copy, length);
+	as_wipe(copy, length);
 	pfree(copy);
 	if (plain != AS_JSON_NOT_PLAIN)
 		return plain == AS_JSON_PLAIN;

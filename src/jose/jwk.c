@@ -135,9 +135,8 @@ visit_jwk(const AsJsonMember *member, void *into)
 		if (strcmp(name, part_names[i]) != 0)
 			continue;
 		if (member->type != AS_JSON_STRING || member->length == 0 ||
-		    !as_secret_base64url_decode(member->text, member->length,
-		                                jwk->parts[i], NUMBER_MAX,
-		                                &jwk->lengths[i]))
+		    !as_base64url_decode(member->text, member->length, jwk->parts[i],
+		                         NUMBER_MAX, &jwk->lengths[i]))
 			return false;
 		jwk->present |= BIT(i);
 		return true;

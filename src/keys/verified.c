@@ -56,29 +56,6 @@ place_of(const char *token, size_t length)
 	return &places[(tail * UINT64CONST(0x9E3779B97F4A7C15) >> 32) % PLACES];
 }
 
-/* By the word: byte by byte would take as long as an HMAC. */
-static bool
-is_same(const char *a, const char *b, size_t length)
-{
-	volatile uint64 difference = 0;
-	uint64 different = 0;
-	size_t i;
-
-	for (i = 0; i + sizeof(uint64) <= length; i += sizeof(uint64))
-	{
-		uint64 of_a;
-		uint64 of_b;
-
-		memcpy(&of_a, a + i, sizeof(of_a));
-		memcpy(&of_b, b + i, sizeof(of_b));
-		different |= of_a ^ of_b;
-	}
-	for (; i < length; i++)
-		different |= (uint64) (a[i] ^ b[i]);
-	difference = different;
-	return difference == 0;
-}
-
 int
 as_verified_recall(const char *token, size_t length, uint64 ring)
 {
@@ -94,7 +71,7 @@ as_verified_recall(const char *token, size_t length, uint64 ring)
 		return -1;
 	place = place_of(token, length);
 	if (place->token == NULL || place->length != length ||
-	    !is_same(place->token, token, length))
+	    !as_is_same(place->token, token, length))
 		return -1;
 	return place->key;
 }

@@ -77,6 +77,39 @@ keep(Place *place, const AsJwt *jwt, const AsAccessToken *token)
 	place->serial = ++last_serial;
 }
 
+/*
+ * Lists the members of a payload, for whoever reads it now and for the jsonb,
+ * if that is asked for, and answers how many; -1 where it isn't written
+ * plainly.
+ */
+static int
+list_members(const char *json, size_t length, AsJsonMember **members)
+{
+	char *copy = palloc(length + 1);
+	int count;
+
+	*members = palloc(sizeof(AsJsonMember) * AS_JSON_PLAIN_MEMBERS);
+	count = as_json_plain_list(json, length, false, true, copy, *members);
+	if (count >= 0)
+		return count;
+	pfree(*members);
+	pfree(copy);
+	*members = NULL;
+	return -1;
+}
+
+static bool
+read_claims(AsAccessToken *token)
+{
+	token->member_count =
+	    list_members(token->payload, token->payload_length, &token->members);
+	return token->members != NULL
+	           ? as_claims_list(token->members, token->member_count,
+	                            &token->claims)
+	           : as_claims_read(token->payload, token->payload_length,
+	                            &token->claims);
+}
+
 /* Decodes and reads a payload; false where it is no access token's. */
 static bool
 read_anew(const AsJwt *jwt, AsAccessToken *out)
@@ -85,9 +118,8 @@ read_anew(const AsJwt *jwt, AsAccessToken *out)
 
 	out->payload = palloc(room);
 	return as_jwt_payload(jwt, out->payload, room, &out->payload_length) &&
-	       as_claims_read(out->payload, out->payload_length, &out->claims) &&
-	       out->claims.has_sub && out->claims.has_session_id &&
-	       out->claims.has_jti;
+	       read_claims(out) && out->claims.has_sub &&
+	       out->claims.has_session_id && out->claims.has_jti;
 }
 
 bool
@@ -96,6 +128,7 @@ as_payload_read(const AsJwt *jwt, AsAccessToken *out)
 	Place *place = place_of(jwt);
 
 	out->serial = 0;
+	out->members = NULL;
 	if (!is_kept(place, jwt))
 	{
 		if (!read_anew(jwt, out))
@@ -119,6 +152,8 @@ Jsonb *
 as_payload_jsonb(const AsAccessToken *token)
 {
 	Place *place = token->serial == 0 ? NULL : &places[token->place];
+	AsJsonMember *members = token->members;
+	int count = token->member_count;
 	Jsonb *jsonb;
 	char *text;
 
@@ -132,7 +167,9 @@ as_payload_jsonb(const AsAccessToken *token)
 	}
 
 	/* What is written plainly is the same in UTF-8 and in any database. */
-	jsonb = as_plain_jsonb(token->payload, token->payload_length);
+	if (members == NULL)
+		count = list_members(token->payload, token->payload_length, &members);
+	jsonb = members == NULL ? NULL : as_plain_jsonb(members, count);
 	if (jsonb == NULL)
 	{
 		text = as_text_from_utf8(token->payload, token->payload_length);

@@ -21,8 +21,7 @@ typedef struct Building
 	JsonbValue *made; /* the outermost container, once it is closed */
 } Building;
 
-static bool push_container(Building *building, const char *text, size_t length,
-                           bool is_array);
+static bool push_container(Building *building, const AsJsonMember *container);
 
 static bool
 read_int64(const AsJsonMember *member, int64 *out)
@@ -80,51 +79,61 @@ read_scalar(const AsJsonMember *member, JsonbValue *out)
 }
 
 static bool
-push_member(const AsJsonMember *member, void *into)
+push_member(Building *building, const AsJsonMember *member)
 {
-	Building *building = into;
 	JsonbValue value;
 
 	if (member->name != NULL)
 	{
 		value.type = jbvString;
 		value.val.string.val = unconstify(char *, member->name);
-		value.val.string.len = (int) strlen(member->name);
+		value.val.string.len = (int) member->name_length;
 		(void) pushJsonbValue(&building->state, WJB_KEY, &value);
 	}
 	if (member->type == AS_JSON_ARRAY || member->type == AS_JSON_OBJECT)
-		return push_container(building, member->text, member->length,
-		                      member->type == AS_JSON_ARRAY);
+		return push_container(building, member);
 	read_scalar(member, &value);
 	(void) pushJsonbValue(&building->state,
 	                      member->name != NULL ? WJB_VALUE : WJB_ELEM, &value);
 	return true;
 }
 
-/* The reader has seen the whole text: it nests as deep as that allows. */
 static bool
-push_container(Building *building, const char *text, size_t length,
-               bool is_array)
+push_members(Building *building, bool is_array, const AsJsonMember *members,
+             int count)
 {
-	/* What is pushed points there until all of it is put together. */
-	char *copy = palloc(length + 1);
-
 	(void) pushJsonbValue(&building->state,
 	                      is_array ? WJB_BEGIN_ARRAY : WJB_BEGIN_OBJECT, NULL);
-	if (as_json_plain_read(text, length, is_array, false, copy, push_member,
-	                       building) != AS_JSON_PLAIN)
-		return false;
+	for (int i = 0; i < count; i++)
+		if (!push_member(building, &members[i]))
+			return false;
 	building->made = pushJsonbValue(
 	    &building->state, is_array ? WJB_END_ARRAY : WJB_END_OBJECT, NULL);
 	return true;
 }
 
+/* The reader has seen the whole text: it nests as deep as that allows. */
+static bool
+push_container(Building *building, const AsJsonMember *container)
+{
+	AsJsonMember members[AS_JSON_PLAIN_MEMBERS];
+	bool is_array = container->type == AS_JSON_ARRAY;
+	int count;
+
+	/* What is pushed points there until all of it is put together. */
+	char *copy = palloc(container->length + 1);
+
+	count = as_json_plain_list(container->text, container->length, is_array,
+	                           false, copy, members);
+	return count >= 0 && push_members(building, is_array, members, count);
+}
+
 Jsonb *
-as_plain_jsonb(const char *text, size_t length)
+as_plain_jsonb(const AsJsonMember *members, int count)
 {
 	Building building = {0};
 
-	return push_container(&building, text, length, false)
+	return push_members(&building, false, members, count)
 	           ? JsonbValueToJsonb(building.made)
 	           : NULL;
 }

@@ -297,7 +297,7 @@ set_basic(AsRequest *request, const char *credentials)
 	char *pair = palloc(length + 1);
 	size_t decoded;
 
-	if (as_secret_base64_decode(credentials, length, pair, length, &decoded))
+	if (as_base64_decode(credentials, length, pair, length, &decoded))
 	{
 		pair[decoded] = '\0';
 		pair[strcspn(pair, ":")] = '\0';

@@ -227,6 +227,8 @@ typedef struct AsAccessToken
 	AsClaims claims;
 	char *payload; /* the JSON text that was signed, in UTF-8 */
 	size_t payload_length;
+	AsJsonMember *members; /* of the payload; NULL: not listed */
+	int member_count;
 	int place; /* payload.c's */
 	uint64 serial;
 } AsAccessToken;
@@ -265,10 +267,10 @@ extern Jsonb *as_payload_jsonb(const AsAccessToken *token);
 /* ---- plain_jsonb.c: the Jsonb of an object that is written plainly ---- */
 
 /*
- * As as_jsonb_parse, of a text of length bytes; NULL where it is not written
- * plainly (json_plain.c): then that has to look.
+ * As as_jsonb_parse, of an object whose members as_json_plain_list has listed;
+ * NULL where one of them has too many of its own: then that has to look.
  */
-extern Jsonb *as_plain_jsonb(const char *text, size_t length);
+extern Jsonb *as_plain_jsonb(const AsJsonMember *members, int count);
 
 /* ---- api_key_life.c: API keys ---- */
 

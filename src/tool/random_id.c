@@ -81,17 +81,13 @@ as_uuid_print(const AsUuid *uuid, char out[AS_UUID_CHARS + 1])
 	*end = '\0';
 }
 
-static int
-hex_value(char digit)
-{
-	if (digit >= '0' && digit <= '9')
-		return digit - '0';
-	if (digit >= 'a' && digit <= 'f')
-		return digit - 'a' + 10;
-	if (digit >= 'A' && digit <= 'F')
-		return digit - 'A' + 10;
-	return -1;
-}
+/* One more than the value of each digit; 0 for no digit. */
+static const uint8_t hex_digit[256] = {
+    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,
+    ['6'] = 7,  ['7'] = 8,  ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12,
+    ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16, ['A'] = 11, ['B'] = 12,
+    ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+};
 
 bool
 as_uuid_parse(const char *text, size_t length, AsUuid *out)
@@ -100,16 +96,16 @@ as_uuid_parse(const char *text, size_t length, AsUuid *out)
 		return false;
 	for (int i = 0; i < 16; i++)
 	{
-		int high;
-		int low;
+		unsigned high;
+		unsigned low;
 
 		if (hyphen_before(i) && *text++ != '-')
 			return false;
-		high = hex_value(*text++);
-		low = hex_value(*text++);
-		if (high < 0 || low < 0)
+		high = hex_digit[(uint8_t) *text++];
+		low = hex_digit[(uint8_t) *text++];
+		if (high == 0 || low == 0)
 			return false;
-		out->bytes[i] = (uint8_t) (high << 4 | low);
+		out->bytes[i] = (uint8_t) ((high - 1) << 4 | (low - 1));
 	}
 	return true;
 }

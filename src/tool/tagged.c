@@ -12,7 +12,6 @@
 #include "tool/tool.h"
 
 #include <assert.h>
-#include <sodium.h>
 #include <string.h>
 
 /* The most bytes of body and tag of any kind. */
@@ -41,8 +40,7 @@ as_tagged_print(const AsTaggedKind *kind, const AsMacKey *key, const void *body,
 	memcpy(bytes + kind->body_bytes, mac, kind->tag_bytes);
 
 	memcpy(out, kind->prefix, AS_TAGGED_PREFIX_CHARS);
-	(void) as_secret_base64url_encode(bytes, length,
-	                                  out + AS_TAGGED_PREFIX_CHARS);
+	(void) as_base64url_encode(bytes, length, out + AS_TAGGED_PREFIX_CHARS);
 	as_wipe(mac, sizeof(mac));
 	as_wipe(bytes, sizeof(bytes));
 }
@@ -58,9 +56,9 @@ decode(const AsTaggedKind *kind, const char *text, size_t length,
 	if (length != AS_TAGGED_CHARS(wanted) ||
 	    memcmp(text, kind->prefix, AS_TAGGED_PREFIX_CHARS) != 0)
 		return false;
-	return as_secret_base64url_decode(text + AS_TAGGED_PREFIX_CHARS,
-	                                  length - AS_TAGGED_PREFIX_CHARS, bytes,
-	                                  BYTES_MAX, &decoded) &&
+	return as_base64url_decode(text + AS_TAGGED_PREFIX_CHARS,
+	                           length - AS_TAGGED_PREFIX_CHARS, bytes,
+	                           BYTES_MAX, &decoded) &&
 	       decoded == wanted;
 }
 
@@ -75,8 +73,7 @@ as_tagged_parse(const AsTaggedKind *kind, const AsMacKey *key, const char *text,
 	if (genuine)
 	{
 		as_mac(key, bytes, kind->body_bytes, mac);
-		genuine =
-		    sodium_memcmp(mac, bytes + kind->body_bytes, kind->tag_bytes) == 0;
+		genuine = as_is_same(mac, bytes + kind->body_bytes, kind->tag_bytes);
 		as_wipe(mac, sizeof(mac));
 	}
 	if (genuine)

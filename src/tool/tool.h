@@ -36,30 +36,38 @@ typedef struct AsUuid
 /* Zeroes bytes, NULL where there are none, whatever the compiler thinks. */
 extern void as_wipe(void *bytes, size_t length);
 
-/* ---- secret_base64url.c: RFC 4648 section 5, without padding ---- */
+/* ---- compare.c: whether two secrets are the same ---- */
 
-/* Characters for n bytes. */
+/* In a time that depends on length alone. */
+extern bool as_is_same(const void *a, const void *b, size_t length);
+
+/* ---- base64.c: RFC 4648 section 5, without padding ---- */
+
+/* Characters for n bytes; and the most bytes that n characters can hold. */
 #define AS_BASE64URL_CHARS(n) (((n) / 3) * 4 + ((n) % 3 * 8 + 5) / 6)
+#define AS_BASE64URL_BYTES(n) ((n) / 4 * 3 + 2)
+
+/* Room that the encoder needs for n bytes: the characters and a NUL. */
+#define AS_BASE64URL_ROOM(n) (AS_BASE64URL_CHARS(n) + 1)
 
 /*
- * Writes the AS_BASE64URL_CHARS(length) characters and a NUL, in a time that
- * doesn't depend on the bytes; answers the number of characters.
+ * Writes the characters and a NUL into out, which has AS_BASE64URL_ROOM
+ * bytes, in a time that doesn't depend on the bytes; answers the number of
+ * characters.
  */
-extern size_t as_secret_base64url_encode(const void *bytes, size_t length,
-                                         char *out);
+extern size_t as_base64url_encode(const void *bytes, size_t length, char *out);
 
 /*
  * Strict: no padding, no white space, no other alphabet, unused bits zero.
  * False for anything else and where room bytes don't hold it; out may have
- * been written to then.
+ * been written to then. Its time depends on the length alone.
  */
-extern bool as_secret_base64url_decode(const char *text, size_t length,
-                                       void *out, size_t room,
-                                       size_t *out_length);
+extern bool as_base64url_decode(const char *text, size_t length, void *out,
+                                size_t room, size_t *out_length);
 
 /* The same of the other alphabet, with padding (section 4). */
-extern bool as_secret_base64_decode(const char *text, size_t length, void *out,
-                                    size_t room, size_t *out_length);
+extern bool as_base64_decode(const char *text, size_t length, void *out,
+                             size_t room, size_t *out_length);
 
 /* ---- base32.c: RFC 4648 section 6, without padding ---- */
 

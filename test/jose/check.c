@@ -247,6 +247,7 @@ main(int argc, char **argv)
 	}
 	fclose(vectors);
 	check_attacks();
+	check_base64();
 	check_tagged();
 	check_totp();
 	check_plain();

@@ -27,6 +27,9 @@ extern void check_attacks(void);
 /* The texts under a tag: refresh tokens, link tokens, mfa tokens, codes. */
 extern void check_tagged(void);
 
+/* The coder of tokens and secrets, against libsodium's. */
+extern void check_base64(void);
+
 /* Codes by time, base32 and QR codes. */
 extern void check_totp(void);
 

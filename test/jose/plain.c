@@ -33,6 +33,7 @@ static bool
 visit(const AsJsonMember *member, void *into)
 {
 	append(into, &member->type, sizeof(member->type));
+	append(into, &member->name_length, sizeof(member->name_length));
 	append(into, &member->length, sizeof(member->length));
 	append(into, member->text, member->length);
 	if (member->name != NULL)

@@ -374,6 +374,47 @@ check_kept_keys(void)
 	check(wrong == 0, "a MAC is its own key's, whichever are kept");
 }
 
+/* The same context each time, as libsodium has it. */
+static void
+check_digests(void)
+{
+	AsDigest digest;
+	uint8_t expected[AS_DIGEST_BYTES];
+	int wrong = 0;
+
+	for (size_t length = 0; length < sizeof(OLD_REFRESH); length++)
+	{
+		as_digest(OLD_REFRESH, length, &digest);
+		(void) crypto_hash_sha256(expected, (const unsigned char *) OLD_REFRESH,
+		                          length);
+		wrong += memcmp(digest.bytes, expected, sizeof(expected)) != 0;
+	}
+	check(wrong == 0, "a digest is SHA-256, whatever was hashed before");
+}
+
+/* A single bit, in every place of every length that words can end in. */
+static void
+check_comparing(void)
+{
+	uint8_t a[25];
+	uint8_t b[25];
+	int wrong = 0;
+
+	randombytes_buf(a, sizeof(a));
+	memcpy(b, a, sizeof(a));
+	for (size_t length = 0; length <= sizeof(a); length++)
+	{
+		wrong += !as_is_same(a, b, length);
+		for (size_t bit = 0; bit < 8 * sizeof(a); bit++)
+		{
+			b[bit / 8] ^= (uint8_t) (1 << bit % 8);
+			wrong += as_is_same(a, b, length) != (bit / 8 >= length);
+			b[bit / 8] ^= (uint8_t) (1 << bit % 8);
+		}
+	}
+	check(wrong == 0, "secrets that differ in a single bit are not the same");
+}
+
 /* What is sealed twice shares its form and the name of its key, no more. */
 static void
 check_seals(void)
@@ -410,6 +451,8 @@ check_tagged(void)
 {
 	make_everything();
 	check_kept_keys();
+	check_digests();
+	check_comparing();
 	check_keys();
 	check_old_texts();
 	check_flips("refresh", OLD_REFRESH, is_refresh);
