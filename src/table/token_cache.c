@@ -49,18 +49,17 @@ static AsStatement select_others = AS_READS("SELECT" ALL_BUT_ONE);
 static AsStatement lock_others =
     AS_WRITES("SELECT" ALL_BUT_ONE " FOR UPDATE SKIP LOCKED");
 
-/*
- * A batch is picked once: planned as a subquery of IN it could be read again
- * for each row, and with FOR UPDATE SKIP LOCKED find others each time.
- */
-static AsStatement prune = AS_WRITES(
-    "WITH batch AS MATERIALIZED ("
-    "     SELECT user_id, session_id FROM auth_private.token_cache"
-    "      WHERE expiry_day <= $1 AND expires_at <= $2"
-    "      ORDER BY expiry_day LIMIT $3 FOR UPDATE SKIP LOCKED)"
-    " DELETE FROM auth_private.token_cache"
-    "  WHERE (user_id, session_id) IN (SELECT user_id, session_id FROM batch)"
-    "    AND expires_at <= $2");
+static AsStatement lock_ended =
+    AS_WRITES("SELECT user_id, session_id, ctid FROM auth_private.token_cache"
+              " WHERE expiry_day <= $1 AND expires_at <= $2"
+              " ORDER BY expiry_day LIMIT $3 FOR UPDATE SKIP LOCKED");
+
+static const AsColumn place_columns[] = {
+    AS_COLUMN_AS("user_id", AsRowKey, UUID, first),
+    AS_COLUMN_AS("session_id", AsRowKey, UUID, second),
+    AS_COLUMN_AS("ctid", AsRowKey, PLACE, place),
+};
+static const AsShape place_shape = AS_SHAPE(AsRowKey, place_columns);
 
 bool
 as_token_cache_probe(const AsUuid *user_id, const AsUuid *session_id,
@@ -162,8 +161,22 @@ as_token_cache_try_lock(const AsUuid *user_id, const AsUuid *session_id,
 int
 as_token_cache_prune(TimestampTz now, int batch)
 {
+	AsRowKey *keys;
+	int count;
+
 	if (as_is_distributed())
 		return 0;
-	return (int) as_store_run(
-	    &prune, AS_ARGS(as_arg_date(now), as_arg_time(now), as_arg_int(batch)));
+	/* What is locked is where it was seen until the transaction ends. */
+	count = as_store_list(
+	    &lock_ended, &place_shape, &keys,
+	    AS_ARGS(as_arg_date(now), as_arg_time(now), as_arg_int(batch)));
+	if (as_row_delete("token_cache", "token_cache_pkey", keys, count, NULL) ==
+	    AS_NOT_DELETED)
+	{
+		for (int i = 0; i < count; i++)
+			(void) as_store_run(&delete_one,
+			                    AS_ARGS(as_arg_uuid(&keys[i].first),
+			                            as_arg_uuid(&keys[i].second)));
+	}
+	return count;
 }

@@ -1,4 +1,4 @@
--- What test/bench/bytes prints, on top of prune.sql.
+-- What test/bench/bytes prints, on top of prune.sql and scale.sql.
 \set ON_ERROR_STOP 1
 CREATE TABLE bench_sessions (i int PRIMARY KEY, refresh text) WITH (fillfactor = 50);
 
@@ -35,7 +35,24 @@ SELECT 'WAL of a renewal', :renew_bytes;
 SELECT 'WAL of a renewal, with audit_renewals', :audited_bytes;
 SELECT 'WAL of a logout', :logout_bytes;
 
-SELECT pg_total_relation_size('auth_private.sessions') AS sessions, pg_total_relation_size('auth_private.token_cache') AS cache \gset
-SELECT bench_ended(100000) \g /dev/null
-SELECT 'a session', (pg_total_relation_size('auth_private.sessions') - :sessions) / 100000;
-SELECT 'its row in the token cache', (pg_total_relation_size('auth_private.token_cache') - :cache) / 100000;
+-- A row of each, its indexes with it, by the mean of many that came in no order.
+CREATE FUNCTION bench_size(VARIADIC tables regclass[]) RETURNS bigint LANGUAGE sql AS $$
+	SELECT sum(pg_total_relation_size(t)) FROM unnest(tables) AS t
+$$;
+SET session_replication_role = replica;
+SELECT bench_size('auth_private.accounts', 'auth_private.identifiers') AS accounts,
+	bench_size('auth_private.sessions') AS sessions, bench_size('auth_private.token_cache') AS cache \gset
+CALL scale_accounts(1, :rows);
+ANALYZE scale_users;
+CALL scale_sessions(1, :rows, :rows, :rows);
+SELECT 'an account and its address',
+	(bench_size('auth_private.accounts', 'auth_private.identifiers') - :accounts) / :rows;
+SELECT 'a session', (bench_size('auth_private.sessions') - :sessions) / :rows;
+SELECT 'its row in the token cache', (bench_size('auth_private.token_cache') - :cache) / :rows;
+
+SELECT bench_size('auth_private.sessions') AS sessions \gset
+UPDATE auth_private.sessions AS s SET ip = '203.0.113.77',
+	user_agent = 'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36'
+FROM auth_private.accounts AS a WHERE a.id = s.user_id AND a.email = 'scale0@example.org';
+CALL scale_sessions(1, :rows, :rows, :rows);
+SELECT 'a session with an address and a browser''s name', (bench_size('auth_private.sessions') - :sessions) / :rows;

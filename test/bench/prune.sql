@@ -29,12 +29,13 @@ CREATE FUNCTION bench_processor_ms() RETURNS numeric LANGUAGE sql VOLATILE AS $$
 $$;
 
 -- Renews a session again and again until there is somebody in bench_done, each
--- time with a commit that waits for the disk; the longest time goes there.
-CREATE TABLE bench_done (longest interval);
-CREATE PROCEDURE bench_renew() LANGUAGE plpgsql AS $$
+-- time with a commit that waits for the disk.
+CREATE TABLE bench_done (done boolean);
+CREATE UNLOGGED TABLE bench_renewals (meanwhile text, ms float8);
+CREATE PROCEDURE bench_renew(meanwhile text) LANGUAGE plpgsql AS $$
 DECLARE
 	token text := (SELECT refresh_token FROM bench_live);
-	slowest interval := '0';
+	took float8[] := '{}';
 	begun timestamptz;
 BEGIN
 	COMMIT;
@@ -42,10 +43,10 @@ BEGIN
 		begun := clock_timestamp();
 		SELECT refresh_token INTO token FROM auth.renew(token);
 		COMMIT;
-		slowest := greatest(slowest, clock_timestamp() - begun);
+		took := took || (extract(epoch FROM clock_timestamp() - begun) * 1000)::float8;
 		EXIT WHEN EXISTS (SELECT FROM bench_done);
 	END LOOP;
 	UPDATE bench_live SET refresh_token = token;
-	UPDATE bench_done SET longest = slowest;
+	INSERT INTO bench_renewals SELECT meanwhile, unnest(took);
 END
 $$;
