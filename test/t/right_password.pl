@@ -52,7 +52,8 @@ sub answer
 	my ($session) = @_;
 	my $dbh = $session->{dbh};
 
-	return 'ok' if eval { $dbh->pg_result; 1 };
+	# That a statement was cancelled a newer DBD::Pg tells by the state alone.
+	return $dbh->state || 'ok' if eval { $dbh->pg_result; 1 };
 	my $detail = $dbh->errstr // '';
 	return $1 if $detail =~ /^DETAIL:\s+(\S+)$/m;
 	return $dbh->state;
