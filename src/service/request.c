@@ -151,6 +151,12 @@ as_request_jwt_claims(void)
 }
 
 bool
+as_request_is_present(void)
+{
+	return watched_value(&headers) != NULL || watched_value(&method) != NULL;
+}
+
+bool
 as_request_is_safe(void)
 {
 	static const char *const safe[] = {"GET", "HEAD", "OPTIONS", "TRACE"};

@@ -76,8 +76,12 @@ void
 as_response_keep_from_caches(void)
 {
 	static const char header[] = "{\"Cache-Control\":\"no-store\"}";
-	const char *present = as_request_response_headers();
+	const char *present;
 
+	/* To set it, and take it back at the end, shows in a renewal. */
+	if (!as_request_is_present())
+		return;
+	present = as_request_response_headers();
 	if (present == NULL || strstr(present, header) == NULL)
 		as_response_add_header("Cache-Control", "no-store");
 }

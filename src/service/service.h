@@ -196,6 +196,12 @@ extern const AsRequest *as_request(void);
 /* request.jwt.claims, set in this transaction; NULL when there are none. */
 extern const char *as_request_jwt_claims(void);
 
+/*
+ * Whether there is one: PostgREST sets its headers, "{}" at least, and its
+ * method in each transaction; a client of the server itself sets neither.
+ */
+extern bool as_request_is_present(void);
+
 /* Whether its method is one that changes nothing (RFC 9110 section 9.2.1). */
 extern bool as_request_is_safe(void);
 
@@ -362,7 +368,7 @@ extern void as_context_confirm(uint64 generation);
 /* Behind those that are there; value is in the database's encoding. */
 extern void as_response_add_header(const char *name, const char *value);
 
-/* Cache-Control: no-store, once. */
+/* Cache-Control: no-store, once; nothing where there is no request. */
 extern void as_response_keep_from_caches(void);
 
 /* ---- same_origin.c: whether a page of the application sent a request ---- */

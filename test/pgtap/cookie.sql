@@ -12,7 +12,7 @@
 SET response.headers = 'left';
 
 BEGIN;
-SELECT plan(109);
+SELECT plan(112);
 SET LOCAL auth_session.cookies = on;
 SET LOCAL auth_session.site_url = 'HTTPS://App.Example:443/base';
 SET LOCAL auth_session.allowed_origins = 'https://admin.app.example, http://localhost:5173';
@@ -37,10 +37,24 @@ CREATE FUNCTION pg_temp.cookie(token text) RETURNS jsonb LANGUAGE sql AS $$ SELE
 
 -- ---- what was left ----
 
+SELECT set_config('request.headers', '{}', true) \g /dev/null
 SELECT lives_ok(format('SELECT auth.renew(%L)', :'r'), 'G10: response.headers of a former client stops no call');
 SELECT is(current_setting('response.headers')::jsonb, '[{"Cache-Control": "no-store"}]', 'G10: and goes with no response');
 SELECT auth.renew(:'r') \g /dev/null
 SELECT is(current_setting('response.headers')::jsonb, '[{"Cache-Control": "no-store"}]', 'what this transaction has set stays');
+
+-- ---- no request ----
+
+SELECT set_config('request.headers', '', true), set_config('request.method', '', true), set_config('response.headers', '', true) \g /dev/null
+SELECT auth.renew(:'r') \g /dev/null
+SELECT is(current_setting('response.headers'), '', 'a client of the server itself gets no header of a response');
+SELECT set_config('request.method', 'POST', true) \g /dev/null
+SELECT auth.renew(:'r') \g /dev/null
+SELECT is(current_setting('response.headers')::jsonb, '[{"Cache-Control": "no-store"}]', 'a request by its method does');
+SELECT set_config('request.headers', '{}', true), set_config('request.method', '', true), set_config('response.headers', '', true) \g /dev/null
+SELECT auth.renew(:'r') \g /dev/null
+SELECT is(current_setting('response.headers')::jsonb, '[{"Cache-Control": "no-store"}]', 'and one by its headers, though it has none');
+
 SET LOCAL response.headers = '';
 SELECT access_token AS a, refresh_token AS r, session_id AS s FROM pg_temp.signin(pg_temp.email('ada')) \gset
 
