@@ -11,6 +11,7 @@
 
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "utils/jsonb.h"
@@ -619,6 +620,29 @@ typedef enum AsRowFound
 extern AsRowFound as_row_find(const char *table, const char *primary_key,
                               const AsUuid *key, const AsShape *shape,
                               void *row);
+
+/* ---- row_lookup.c: a row by the index of its primary key ---- */
+
+/* What a look-up holds until it ends. */
+typedef struct AsRowLookup
+{
+	Relation relation;
+	SysScanDesc scan;
+	Buffer buffer;         /* InvalidBuffer: the scan has the version */
+	HeapTupleData version; /* in the buffer */
+	bool is_short_of_room; /* for a newer version in the same page */
+} AsRowLookup;
+
+/*
+ * Begins one, and answers the version that the snapshot sees of the row with a
+ * key of one or two uuids (second NULL); NULL where it sees none. Of a table
+ * that is local. The version is valid until the look-up ends, which it must in
+ * either case; a failure ends it.
+ */
+extern HeapTuple as_row_lookup_begin(AsRowLookup *lookup, Relation relation,
+                                     Snapshot snapshot, const char *primary_key,
+                                     const AsUuid *first, const AsUuid *second);
+extern void as_row_lookup_end(AsRowLookup *lookup);
 
 /* ---- row_probe.c: whether a row is there ---- */
 

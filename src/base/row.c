@@ -20,10 +20,8 @@
  */
 #include "base/base.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/parallel.h"
-#include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -33,7 +31,6 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "storage/bufmgr.h"
-#include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -245,29 +242,19 @@ replace(Relation relation, Row *row, Snapshot snapshot)
 
 typedef struct Lookup
 {
-	Relation relation;
+	AsRowLookup by_key;
 	Snapshot snapshot;
-	SysScanDesc scan;
 } Lookup;
 
 static bool
 begin_lookup(Lookup *lookup, Relation relation, const char *primary_key,
              const AsUuid *first, const AsUuid *second, Row *row)
 {
-	ScanKeyData key[2];
-
-	lookup->relation = relation;
 	lookup->snapshot = RegisterSnapshot(
 	    IsInParallelMode() ? GetActiveSnapshot() : GetLatestSnapshot());
-	ScanKeyInit(&key[0], 1, BTEqualStrategyNumber, F_UUID_EQ,
-	            PointerGetDatum(first));
-	if (second != NULL)
-		ScanKeyInit(&key[1], 2, BTEqualStrategyNumber, F_UUID_EQ,
-		            PointerGetDatum(second));
-	lookup->scan =
-	    systable_beginscan(relation, as_store_relation(primary_key), true,
-	                       lookup->snapshot, second == NULL ? 1 : 2, key);
-	row->tuple = systable_getnext(lookup->scan);
+	row->tuple =
+	    as_row_lookup_begin(&lookup->by_key, relation, lookup->snapshot,
+	                        primary_key, first, second);
 	if (HeapTupleIsValid(row->tuple))
 		heap_deform_tuple(row->tuple, RelationGetDescr(relation), row->values,
 		                  row->nulls);
@@ -277,7 +264,7 @@ begin_lookup(Lookup *lookup, Relation relation, const char *primary_key,
 static void
 end_lookup(Lookup *lookup)
 {
-	systable_endscan(lookup->scan);
+	as_row_lookup_end(&lookup->by_key);
 	UnregisterSnapshot(lookup->snapshot);
 }
 

@@ -15,15 +15,12 @@
  */
 #include "base/base.h"
 
-#include "access/genam.h"
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/parallel.h"
-#include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "storage/bufmgr.h"
-#include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/uuid.h"
@@ -124,22 +121,15 @@ static bool
 find_by_index(const Probe *probe, const char *primary_key,
               ItemPointerData *place)
 {
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple tuple;
-	bool found;
+	AsRowLookup lookup;
+	HeapTuple tuple =
+	    as_row_lookup_begin(&lookup, probe->relation, probe->snapshot,
+	                        primary_key, probe->first, probe->second);
+	bool found = HeapTupleIsValid(tuple) && take_third(probe, tuple);
 
-	ScanKeyInit(&key[0], 1, BTEqualStrategyNumber, F_UUID_EQ,
-	            PointerGetDatum(probe->first));
-	ScanKeyInit(&key[1], 2, BTEqualStrategyNumber, F_UUID_EQ,
-	            PointerGetDatum(probe->second));
-	scan = systable_beginscan(probe->relation, as_store_relation(primary_key),
-	                          true, probe->snapshot, 2, key);
-	tuple = systable_getnext(scan);
-	found = HeapTupleIsValid(tuple) && take_third(probe, tuple);
 	if (found)
 		*place = tuple->t_self;
-	systable_endscan(scan);
+	as_row_lookup_end(&lookup);
 	return found;
 }
 
