@@ -39,7 +39,7 @@ struct AsKey
 	size_t signature_length;
 
 	/* HMAC: keyed, to be rewound; and the secret, to be stored. */
-	EVP_MAC_CTX *mac;
+	AsHmac *mac;
 	size_t secret_length;
 	uint8_t *secret;
 
@@ -119,8 +119,6 @@ as_secret_is_strong(AsAlgorithm algorithm, const void *secret, size_t length)
 AsKey *
 as_key_from_secret(AsAlgorithm algorithm, const void *secret, size_t length)
 {
-	OSSL_PARAM params[2];
-	EVP_MAC *hmac;
 	AsKey *key;
 
 	if (!as_algorithm_is_hmac(algorithm) || length == 0 ||
@@ -133,15 +131,9 @@ as_key_from_secret(AsAlgorithm algorithm, const void *secret, size_t length)
 	key->is_private = true;
 	key->signature_length = algorithms[algorithm].hash_bytes;
 
-	hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-	key->mac = hmac == NULL ? NULL : EVP_MAC_CTX_new(hmac);
-	EVP_MAC_free(hmac);
+	key->mac = as_hmac_new(algorithms[algorithm].digest, secret, length);
 	key->secret = OPENSSL_malloc(length);
-	params[0] = OSSL_PARAM_construct_utf8_string(
-	    OSSL_MAC_PARAM_DIGEST, (char *) algorithms[algorithm].digest, 0);
-	params[1] = OSSL_PARAM_construct_end();
-	if (key->mac == NULL || key->secret == NULL ||
-	    EVP_MAC_init(key->mac, secret, length, params) != 1)
+	if (key->mac == NULL || key->secret == NULL)
 	{
 		as_key_free(key);
 		return NULL;
@@ -311,7 +303,7 @@ as_key_free(AsKey *key)
 {
 	if (key == NULL)
 		return;
-	EVP_MAC_CTX_free(key->mac);
+	as_hmac_free(key->mac);
 	if (key->secret != NULL)
 		OPENSSL_clear_free(key->secret, key->secret_length);
 	EVP_PKEY_CTX_free(key->signer);
@@ -346,22 +338,6 @@ const EVP_PKEY *
 as_key_pkey(const AsKey *key)
 {
 	return key->pkey;
-}
-
-/* Rewinds the keyed context: no key means the one that it has. */
-static size_t
-sign_hmac(AsKey *key, const void *data, size_t length, uint8_t *out)
-{
-	size_t written = 0;
-
-	if (EVP_MAC_init(key->mac, NULL, 0, NULL) != 1 ||
-	    EVP_MAC_update(key->mac, data, length) != 1 ||
-	    EVP_MAC_final(key->mac, out, &written, MAC_MAX) != 1)
-	{
-		ERR_clear_error();
-		return 0;
-	}
-	return written;
 }
 
 static bool
@@ -468,7 +444,8 @@ as_key_sign(AsKey *key, const void *data, size_t length, uint8_t *out)
 	if (!key->is_private)
 		return 0;
 	if (key->mac != NULL)
-		return sign_hmac(key, data, length, out);
+		return as_hmac(key->mac, key->secret, key->secret_length, data, length,
+		               out, MAC_MAX);
 	if (key->algorithm == AS_EDDSA)
 		written = sign_ed25519(key, data, length, out);
 	else
@@ -549,7 +526,8 @@ as_key_verify(AsKey *key, const void *data, size_t length,
 		return false;
 	if (key->mac != NULL)
 	{
-		ok = sign_hmac(key, data, length, expected) == signature_length &&
+		ok = as_hmac(key->mac, key->secret, key->secret_length, data, length,
+		             expected, sizeof(expected)) == signature_length &&
 		     CRYPTO_memcmp(expected, signature, signature_length) == 0;
 		as_wipe(expected, sizeof(expected));
 		return ok;

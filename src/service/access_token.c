@@ -111,7 +111,8 @@ would_verify(const char *utf8, size_t length)
  * an account into which somebody wrote without asking us. What is left that can
  * be wrong is an address that is too long, and depth: which is at most that of
  * the brackets that there are. In another encoding than the tokens' neither
- * is what was counted when it was set.
+ * is what was counted when it was set; and settings are in that of the database
+ * from which ALTER DATABASE or ALTER ROLE was called, or of a file.
  */
 static bool
 may_be_unverifiable(const AsAccount *account, const char *claims)
@@ -120,7 +121,9 @@ may_be_unverifiable(const AsAccount *account, const char *claims)
 
 	if (auth_session_claims_hook[0] != '\0' ||
 	    GetDatabaseEncoding() != PG_UTF8 ||
-	    (account->email != NULL && strlen(account->email) > AS_EMAIL_CLAIM_MAX))
+	    (account->email != NULL &&
+	     strlen(account->email) > AS_EMAIL_CLAIM_MAX) ||
+	    !pg_verify_mbstr(PG_UTF8, claims, (int) strlen(claims), true))
 		return true;
 	while ((claims = strpbrk(claims, "{[")) != NULL)
 	{
@@ -142,9 +145,10 @@ require_verifiable(const char *claims)
 		ereport(LOG_SERVER_ONLY,
 		        (errmsg("an access token with these claims would not verify"),
 		         errdetail("They are too many, too large, nested deeper than "
-		                   "32 levels, or of a wrong type."),
-		         errhint("Look at the result of auth_session.claims_hook and "
-		                 "the app data of the account.")));
+		                   "32 levels, of a wrong type, or not UTF-8."),
+		         errhint("Look at the result of auth_session.claims_hook, the "
+		                 "app data of the account, and the settings of the "
+		                 "database and its roles.")));
 		as_fail(AS_BUSY, NULL);
 	}
 	pfree(utf8);

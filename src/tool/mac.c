@@ -12,7 +12,6 @@
  */
 #include "tool/tool.h"
 
-#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <sodium.h>
@@ -24,7 +23,7 @@
 static struct Kept
 {
 	AsMacKey key;
-	EVP_MAC_CTX *context; /* NULL: nothing is kept here */
+	AsHmac *context; /* NULL: nothing is kept here */
 } kept[KEPT];
 
 static int next_kept = 0;
@@ -43,8 +42,7 @@ as_mac_key_derive(const uint8_t master[AS_MAC_KEY_BYTES], AsMacPurpose purpose,
 static void
 drop(struct Kept *place)
 {
-	/* OpenSSL zeroes what it had of the key. */
-	EVP_MAC_CTX_free(place->context);
+	as_hmac_free(place->context);
 	place->context = NULL;
 	as_wipe(&place->key, sizeof(place->key));
 }
@@ -56,27 +54,8 @@ as_mac_forget(void)
 		drop(&kept[i]);
 }
 
-static EVP_MAC_CTX *
-context_new(const AsMacKey *key)
-{
-	OSSL_PARAM params[2];
-	EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-	EVP_MAC_CTX *context = hmac == NULL ? NULL : EVP_MAC_CTX_new(hmac);
-
-	EVP_MAC_free(hmac);
-	params[0] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST,
-	                                             (char *) "SHA256", 0);
-	params[1] = OSSL_PARAM_construct_end();
-	if (context != NULL &&
-	    EVP_MAC_init(context, key->bytes, sizeof(key->bytes), params) == 1)
-		return context;
-	EVP_MAC_CTX_free(context);
-	ERR_clear_error();
-	return NULL;
-}
-
 /* The key's context; NULL where OpenSSL can't make one. */
-static EVP_MAC_CTX *
+static AsHmac *
 context_of(const AsMacKey *key)
 {
 	struct Kept *place;
@@ -88,7 +67,7 @@ context_of(const AsMacKey *key)
 	place = &kept[next_kept];
 	next_kept = (next_kept + 1) % KEPT;
 	drop(place);
-	place->context = context_new(key);
+	place->context = as_hmac_new("SHA256", key->bytes, sizeof(key->bytes));
 	if (place->context != NULL)
 		place->key = *key;
 	return place->context;
@@ -98,15 +77,12 @@ void
 as_mac(const AsMacKey *key, const void *data, size_t length,
        uint8_t out[AS_DIGEST_BYTES])
 {
-	EVP_MAC_CTX *context = context_of(key);
-	size_t written;
+	AsHmac *context = context_of(key);
 
-	/* Without a key it takes the one that it has. */
-	if (context != NULL && EVP_MAC_init(context, NULL, 0, NULL) == 1 &&
-	    EVP_MAC_update(context, data, length) == 1 &&
-	    EVP_MAC_final(context, out, &written, AS_DIGEST_BYTES) == 1)
+	if (context != NULL &&
+	    as_hmac(context, key->bytes, sizeof(key->bytes), data, length, out,
+	            AS_DIGEST_BYTES) == AS_DIGEST_BYTES)
 		return;
-	ERR_clear_error();
 	(void) crypto_auth_hmacsha256(out, data, length, key->bytes);
 }
 

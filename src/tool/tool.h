@@ -113,6 +113,26 @@ extern void as_uuid_print(const AsUuid *uuid, char out[AS_UUID_CHARS + 1]);
  */
 extern bool as_uuid_parse(const char *text, size_t length, AsUuid *out);
 
+/* ---- hmac.c: HMAC (RFC 2104) under a key that is used again ---- */
+
+/* OpenSSL's EVP_MAC_CTX. */
+typedef struct evp_mac_ctx_st AsHmac;
+
+/* Of a digest that OpenSSL has by that name; NULL where it can't. */
+extern AsHmac *as_hmac_new(const char *digest, const void *key,
+                           size_t key_length);
+
+/*
+ * The HMAC of data, in room bytes at least as many as the digest has; answers
+ * how many it has written, 0 where OpenSSL can't. The key is that of as_hmac_new.
+ */
+extern size_t as_hmac(AsHmac *context, const void *key, size_t key_length,
+                      const void *data, size_t length, uint8_t *out,
+                      size_t room);
+
+/* Zeroes what it holds of the key; NULL is nothing to free. */
+extern void as_hmac_free(AsHmac *context);
+
 /* ---- mac.c: digests, under a server key and plain ---- */
 
 #define AS_MAC_KEY_BYTES 32

@@ -248,6 +248,7 @@ main(int argc, char **argv)
 	fclose(vectors);
 	check_attacks();
 	check_base64();
+	check_hmac();
 	check_tagged();
 	check_totp();
 	check_plain();

@@ -30,6 +30,9 @@ extern void check_tagged(void);
 /* The coder of tokens and secrets, against libsodium's. */
 extern void check_base64(void);
 
+/* That a context of HMAC is rewound, by an OpenSSL that can't, too. */
+extern void check_hmac(void);
+
 /* Codes by time, base32 and QR codes. */
 extern void check_totp(void);
 

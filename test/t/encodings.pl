@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 use AuthSession;
+use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = new_node('encodings');
@@ -73,6 +74,16 @@ is(one('LATIN1', q{SELECT length(set_config('auth_session.issuer', repeat(chr(23
 ok(!eval { one('LATIN1', q{SELECT set_config('auth_session.issuer', repeat(chr(233), 128), true)}) },
 	'LATIN1: one of 128 would be too long');
 like($@, qr/at most 255 bytes in UTF-8/, 'LATIN1: which is said');
+
+# Settings of a database are kept in the bytes of the one that set them.
+account($node, 'ada@example.org', dbname => 'utf8');
+$dbh{LATIN1}->do(qq{ALTER DATABASE utf8 SET auth_session.audience = 'jos\x{e9}'});
+my $offset = -s $node->logfile;
+refused($node, q{SELECT * FROM auth.signin('ada@example.org', 'correct horse battery staple')}, 'busy',
+	'UTF8: an audience in the bytes of another encoding is in no token', 'utf8');
+like(slurp_file($node->logfile, $offset), qr/LOG:  an access token with these claims would not verify/,
+	'UTF8: which the operator is told');
+$node->safe_psql('postgres', 'ALTER DATABASE utf8 RESET auth_session.audience');
 
 # Access tokens: what a LATIN1 database knows of a user goes out as UTF-8.
 $node->safe_psql('latin1', <<'SQL');

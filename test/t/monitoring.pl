@@ -164,6 +164,8 @@ SKIP:
 	is_deeply(banned($program, 'fail2ban.conf'), \@clients, 'fail2ban takes the clients that were refused, and nobody else') or diag(slurp_file("$dir/log"));
 	# Who reaches the server needs no role for it.
 	$node->psql('app', 'SELECT 1', extra_params => [ '-U', $user ]);
+	# Nor does who can run a block; of what that logs there is a context.
+	$node->safe_psql('app', "DO \$\$BEGIN RAISE LOG '$line'; END\$\$");
 	logged('jsonlog', $offset{jsonlog});
 	like(slurp_file("$dir/log"), qr/1\.1\.1\.1/, 'a user of any name is in the log');
 	is_deeply(banned($program, 'fail2ban-jsonlog.conf'), \@clients, 'and of JSON it takes the same') or diag(slurp_file("$dir/log"));
