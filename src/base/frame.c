@@ -24,8 +24,8 @@
  * a level of settings for every statement.
  *
  * What the server can't do just now (no lock, no memory, no disk, a node that
- * is down or silent) is AS_BUSY to the caller, and told to the operator. A cancel goes
- * on as it is, without our statement in its context.
+ * is down or silent) is AS_BUSY to the caller, and told to the operator. A
+ * cancel goes on as it is, without our statement in its context.
  */
 #include "base/base.h"
 

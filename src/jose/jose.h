@@ -354,9 +354,9 @@ typedef bool (*AsJsonVisit)(const AsJsonMember *member, void *into);
 #define AS_JSON_DEPTH_MAX 32
 
 /*
- * Reads an object of at most max_length bytes and AS_JSON_DEPTH_MAX levels; a name that
- * occurs twice in the outermost object fails when unique_names. False when
- * the text is anything but one well-formed JSON object, or a visit said no.
+ * Reads an object of at most max_length bytes and AS_JSON_DEPTH_MAX levels; a
+ * name that occurs twice in the outermost object fails when unique_names. False
+ * when the text is anything but one well-formed JSON object, or a visit said no.
  * Never raises.
  */
 extern bool as_json_read_object(const char *text, size_t length,

@@ -14,8 +14,8 @@
  * server knows: a setting has a stack of former values exactly while the
  * transaction could take its value back. (Not an assign hook: that is called
  * for a value that comes back, too.) Parallel workers get values without their
- * stacks, or with stacks of their own; so as soon as a parallel plan starts, the
- * leader hands its verdict over in auth_session.request_is_set.
+ * stacks, or with stacks of their own; so as soon as a parallel plan starts,
+ * the leader hands its verdict over in auth_session.request_is_set.
  *
  * For row-level security the setting's text must not be fetched by name for
  * every row: at a backend's first use the setting is defined with an assign
@@ -358,8 +358,9 @@ set_user_agent(AsRequest *request, const char *text)
 
 /*
  * Whether the last four bytes of an IPv6 address are an IPv4 one: mapped (RFC
- * 4291 2.5.5.2), or under the prefix of NAT64 (RFC 6052 2.1), by which a network
- * that has IPv6 alone sees everybody else: by its /64 all of those were one.
+ * 4291 2.5.5.2), or under the prefix of NAT64 (RFC 6052 2.1), by which a
+ * network that has IPv6 alone sees everybody else: by its /64 all of those were
+ * one.
  */
 static bool
 holds_ipv4(const uint8 bytes[16])

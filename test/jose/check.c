@@ -1,6 +1,6 @@
 /*
- * check.c: the JOSE tools against vectors.txt, a line each, the attacks of
- * attacks.c, the tagged texts of tagged.c, and the codes of totp.c. Prints TAP; exit status 0 only when every line passed.
+ * check.c: the JOSE tools against vectors.txt, a line each, and the checks of
+ * the files beside it. Prints TAP; exit status 0 only when every line passed.
  *
  * Fields are separated by tabs; \xNN stands for a byte. The last field of
  * each line is the assertion's description.
