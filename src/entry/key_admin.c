@@ -204,7 +204,9 @@ seal_keys(void *into)
 	                     &flow->sealed))
 	{
 		case AS_SEALING_NO_FILE:
-			return reject(flow, "Set auth_session.master_key_file first.");
+			return reject(
+			    flow, "Set auth_session.master_key_file and reload the "
+			          "configuration first; a session sees it a moment later.");
 		case AS_SEALING_PREVIOUS_REFUSED:
 			return reject(flow,
 			              "The previous master key must be a file of 32 bytes "
